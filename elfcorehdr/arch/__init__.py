@@ -1,0 +1,1 @@
+"""One class per architecture, and the table ARCHES."""

@@ -1,0 +1,29 @@
+"""What can go wrong: the kernel says no, or the user's input is wrong. Imports nothing of ours."""
+
+from __future__ import annotations
+
+import errno as _errno
+
+
+class KernelError(Exception):
+    """The kernel would return -errno; reason is for the kernel log's debug level.
+
+    Raised by the engine, turned into an errno by the file system. Success returns nothing.
+    """
+
+    def __init__(self, errno: int, reason: str = "") -> None:
+        super().__init__(errno, reason)
+        self.errno = errno
+        self.reason = reason
+
+    def __str__(self) -> str:
+        name = _errno.errorcode.get(self.errno, str(self.errno))
+        return f"{name}: {self.reason}" if self.reason else name
+
+
+class ProfileError(Exception):
+    """A machine, file or argument of the user is wrong: one sentence saying where and what was expected."""
+
+
+class ElfFormatError(Exception):
+    """Bytes or text that should be an ELF core header are not: one sentence saying where and why."""

@@ -1,0 +1,1 @@
+"""Machines as TOML, shipped as package data."""

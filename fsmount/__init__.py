@@ -1,0 +1,1 @@
+"""The mounted tree: sysfs, proc and dev of the emulated kernel."""

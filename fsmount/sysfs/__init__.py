@@ -1,0 +1,1 @@
+"""The declarations: modules named after the kernel file they mirror."""

@@ -1,0 +1,1 @@
+"""Bytes to text: prints elfcorehdrs. Imports elfcorehdr.elf, .ranges and .errors alone."""
