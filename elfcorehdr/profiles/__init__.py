@@ -1,1 +1,44 @@
-"""Machines as TOML, shipped as package data."""
+"""Machines as TOML, shipped as package data. Imports .machine, .errors."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from elfcorehdr.errors import ProfileError
+from elfcorehdr.machine import Machine
+
+DEFAULT = "pseries-16g"
+"""The seed's LPAR."""
+
+
+def names() -> list[str]:
+    """The machines that are shipped, by name, ascending."""
+    files = resources.files(__name__).iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+
+
+def text(name: str) -> str:
+    """The TOML of a shipped machine; ProfileError for another name."""
+    if name not in names():
+        import difflib
+
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise ProfileError(
+            f"machine {name!r}: neither shipped{hint} nor a file; `kdumpfs machines` lists those shipped"
+        )
+    return resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
+
+
+def load(name_or_path: str) -> Machine:
+    """A shipped machine by name, or one described in a file; ProfileError says what is wrong."""
+    if "/" in name_or_path or name_or_path.endswith(".toml"):
+        try:
+            content = Path(name_or_path).read_text("utf-8")
+        except OSError as error:
+            raise ProfileError(f"{name_or_path}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ProfileError(f"{name_or_path}: not UTF-8 text, expected TOML") from None
+        return Machine.from_toml(content, name_or_path)
+    return Machine.from_toml(text(name_or_path), f"{name_or_path}.toml")

@@ -1,0 +1,104 @@
+"""Memory ranges of ppc64 kexec: arch/powerpc/kexec/ranges.c (v7.1). The list is Kernel-free but for its log."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from elfcorehdr.ranges import CrashMem, Range
+
+CHUNK = 2048
+"""MEM_RANGE_CHUNK_SZ: what a list grows by, in bytes."""
+HEAD, ENTRY = 8, 16
+"""sizeof(struct crash_mem) and of one range in it."""
+U64 = (1 << 64) - 1
+
+Debug = Callable[[str], None]
+
+
+class MemRanges(CrashMem):
+    """struct crash_mem as ranges.c grows it; debug gets the pr_debug() lines, without their prefix."""
+
+    __slots__ = ("_debug", "_highest")
+
+    def __init__(self, debug: Debug | None = None) -> None:
+        super().__init__(max_nr_ranges=0)
+        self._debug = debug
+        self._highest = -1  # the highest end so far: what begins above it overlaps nothing
+
+    @property
+    def full(self) -> bool:
+        """Whether the next range makes the list grow."""
+        return len(self.ranges) == self.max_nr_ranges
+
+    def grow(self) -> None:
+        """realloc_mem_ranges()"""
+        size = HEAD + (self.max_nr_ranges or 0) * ENTRY
+        size = 0 if not self.max_nr_ranges else (size + CHUNK - 1) // CHUNK * CHUNK
+        self.max_nr_ranges = (size + CHUNK - HEAD) // ENTRY
+
+    def add(self, base: int, size: int) -> None:
+        """add_mem_range(): join the first range that overlaps, else append at the end; size 0 is nothing.
+
+        Sizes and ends are modulo 2^64, as u64 has it. Two old ranges are never joined.
+        """
+        if not size:
+            return
+        end = (base + size - 1) & U64
+        if base <= self._highest:
+            for i, (start, last) in enumerate(self.ranges):
+                if base < last and end > start:
+                    self.ranges[i] = Range(min(base, start), max(end, last))
+                    self._highest = max(self._highest, end)
+                    return
+        if self.full:
+            self.grow()
+        if self._debug:
+            self._debug(
+                f"Added memory range [{base:#016x} - {end:#016x}] at index {len(self.ranges)}"
+            )
+        self.ranges.append(Range(base, end))
+        self._highest = max(self._highest, end)
+
+    def sort(self, *, merge: bool = False) -> None:
+        """sort_memory_ranges()
+
+        Quirk: merging compares with the entry before in the old list, not with the merged one, and
+        takes the later end even if it is the smaller; equal for ranges that do not overlap.
+        """
+        ranges = sorted(self.ranges, key=lambda r: r.start)
+        if merge and ranges:
+            merged = [ranges[0]]
+            for before, r in itertools.pairwise(ranges):
+                if r.start <= before.end + 1:
+                    merged[-1] = Range(merged[-1].start, r.end)
+                else:
+                    merged.append(r)
+            ranges = merged
+        self.ranges = ranges
+        if self._debug:
+            self._debug("Memory ranges:")
+            for i, (start, end) in enumerate(ranges):
+                self._debug(f"\t[{i:03}][{start:#016x} - {end:#016x}]")
+
+    def remove(self, base: int, size: int, *, wraps: bool) -> None:
+        """remove_mem_range(): take a block out of the one range that holds it whole, if there is one.
+
+        A block strictly inside a range leaves its tail appended last: one byte too long (G2), or
+        with wraps of a size that wraps at 2^64 (G1). A block across an edge is not removed at all.
+        """
+        # Quirk: both tails are the kernel's own arithmetic, seen in golden ppc64/A, B and D (G2).
+        end = base + size - 1
+        for i, (start, last) in enumerate(self.ranges):
+            if not (start <= base and end <= last):
+                continue
+            if base == start and end == last:
+                del self.ranges[i]
+            elif base == start:
+                self.ranges[i] = Range(end + 1, last)
+            elif end == last:
+                self.ranges[i] = Range(start, base - 1)
+            else:
+                self.ranges[i] = Range(start, base - 1)
+                self.add(end + 1, (base - end - 1) & U64 if wraps else last - end + 1)
+            return

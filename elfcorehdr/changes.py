@@ -1,0 +1,265 @@
+"""What differs between kernels: one named change a row; a version is the set of changes it has.
+
+Code asks kernel.has(BACKUP_OFFSET_AT_LOAD), never for a version number. A version "7.1" is the
+release as Linus tagged it; "6.12.107" also has what that stable series took up to then.
+Imports only .errors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from .errors import ProfileError
+
+Version = tuple[int, ...]
+"""A release as numbers: (6, 12) is 6.12, (6, 12, 107) is 6.12.107."""
+
+NEVER: Version = (1 << 16,)
+"""Not in any release: a proposal, or a kernel bug that is off unless asked for."""
+
+
+class Kind(Enum):
+    """What a change is to somebody who reads `kdumpfs changes`."""
+
+    MERGED = "merged"
+    PROPOSED = "proposed"
+    BUG = "bug"
+    CONFIG = "config"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One observable difference between kernels.
+
+    since: the first mainline release with it (NEVER: none); stable: the first release of each
+    stable series that has it, or the earliest one seen with it; source: commit, mail or golden
+    case; alters: one sentence on what a user sees.
+    """
+
+    name: str
+    source: str
+    since: Version
+    alters: str
+    stable: tuple[Version, ...] = ()
+    kind: Kind = Kind.MERGED
+
+    def in_release(self, version: Version) -> bool:
+        """Whether the release has this change, by mainline or by its stable series."""
+        if version[:2] >= self.since[:2]:
+            return True
+        return any(version[:2] == s[:2] and version >= s for s in self.stable)
+
+
+BASE_LPAR_512M = Change(
+    "crashkernel-base-512m",
+    "arch/powerpc/kexec/core.c reserve_crashkernel()",
+    (5, 18),
+    "An LPAR without a crashkernel base gets min(RMA/2, 512 MiB), not min(RMA/2, 128 MiB).",
+)
+LOAD_LIMITS = Change(
+    "kexec-load-limits",
+    "commit a42aaad2e47b (kexec: introduce sysctl parameters kexec_load_limit_*)",
+    (6, 3),
+    "/proc/sys/kernel/kexec_load_limit_{panic,reboot} exist and count loads down.",
+)
+POSSIBLE_CPUS = Change(
+    "possible-cpus",
+    "crash_prepare_elf64_headers(), kernel/crash_core.c; golden x86_64/k6.1-hotplug-file has present CPUs",
+    (6, 6),
+    "The header has one PT_NOTE per possible CPU; before, one per present CPU.",
+)
+CRASH_HOTPLUG_X86 = Change(
+    "crash-hotplug-x86",
+    "commit 247262756121 (crash: add generic infrastructure for crash hotplug support)",
+    (6, 6),
+    "x86_64 rewrites the header on hotplug; crash_hotplug and crash_elfcorehdr_size exist there.",
+)
+EXCLUDE_CONTINUES = Change(
+    "exclude-continues",
+    "crash_exclude_mem_range(), kernel/crash_core.c",
+    (6, 8),
+    "Taking a range out goes on over the following ranges; before, it stopped after the first partial overlap.",
+)
+CRASH_HOTPLUG_PPC64 = Change(
+    "crash-hotplug-ppc64",
+    "commit b741092d5976 (powerpc/crash: add crash CPU hotplug support) and following",
+    (6, 10),
+    "ppc64 rewrites the header on memory hotplug; crash_hotplug and crash_elfcorehdr_size exist there.",
+)
+KEXEC_CRASH_HOTPLUG_FLAG = Change(
+    "kexec-crash-hotplug-flag",
+    "commit 79365026f869 (crash: add a new kexec flag for hotplug support)",
+    (6, 10),
+    "kexec_load takes KEXEC_CRASH_HOTPLUG_SUPPORT (0x8); before, only KEXEC_UPDATE_ELFCOREHDR (0x4).",
+)
+FADUMP_HOTPLUG_READY = Change(
+    "fadump-hotplug-ready",
+    "Documentation/ABI/testing/sysfs-kernel-fadump",
+    (6, 10),
+    "/sys/kernel/fadump/hotplug_ready exists and reads 1.",
+)
+CPU_ENABLED = Change(
+    "cpu-enabled",
+    "commit 4e1a7df45480 (cpu: Add mask for present CPUs which are enabled); golden k6.12 has it, k6.1 not",
+    (6, 11),
+    "/sys/devices/system/cpu/enabled exists.",
+)
+GENERIC_RESERVATION_PPC64 = Change(
+    "generic-reservation-ppc64",
+    "commit e3185ee438c2 (powerpc/crash: use generic crashkernel reservation)",
+    (6, 16),
+    "The reservation on ppc64 logs `crashkernel reserved: 0x...`; before, `Reserving %ldMB of memory at ...`.",
+)
+FILE_NO_CMA_FLAG = Change(
+    "kexec-file-no-cma-flag",
+    "include/uapi/linux/kexec.h KEXEC_FILE_NO_CMA; golden ppc64/F step 17 (7.2.13) takes flag 0x10",
+    (6, 17),
+    "kexec_file_load takes KEXEC_FILE_NO_CMA (0x10).",
+)
+IOMEM_CRASH_ROW_PPC64 = Change(
+    "iomem-crash-row-ppc64",
+    "by accident of the generic reservation; undone by arch_add_crash_res_to_iomem()",
+    NEVER,
+    "/proc/iomem on ppc64 has a `Crash kernel` row and lacks the System RAM rows that overlap it (6.16 to 6.18).",
+    kind=Kind.BUG,
+)
+CMA_CRASHKERNEL_PPC64 = Change(
+    "crashkernel-cma-ppc64",
+    "commit b4a96ab50f36 (powerpc/kdump: Add support for crashkernel CMA reservation)",
+    (6, 19),
+    "ppc64 takes crashkernel=...,cma and leaves these ranges out of the header.",
+)
+CMA_CRASHKERNEL_X86 = Change(
+    "crashkernel-cma-x86",
+    'commit 35c18f2933c5 (Add a new optional ",cma" suffix to the crashkernel= command line option)',
+    (6, 17),
+    "x86_64 takes crashkernel=...,cma and leaves these ranges out of the header.",
+)
+SYSFS_KEXEC_DIR = Change(
+    "sysfs-kexec-dir",
+    "kernel/kexec_core.c; golden x86_64 7.3.4 and ppc64 7.2.13 have it, 6.18.15 not",
+    (6, 19),
+    "/sys/kernel/kexec/ exists (with crash_cma_ranges); the old names in /sys/kernel are links into it.",
+)
+SPLIT_NOT_WRAPPED = Change(
+    "split-not-wrapped",
+    "commit 7afe2383eff0 (powerpc/kexec: fix the range that is left behind a removed one)",
+    (6, 19),
+    "Offlining a block in the middle of a range leaves a tail that is one byte too long (G2) instead of one that wraps to 2^64 (G1).",
+    stable=((6, 18, 2), (6, 12, 107)),
+)
+ELFCOREHDR_MEMSZ_IN_FDT = Change(
+    "elfcorehdr-memsz-in-fdt",
+    "powerpc/crash: adjust the elfcorehdr size (with powerpc-7.0 and stables)",
+    (7, 0),
+    "The capture kernel's device tree reserves the header's memsz, not its bufsz.",
+)
+BACKUP_OFFSET_AT_LOAD = Change(
+    "backup-offset-at-load",
+    "commit 789335cacdf3 (powerpc/crash: fix backup region offset update to elfcorehdr)",
+    (7, 1),
+    "kexec_file_load sets the offset of the first 64 KiB's program header to the backup region; before, it is 0.",
+    stable=((6, 12, 107),),
+)
+BACKUP_OFFSET_AT_EVENT = Change(
+    "backup-offset-at-event",
+    "commit f53b24d1fa26 (powerpc/crash: Update backup region offset in elfcorehdr on memory hotplug)",
+    (7, 1),
+    "A header rebuilt by memory hotplug keeps the backup region's offset; before, the rebuild resets it to 0.",
+    stable=((6, 12, 107),),
+)
+AUTO_ONLINE = Change(
+    "auto-online-blocks",
+    "CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_AUTO; golden ppc64/A (7.2) reads online, ppc64/D (6.12) offline",
+    (6, 17),
+    "memory/auto_online_blocks is `online` at boot unless the machine or memhp_default_state= says otherwise; before, `offline`.",
+    kind=Kind.CONFIG,
+)
+GENERIC_EXCLUDE_PPC64 = Change(
+    "generic-exclude-ppc64",
+    "the crash clean-up series on linuxppc-dev, February and March 2026",
+    NEVER,
+    "ppc64 cuts an offlined block out exactly, in order, also across the edges of ranges (G3).",
+    kind=Kind.PROPOSED,
+)
+ELFCOREHDR_PRINT = Change(
+    "crash-elfcorehdr-print",
+    "the additional patch of the seed's tree, never posted",
+    (0, 0),
+    "crash_elfcorehdr_print exists: the proposal that this tool demonstrates, on every version unless taken off.",
+    kind=Kind.PROPOSED,
+)
+PRINT_LEAKS_LOCK = Change(
+    "print-leaks-lock",
+    "crash_elfcorehdr_print_show() in the seed author's tree: returns without kexec_unlock()",
+    NEVER,
+    "Reading crash_elfcorehdr_print with no crash image loaded leaves the kexec lock held: every later kexec call is busy.",
+    kind=Kind.BUG,
+)
+SHRINK_TO_ZERO_OOPS = Change(
+    "shrink-to-zero-oops",
+    "golden ppc64/D last step, 7.2.13 and 6.12.107: NULL dereference in release_resource()",
+    NEVER,
+    "Writing 0 to crash_size on ppc64 oopses: the writer dies, and the kexec lock stays held.",
+    kind=Kind.BUG,
+)
+
+CHANGES: tuple[Change, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Change)
+)
+"""Every change, in the order of the releases they came with."""
+
+BY_NAME = {change.name: change for change in CHANGES}
+
+RELEASES: tuple[str, ...] = ("6.1", "6.12", "6.18", "7.0", "7.1", "7.2", "7.3")
+"""The versions that `kdumpfs kernels` lists; any other X.Y or X.Y.Z from 6.1 on is taken too."""
+
+DEFAULT_RELEASE = "7.1"
+"""Both patches of the seed."""
+
+
+def parse_version(text: str) -> Version:
+    """The numbers at the start of a release: "7.2.13+deb14-..." is (7, 2, 13).
+
+    ProfileError if it does not begin with X.Y or is older than 6.1.
+    """
+    match = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
+    if not match:
+        raise ProfileError(
+            f"kernel {text!r}: expected a release such as {', '.join(RELEASES)} or 6.12.107"
+        )
+    version = tuple(int(part) for part in match.groups() if part is not None)
+    if version < (6, 1):
+        raise ProfileError(f"kernel {text!r}: older than 6.1, the oldest that is known here")
+    return version
+
+
+def find(name: str) -> Change:
+    """The change of that name; ProfileError lists near names."""
+    if name in BY_NAME:
+        return BY_NAME[name]
+    import difflib
+
+    near = difflib.get_close_matches(name, BY_NAME, n=3)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    raise ProfileError(f"change {name!r} is not known{hint}; `kdumpfs changes` lists all")
+
+
+def changes_of(
+    release: str, *, also: Iterable[str] = (), without: Iterable[str] = ()
+) -> frozenset[Change]:
+    """The changes that a release has, with single ones switched on or off by name.
+
+    ProfileError for an unknown release or change, or one named on both sides.
+    """
+    also, without = set(also), set(without)
+    if both := also & without:
+        raise ProfileError(f"change {min(both)!r} is both switched on and switched off")
+    version = parse_version(release)
+    has = {change for change in CHANGES if change.in_release(version)}
+    has |= {find(name) for name in also}
+    has -= {find(name) for name in without}
+    return frozenset(has)

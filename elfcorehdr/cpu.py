@@ -1,0 +1,147 @@
+"""CPUs: which are possible, present and online, and how they come and go. drivers/base/cpu.c, kernel/cpu.c (v7.1).
+
+Imports .errors.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import KernelError
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """One possible CPU, by its logical number."""
+
+    kernel: Kernel
+    id: int
+
+    @property
+    def present(self) -> bool:
+        """Whether the hardware is there."""
+        return self.id in self.kernel.cpus.present
+
+    @property
+    def online(self) -> bool:
+        """Whether it runs."""
+        return self.id in self.kernel.cpus.online
+
+    @property
+    def core(self) -> int:
+        """Hardware number of the core it is a thread of (logical number / threads until replugged)."""
+        return self.kernel.cpus.core_of(self.id)
+
+    @property
+    def hard_id(self) -> int:
+        """Hardware number of the thread."""
+        threads = self.kernel.machine.cpus.threads
+        return self.core * threads + self.id % threads
+
+    @property
+    def node(self) -> int:
+        """Its NUMA node."""
+        return self.kernel.machine.cpus.node.get(self.id, 0)
+
+    @property
+    def devpath(self) -> str:
+        """The device's path below /sys."""
+        return f"/devices/system/cpu/cpu{self.id}"
+
+
+class Cpus:
+    """The masks, and the transitions between them. crash hotplug listens through `on_online`, `on_offline`."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        machine = kernel.machine
+        self._kernel = kernel
+        self.possible = machine.possible_cpus
+        self._possible = frozenset(self.possible)
+        self.present = set(machine.present_cpus)
+        self.online = set(machine.online_cpus)
+        self._cores: dict[int, int] = {}
+        self.on_online: list[Callable[[int], None]] = []
+        self.on_offline: list[Callable[[int], None]] = []
+
+    def cpu(self, n: int) -> Cpu | None:
+        """CPU n if it is possible, else None."""
+        return Cpu(self._kernel, n) if n in self._possible else None
+
+    def core_of(self, n: int) -> int:
+        """Hardware number of CPU n's core."""
+        return self._cores.get(n, n // self._kernel.machine.cpus.threads)
+
+    def threads_of_core(self, core: int) -> list[int]:
+        """The present CPUs of a core, ascending; none if no such core is present."""
+        threads = self._kernel.machine.cpus.threads
+        usual = range(core * threads, core * threads + threads)
+        moved = [n for n, c in self._cores.items() if c == core]
+        return sorted(
+            {n for n in [*usual, *moved] if n in self.present and self.core_of(n) == core}
+        )
+
+    def up(self, n: int) -> bool:
+        """cpu_device_up(): start a CPU; False if it runs already. KernelError(EINVAL) if it is not there."""
+        if n in self.online:
+            return False
+        if n not in self._possible:
+            self._kernel.log.err(
+                f"can't online cpu {n} because it is not configured as may-hotadd at boot time"
+            )
+            raise KernelError(errno.EINVAL, "not possible")
+        if n not in self.present:
+            raise KernelError(errno.EINVAL, "not present")
+        self.online.add(n)
+        for callback in self.on_online:
+            callback(n)
+        self._changed(n, "online")
+        return True
+
+    def down(self, n: int) -> bool:
+        """cpu_device_down(): stop a CPU; False if it is stopped. KernelError(EBUSY) for the last one."""
+        if n not in self.online:
+            return False
+        if len(self.online) == 1:
+            raise KernelError(errno.EBUSY, "the last online CPU")
+        for callback in self.on_offline:
+            callback(n)
+        self.online.discard(n)
+        self._changed(n, "offline")
+        return True
+
+    def plug(self, core: int, threads: int) -> list[int]:
+        """pseries_add_processor(): make a core's threads present under the lowest free numbers, in a row.
+
+        The CPUs' numbers. KernelError(ENOSPC) if there is no room among the possible ones.
+        """
+        for first in self.possible:
+            ids = list(range(first, first + threads))
+            if self._possible.issuperset(ids) and self.present.isdisjoint(ids):
+                break
+        else:
+            raise KernelError(errno.ENOSPC, "no possible CPU number is free")
+        for n in ids:
+            self._cores[n] = core
+            self.present.add(n)
+        self._kernel.names_changed()
+        return ids
+
+    def unplug(self, ids: list[int]) -> None:
+        """pseries_remove_processor(): stopped CPUs stop being present."""
+        for n in ids:
+            self.present.discard(n)
+            self._cores.pop(n, None)
+        self._kernel.names_changed()
+
+    def _changed(self, n: int, action: str) -> None:
+        cpu = Cpu(self._kernel, n)
+        self._kernel.names_changed()  # topology/, cache/ come and go with it
+        self._kernel.uevents.send(
+            action, cpu.devpath, "cpu", self._kernel.arch.cpu_uevent(self._kernel, cpu)
+        )

@@ -1,0 +1,166 @@
+"""The ELF core header, and what hotplug does to it: kernel/crash_core.c (v7.1).
+
+Imports .elf, .errors, .kexec_core, .notifier, .ranges.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from . import changes
+from .elf import EHDR_SIZE, PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE, Ehdr
+from .errors import KernelError
+from .kexec_core import U64, HpAction, Kimage
+from .kexec_file import align_up
+from .notifier import MemAction, MemoryNotify
+from .ranges import Range
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
+ELF_CORE_HEADER_ALIGN = 4096
+RWX = PF_R | PF_W | PF_X
+
+
+def header_size(nr_cpus: int, nr_ranges: int) -> int:
+    """Bytes of the buffer for so many CPUs and ranges.
+
+    One program header more is always counted for the kernel's text, used or not.
+    """
+    phdrs = nr_cpus + 1 + nr_ranges + 1
+    return align_up(EHDR_SIZE + phdrs * PHDR_SIZE, ELF_CORE_HEADER_ALIGN)
+
+
+def note_cpus(kernel: Kernel) -> Iterable[int]:
+    """The CPUs that get a PT_NOTE, ascending: possible ones, before 6.6 present ones."""
+    if kernel.has(changes.POSSIBLE_CPUS):
+        return kernel.cpus.possible
+    return sorted(kernel.cpus.present)
+
+
+def note_rows(kernel: Kernel) -> bytes:
+    """The PT_NOTEs: one a CPU, then vmcoreinfo. flags 0, vaddr 0, paddr = offset, align 0."""
+    pack, arch = PHDR.pack, kernel.arch
+    size = arch.crash_note_bytes
+    rows = []
+    for cpu in note_cpus(kernel):
+        address = arch.crash_note(kernel, cpu)
+        rows.append(pack(PT_NOTE, 0, address, 0, address, size, size, 0))
+    address, size = kernel.vmcoreinfo
+    rows.append(pack(PT_NOTE, 0, address, 0, address, size, size, 0))
+    return b"".join(rows)
+
+
+def load_row(kernel: Kernel, r: Range) -> bytes:
+    """The PT_LOAD of one range; a range that wraps (ppc64's G1) gets the wrapped size."""
+    size = (r.end - r.start + 1) & U64
+    return PHDR.pack(PT_LOAD, RWX, r.start, kernel.arch.va(kernel, r.start), r.start, size, size, 0)
+
+
+def ehdr_bytes(kernel: Kernel, phnum: int) -> bytes:
+    """The ELF header; EI_DATA is little endian whatever the machine."""
+    return Ehdr(e_machine=kernel.arch.e_machine, e_phnum=phnum).pack()
+
+
+def crash_prepare_elf64_headers(kernel: Kernel, ranges: Iterable[Range]) -> bytearray:
+    """The header over these ranges, in their order, zero-padded to whole 4 KiB (elfsz bytes).
+
+    KernelError(ENOMEM) where e_phnum cannot count the program headers (the kernel lets it wrap;
+    no real machine gets there).
+    """
+    ranges = list(ranges)
+    notes = note_rows(kernel)
+    rows = [notes]
+    text = kernel.machine.kernel_text
+    if kernel.arch.need_kernel_map and text is not None:
+        rows.append(
+            PHDR.pack(PT_LOAD, RWX, text.paddr, text.vaddr, text.paddr, text.size, text.size, 0)
+        )
+    rows += [load_row(kernel, r) for r in ranges]
+    body = b"".join(rows)
+    phnum = len(body) // PHDR_SIZE
+    if phnum > 0xFFFF:
+        raise KernelError(errno.ENOMEM, f"{phnum} program headers do not fit e_phnum")
+    if kernel.kexec_debug:
+        _log_loads(kernel, ranges, phnum)
+    nr_cpus = len(notes) // PHDR_SIZE - 1
+    return bytearray(
+        (ehdr_bytes(kernel, phnum) + body).ljust(header_size(nr_cpus, len(ranges)), b"\0")
+    )
+
+
+def _log_loads(kernel: Kernel, ranges: list[Range], phnum: int) -> None:
+    first = phnum - len(ranges) + 1
+    for n, r in enumerate(ranges, first):
+        pointer = kernel.hashed_pointer(n)
+        kernel.log.info(
+            f"crash_core: Crash PT_LOAD ELF header. phdr={pointer} vaddr={kernel.arch.va(kernel, r.start):#x}, "
+            f"paddr={r.start:#x}, sz={r.size & U64:#x} e_phnum={n} p_offset={r.start:#x}"
+        )
+
+
+class CrashHotplug:
+    """The crash notifier on memory_chain and on the CPU hotplug states."""
+
+    PREFIX = "crash hp: "
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.rebuilds = 0
+        """How often a header was written anew since boot."""
+        kernel.memory_chain.register(self._memory)
+        kernel.cpus.on_online.append(lambda cpu: self._handle(HpAction.ADD_CPU, cpu=cpu))
+        kernel.cpus.on_offline.append(lambda cpu: self._handle(HpAction.REMOVE_CPU, cpu=cpu))
+
+    def err(self, text: str) -> None:
+        """pr_err() of this file."""
+        self._kernel.log.err(self.PREFIX + text)
+
+    def _memory(self, action: MemAction, notify: MemoryNotify) -> None:
+        """crash_memhp_notifier()"""
+        match action:
+            case MemAction.ONLINE:
+                self._handle(HpAction.ADD_MEMORY, notify=notify)
+            case MemAction.OFFLINE:
+                self._handle(HpAction.REMOVE_MEMORY, notify=notify)
+            case _:
+                pass
+
+    def _handle(
+        self, action: HpAction, *, cpu: int = -1, notify: MemoryNotify | None = None
+    ) -> None:
+        """crash_handle_hotplug_event(): nothing here ever fails the hotplug itself."""
+        kernel = self._kernel
+        if kernel.kexec.locked:
+            kernel.log.info(self.PREFIX + "kexec_trylock() failed, kdump image may be inaccurate")
+            return
+        image = kernel.kexec.crash_image
+        if image is None or not image.hotplug_support:
+            return
+        what = f", cpu {cpu}" if cpu >= 0 else ""
+        kernel.debug("crash_core", f"{self.PREFIX}hp_action {int(action)}{what}")
+        if not self._locate(image):
+            return
+        image.hp_action = action
+        kernel.arch.crash_handle_hotplug_event(kernel, image, notify)
+        image.hp_action = HpAction.NONE
+        image.elfcorehdr_updated = True
+
+    def _locate(self, image: Kimage) -> bool:
+        """Find the elfcorehdr segment once, by its magic; the last match wins."""
+        if image.elfcorehdr_index >= 0:
+            return True
+        segment = image.elfcorehdr()
+        if segment is None:
+            self.err("unable to locate elfcorehdr segment")
+            return False
+        image.elfcorehdr_index = next(i for i, s in enumerate(image.segments) if s is segment)
+        return True
+
+    def replace(self, image: Kimage, header: bytearray) -> None:
+        """Copy a rebuilt header over the old one; bytes behind it stay, as memcpy leaves them."""
+        content = image.segments[image.elfcorehdr_index].content
+        content[: len(header)] = header
+        self.rebuilds += 1

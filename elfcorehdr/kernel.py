@@ -1,0 +1,331 @@
+"""The emulated kernel: one mutable object, booted from a frozen Machine, that wires everything else.
+
+Imports every module of this package; nothing here imports it but for types.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from . import changes
+from .arch import arch_of
+from .changes import Change
+from .cpu import Cpus
+from .crash_core import CrashHotplug
+from .dlpar import Dlpar
+from .errors import KernelError
+from .kexec_core import Kexec
+from .kexec_file import FileArg, Segment, align_up
+from .machine import Machine
+from .memblock import Memblock, Region
+from .memory import Memory, OnlineType
+from .notifier import MemoryChain, NotifierErrorInject
+from .printk import Printk
+from .ranges import Range, parse_ids
+from .uevent import UeventQueue
+
+UTS_VERSION = "#1 SMP kdumpfs"
+
+
+class Kernel:
+    """A running kernel. Everything in it changes through its parts' methods, one at a time."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        has: frozenset[Change],
+        release: str,
+        clock: Callable[[], int] = time.monotonic_ns,
+        dynamic_debug: Iterable[str] = (),
+    ) -> None:
+        self.machine = machine
+        self.arch = arch_of(machine.arch)
+        self.release = release
+        self.uts_machine = self.arch.uts_machine
+        self.uts_version = UTS_VERSION
+        self.page_size = machine.page_size
+        self.cmdline = machine.cmdline
+        self.log = Printk(clock)
+        self.uevents = UeventQueue()
+        self.names_seq = 0
+        self.dynamic_debug = frozenset(dynamic_debug)
+        """Source files whose pr_debug() is on, without .c; "*" for all."""
+        self.kexec_debug = False
+        """kexec_file_dbg_print: set during a load with KEXEC_FILE_DEBUG."""
+        self.panicked = ""
+        """Why this kernel no longer runs; empty while it does."""
+        self._has = has
+        self.memblock = Memblock(Region(m.start, m.end, m.node, m.flags) for m in machine.memory)
+        self.boot_memory_end = self.memblock.end_of_dram()
+        self.crash_released: list[Range] = []
+        """What shrinking gave back of the reservation, in order: System RAM rows of their own."""
+        self.cpu_modalias = machine.devicetree.get("modalias", "cpu:type:power10:feature:,")
+        self.memory_chain = MemoryChain()
+        self.memory = Memory(self)
+        self.cpus = Cpus(self)
+        self.kexec = Kexec(self)
+        self.crash_hp = CrashHotplug(self)
+        self.memory_errors = NotifierErrorInject(lambda text: self.log.info(text))
+        self.memory_chain.register(self.memory_errors)
+        self.dlpar = Dlpar(self) if machine.platform == "pseries" else None
+
+    @classmethod
+    def boot(
+        cls,
+        machine: Machine,
+        release: str = "",
+        *,
+        also: Iterable[str] = (),
+        without: Iterable[str] = (),
+        clock: Callable[[], int] = time.monotonic_ns,
+        dynamic_debug: Iterable[str] = (),
+    ) -> Kernel:
+        """Boot a machine with a kernel release (its own, else the default), single changes on or off.
+
+        ProfileError for an unknown architecture, release or change.
+        """
+        release = release or machine.kernel or changes.DEFAULT_RELEASE
+        has = changes.changes_of(release, also=also, without=without)
+        if release.count(".") == 1:
+            release += ".0"
+        kernel = cls(machine, has, release, clock, dynamic_debug)
+        kernel._start()
+        return kernel
+
+    def _start(self) -> None:
+        self.log.emit(5, f"Linux version {self.release} (kdumpfs) {self.uts_version}")
+        self.log.info(f"Kernel command line: {self.cmdline}")
+        if self.machine.crashkernel:
+            self._take_reservation()
+        else:
+            self.arch.reserve_crashkernel(self)
+        for group in self.machine.blocks:
+            self.memory.boot_state(parse_ids(group.blocks), group.state, group.valid_zones)
+        policy = self.machine.auto_online_blocks or (
+            "online" if self.has(changes.AUTO_ONLINE) else "offline"
+        )
+        for word in self.cmdline.split():
+            if word.startswith("memhp_default_state="):
+                policy = word.partition("=")[2]
+        if policy in {t.value for t in OnlineType}:
+            self.memory.auto_online = OnlineType(policy)
+
+    def _take_reservation(self) -> None:
+        """A reservation that the machine pins."""
+        for region in self.machine.crashkernel:
+            r = Range.sized(region.start, region.size)
+            match region.kind:
+                case "crashk_low_res":
+                    self.kexec.crashk_low_res = r
+                case "cma":
+                    self.kexec.crashk_cma_ranges.append(r)
+                case _:
+                    self.kexec.crashk_res = r
+
+    # what this kernel is
+
+    def has(self, change: Change) -> bool:
+        """Whether this kernel has a change."""
+        return change in self._has
+
+    @property
+    def has_changes(self) -> frozenset[Change]:
+        """All changes it has."""
+        return self._has
+
+    @property
+    def vmcoreinfo(self) -> tuple[int, int]:
+        """Physical address and size in bytes of the vmcoreinfo note; computed: behind the kernel, page aligned."""
+        address = self.machine.vmcoreinfo or align_up(self.machine.kernel_end, self.page_size)
+        return address, self.arch.vmcoreinfo_bytes(self)
+
+    def names_changed(self) -> None:
+        """A name in the tree appeared or went: what caches names must drop them."""
+        self.names_seq += 1
+
+    # the log
+
+    def debugging(self, module: str) -> bool:
+        """Whether pr_debug() of a source file (named without .c) is on."""
+        return module in self.dynamic_debug or "*" in self.dynamic_debug
+
+    def debug(self, module: str, text: str) -> None:
+        """pr_debug() of a source file."""
+        if self.debugging(module):
+            self.log.emit(7, text)
+
+    @contextmanager
+    def kexec_debugging(self, *, on: bool) -> Iterator[None]:
+        """kexec_file_dbg_print, for the time of a load."""
+        self.kexec_debug = on
+        try:
+            yield
+        finally:
+            self.kexec_debug = False
+
+    def hashed_pointer(self, value: int) -> str:
+        """What %p prints: sixteen digits that tell nothing, the upper eight zero."""
+        return f"{zlib.crc32(value.to_bytes(8, 'little')):016x}"
+
+    def die(self, text: str) -> None:
+        """An oops of the emulated kernel: logged; the caller sees EIO where the real writer is killed."""
+        self.log.emit(1, text)
+        self.log.emit(1, "Oops: Kernel access of bad area, sig: 11 [#1]")
+        raise KernelError(errno.EIO, text)
+
+    # memory
+
+    def nodes_of(self, start: int, end: int) -> list[int]:
+        """NUMA nodes of the RAM in start..end (included), ascending."""
+        nodes = set()
+        while start <= end:
+            region = self.memblock.find(start)
+            if region is None:
+                following = [r.start for r in self.memblock if r.start > start]
+                if not following or following[0] > end:
+                    break
+                start = following[0]
+                continue
+            nodes.add(region.node)
+            start = region.end + 1
+        return sorted(nodes)
+
+    def node_span(self, node: int) -> tuple[int, int]:
+        """First and last byte of a node's RAM."""
+        ends = [(r.start, r.end) for r in self.memblock if r.node == node]
+        return (min(s for s, _ in ends), max(e for _, e in ends)) if ends else (0, 0)
+
+    def node_for_new(self, address: int) -> int:
+        """memory_add_physaddr_to_nid(): the node nearest below, else 0."""
+        below = [r for r in self.memblock if r.start <= address]
+        return below[-1].node if below else 0
+
+    def ram_covers(self, start: int, end: int) -> bool:
+        """Whether every byte of start..end (included) is RAM."""
+        return self.memblock.covers(start, end)
+
+    def iomem_busy(self, start: int, end: int) -> bool:
+        """Whether start..end (included) is taken."""
+        return self.memblock.overlaps(start, end)
+
+    def memory_added(self, start: int, end: int, node: int) -> None:
+        """Memory was plugged in: it joins memblock, then the architecture maps it."""
+        self.memblock.add(start, end, node)
+        self.arch.memory_added(self, Range(start, end))
+
+    def memory_removed(self, start: int, end: int) -> None:
+        """Memory was taken out."""
+        self.memblock.remove(start, end)
+
+    def crash_memory_released(self, r: Range) -> None:
+        """Shrinking gave r back."""
+        self.crash_released.append(r)
+
+    def unmovable(self, start: int, end: int) -> str | None:
+        """What keeps start..end (included) from going offline, or None."""
+        machine, kexec = self.machine, self.kexec
+        named = [
+            ("the running kernel", Range(0, machine.kernel_end - 1)),
+            ("vmcoreinfo", Range.sized(*self.vmcoreinfo)),
+            ("the crash kernel", kexec.crashk_res),
+            ("the crash kernel", kexec.crashk_low_res),
+            *((f"pinned {p.name}".strip(), p.range) for p in machine.pinned),
+        ]
+        for name, r in named:
+            if r is not None and r.overlaps(start, end):
+                return name
+        size = self.arch.crash_note_bytes
+        for cpu in self.cpus.possible:
+            if Range.sized(self.arch.crash_note(self, cpu), size).overlaps(start, end):
+                return f"the crash note of CPU {cpu}"
+        return self.arch.unmovable(self, start, end)
+
+    def reserve_crashkernel_cma(self, size: int) -> None:
+        """reserve_crashkernel_cma(): the highest fitting stretches, halving the request on failure."""
+        if not size:
+            return
+        wanted, left, step = size, size, size
+        while left and step >= 1 << 20 and len(self.kexec.crashk_cma_ranges) < 4:
+            found = self.find_free(min(step, left), self.page_size)
+            if found is None:
+                step //= 2
+                continue
+            self.kexec.crashk_cma_ranges.append(found)
+            left -= found.size
+        ranges = len(self.kexec.crashk_cma_ranges)
+        if left:
+            self.log.warning(
+                f"crashkernel CMA reservation failed: {wanted >> 20} MB requested, "
+                f"{(wanted - left) >> 20} MB reserved in {ranges} ranges"
+            )
+        else:
+            self.log.info(f"crashkernel CMA reserved: {wanted >> 20} MB in {ranges} ranges")
+
+    def find_free(
+        self, size: int, align: int, low: int = 0, high: int = (1 << 64) - 1
+    ) -> Range | None:
+        """memblock_find_in_range() top down: the highest aligned free stretch ending at or below high, or None."""
+        kexec = self.kexec
+        taken = [
+            Range(0, self.machine.kernel_end - 1),
+            *(r for r in (kexec.crashk_res, kexec.crashk_low_res) if r),
+            *kexec.crashk_cma_ranges,
+        ]
+        for region in reversed(list(self.memblock)):
+            start = (min(region.end, high) - size + 1) // align * align
+            while start >= max(region.start, low):
+                clash = [r for r in taken if r.overlaps(start, start + size - 1)]
+                if not clash:
+                    return Range.sized(start, size)
+                start = (min(r.start for r in clash) - size) // align * align
+        return None
+
+    # system calls
+
+    def kexec_load(self, entry: int, segments: list[Segment], flags: int) -> None:
+        """kexec_load(2), see Kexec.load()."""
+        self.kexec.load(entry, segments, flags)
+
+    def kexec_file_load(
+        self,
+        kernel_file: FileArg | None,
+        initrd: FileArg | None,
+        cmdline: bytes,
+        flags: int,
+    ) -> None:
+        """kexec_file_load(2), see Kexec.file_load()."""
+        self.kexec.file_load(kernel_file, initrd, cmdline, flags)
+
+    def crash_elfcorehdr(self) -> bytes | None:
+        """The loaded crash image's ELF core header as a capture kernel would read it; None without one.
+
+        Trimmed to its last program header.
+        """
+        image = self.kexec.crash_image
+        segment = image.elfcorehdr() if image else None
+        if segment is None:
+            return None
+        phoff = int.from_bytes(segment.content[32:40], "little")
+        phnum = int.from_bytes(segment.content[56:58], "little")
+        return bytes(segment.content[: phoff + phnum * 56])
+
+    def reboot(self, cmd: str) -> None:
+        """reboot(2): recorded in the log, never done."""
+        self.log.emit(0, f"reboot: {cmd}")
+
+    def sysrq(self, key: str) -> None:
+        """A key written to /proc/sysrq-trigger; `c` is a crash."""
+        if key == "c":
+            self.log.info("sysrq: Trigger a crash")
+            self.panic("sysrq triggered crash")
+        else:
+            self.log.info(f"sysrq: {key}")
+
+    def panic(self, why: str) -> None:
+        """The machine stops: with a crash image the capture kernel would start now."""
+        self.panicked = why
+        self.log.emit(0, f"Kernel panic - not syncing: {why}")

@@ -1,0 +1,137 @@
+"""Where the parts of a crash image go: struct kexec_buf and the search for holes, kernel/kexec_file.c (v7.1).
+
+Imports only .elf, .errors, .ranges.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from .elf import ELFCLASS64, ELFMAG, PT_LOAD, Phdr, unpack_ehdr, unpack_phdrs
+from .errors import ElfFormatError, KernelError
+from .ranges import Range
+
+KEXEC_ON_CRASH = 0x1
+KEXEC_PRESERVE_CONTEXT = 0x2
+KEXEC_UPDATE_ELFCOREHDR = 0x4
+KEXEC_CRASH_HOTPLUG_SUPPORT = 0x8
+KEXEC_ARCH_MASK = 0xFFFF0000
+
+KEXEC_FILE_UNLOAD = 0x1
+KEXEC_FILE_ON_CRASH = 0x2
+KEXEC_FILE_NO_INITRAMFS = 0x4
+KEXEC_FILE_DEBUG = 0x8
+KEXEC_FILE_NO_CMA = 0x10
+KEXEC_FILE_FORCE_DTB = 0x20
+
+KEXEC_SEGMENT_MAX = 16
+
+Segment = tuple[bytes, int, int, int]
+"""struct kexec_segment of kexec_load: buf, bufsz, mem, memsz; sizes and the address in bytes."""
+
+
+class FileKind(Enum):
+    """What a file descriptor given to kexec_file_load turned out to be."""
+
+    REGULAR = "regular"
+    DIRECTORY = "directory"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True)
+class FileArg:
+    """A kernel or initrd as kexec_file_load gets it: its kind, and its content, or of an initrd the size alone."""
+
+    kind: FileKind
+    data: bytes = b""
+    size: int = -1
+
+    @property
+    def length(self) -> int:
+        """Bytes in the file."""
+        return self.size if self.size >= 0 else len(self.data)
+
+    def check(self) -> None:
+        """kernel_read_file_from_fd(): EBADF, or EINVAL for a directory or an empty file."""
+        if self.kind is FileKind.BAD:
+            raise KernelError(errno.EBADF, "bad file descriptor")
+        if self.kind is FileKind.DIRECTORY or not self.length:
+            raise KernelError(errno.EINVAL, "not a regular file with content")
+
+
+def regular(data: bytes) -> FileArg:
+    """A regular file with this content."""
+    return FileArg(FileKind.REGULAR, data)
+
+
+def align_up(value: int, alignment: int) -> int:
+    """ALIGN(): the next multiple of alignment, a power of two."""
+    return (value + alignment - 1) & ~(alignment - 1)
+
+
+def align_down(value: int, alignment: int) -> int:
+    """ALIGN_DOWN()"""
+    return value & ~(alignment - 1)
+
+
+def elf_load_phdrs(data: bytes) -> list[Phdr]:
+    """kexec_build_elf_info(): the PT_LOADs of a 64-bit ELF kernel, both byte orders.
+
+    KernelError(ENOEXEC) for anything else. The kernel does not check that the entry point is one.
+    """
+    if data[:4] != ELFMAG:
+        raise KernelError(errno.ENOEXEC, "no ELF magic")
+    try:
+        ehdr = unpack_ehdr(data)
+        if ehdr.ei_class != ELFCLASS64:
+            raise KernelError(errno.ENOEXEC, "not a 64-bit ELF")
+        loads = [p for p in unpack_phdrs(data, ehdr) if p.p_type == PT_LOAD]
+    except (ElfFormatError, struct.error) as error:
+        raise KernelError(errno.ENOEXEC, str(error)) from None
+    if not loads:
+        raise KernelError(errno.ENOEXEC, "no PT_LOAD")
+    return loads
+
+
+@dataclass(slots=True)
+class KexecBuf:
+    """struct kexec_buf: what is to be placed, and the constraints on where; limits included, in bytes."""
+
+    memsz: int
+    bufsz: int = 0
+    align: int = 1
+    buf_min: int = 0
+    buf_max: int = (1 << 64) - 1
+    top_down: bool = False
+    content: bytes = b""
+
+
+def locate_mem_hole(
+    buf: KexecBuf,
+    window: Range,
+    page_size: int,
+    placed: Sequence[Range],
+    excluded: Sequence[Range] = (),
+) -> int:
+    """kexec_locate_mem_hole(): the address for buf in window, or KernelError(EADDRNOTAVAIL).
+
+    placed are the segments so far, excluded what the architecture keeps free
+    (arch_kexec_locate_mem_hole() of ppc64, sorted). buf.memsz is rounded up to pages.
+    """
+    memsz = buf.memsz = align_up(buf.memsz, page_size)
+    align = max(buf.align, page_size)
+    low, high = max(window.start, buf.buf_min), min(window.end, buf.buf_max)
+    start = align_down(high - memsz + 1, align) if buf.top_down else align_up(low, align)
+    while low <= start and start + memsz - 1 <= high:
+        end = start + memsz - 1
+        if not any(r.overlaps(start, end) for r in placed) and not any(
+            start < r.end and end + 1 > r.start for r in excluded
+        ):
+            return start
+        step = start - page_size if buf.top_down else start + page_size
+        start = align_down(step, align) if buf.top_down else align_up(step, align)
+    raise KernelError(errno.EADDRNOTAVAIL, "no hole of that size in the crash kernel region")

@@ -1,0 +1,291 @@
+"""A machine as it boots: frozen, described in TOML or made by code. Holds no state.
+
+Every address and size is in bytes; ranges are given as start and size. Imports only .errors, .ranges.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, get_type_hints
+
+from .errors import ProfileError
+from .ranges import Range, format_ids, parse_ids
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRange:
+    """RAM at boot: one memblock region (ppc64, arm64) or top-level System RAM resource (x86_64, riscv64)."""
+
+    start: int
+    size: int
+    node: int = 0
+    flags: str = ""
+    name: str = "System RAM"
+
+    @property
+    def end(self) -> int:
+        """The last byte."""
+        return self.start + self.size - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A stretch of physical memory with a name (firmware, a resource)."""
+
+    start: int
+    size: int
+    name: str = ""
+
+    @property
+    def range(self) -> Range:
+        """start..end, both included."""
+        return Range.sized(self.start, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class CrashRegion:
+    """A crashkernel reservation that is known, not computed; kind is crashk_res, crashk_low_res or cma."""
+
+    start: int
+    size: int
+    kind: str = "crashk_res"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSegment:
+    """One PT_LOAD of the capture kernel's vmlinux: sizes and alignment, in bytes."""
+
+    memsz: int
+    filesz: int = 0
+    align: int = 0x10000
+    paddr: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KdumpFiles:
+    """What `kdumpfs load` loads when it is given no files: sizes of the capture kernel's parts, in bytes."""
+
+    kernel: tuple[LoadSegment, ...] = ()
+    purgatory: int = 0x10000
+    initrd: int = 0
+    fdt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lmbs:
+    """A run of logical memory blocks in the device tree's table, ibm,dynamic-memory-v2."""
+
+    count: int
+    start: int
+    drc: int = 0
+    flags: int = 0
+
+    RESERVED = 0x80
+    """DRCONF_MEM_RESERVED: boot memory that DLPAR never touches."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelText:
+    """The running kernel's image: _text and _end - _text."""
+
+    paddr: int
+    vaddr: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTopology:
+    """Which CPUs there can be, are, and run, and how they form cores. Lists as the kernel prints them."""
+
+    possible: str
+    present: str = ""
+    online: str = ""
+    threads: int = 1
+    """CPUs (hardware threads) per core."""
+    node: Mapping[int, int] = field(default_factory=dict)
+    """NUMA node of a CPU; 0 where not listed."""
+    type: str = "PowerPC,POWER10"
+    """Name of a core's node in the device tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockState:
+    """Blocks that are not as the rest at boot: a list of block numbers, their state and zones."""
+
+    blocks: str
+    state: str = "online"
+    valid_zones: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One machine at boot. Where a field is absent, the architecture computes what a kernel computes."""
+
+    name: str
+    source: str
+    """Where the numbers come from."""
+    arch: str
+    memory: tuple[MemoryRange, ...]
+    cpus: CpuTopology
+    description: str = ""
+    platform: str = "pseries"
+    page_size: int = 4096
+    memory_block_size: int = 0x10000000
+    cmdline: str = ""
+    kernel_end: int = 0x2000000
+    """Physical address behind the running kernel's _end."""
+    rma_size: int = 0
+    """Real mode area of an LPAR; 0 for all of memory."""
+    rtas: Region | None = None
+    opal: Region | None = None
+    crash_notes: Mapping[int, int] = field(default_factory=dict)
+    """Physical address of a CPU's crash note, where known."""
+    crash_notes_first: int = 0
+    """Address of CPU 0's note, the others follow at crash_notes_step; 0: computed."""
+    crash_notes_step: int = 0
+    vmcoreinfo: int = 0
+    """Physical address of the vmcoreinfo note; 0: computed."""
+    kdump: KdumpFiles = field(default_factory=KdumpFiles)
+    lmbs: tuple[Lmbs, ...] = ()
+    """ppc64: the LMB table; empty: one LMB a block of boot memory, DRC indexes from 0x80000000."""
+    pinned: tuple[Region, ...] = ()
+    """Memory that cannot be taken offline, besides what the kernel itself needs."""
+    crashkernel: tuple[CrashRegion, ...] = ()
+    """Pinned reservation; empty: computed from crashkernel= on the command line."""
+    resources: tuple[Region, ...] = ()
+    """x86_64: top-level resources other than System RAM."""
+    nested_memory: tuple[MemoryRange, ...] = ()
+    """x86_64, riscv64: System RAM below another resource."""
+    kernel_text: KernelText | None = None
+    direct_map_base: int = 0
+    """Virtual address of physical 0 in the direct map, modulo 2^64 (not ppc64); 0: the architecture's."""
+    nr_cpus: int = 2048
+    """CONFIG_NR_CPUS."""
+    nr_cpus_default: int = 8192
+    """x86_64: CONFIG_NR_CPUS_DEFAULT."""
+    crash_max_memory_ranges: int = 8192
+    """CONFIG_CRASH_MAX_MEMORY_RANGES."""
+    blocks: tuple[BlockState, ...] = ()
+    auto_online_blocks: str = ""
+    """Policy at boot; empty: the kernel version's default."""
+    kexec_file: bool = True
+    """CONFIG_KEXEC_FILE."""
+    fadump: bool = False
+    """Firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
+    fadump_reserved: int = 0
+    devicetree: Mapping[str, str] = field(default_factory=dict)
+    """Extra device-tree properties: path below base, value as text or 0x hex bytes."""
+    kernel: str = ""
+    """The kernel version this machine was seen with; empty: the default."""
+
+    @property
+    def possible_cpus(self) -> tuple[int, ...]:
+        """cpu_possible_mask, ascending."""
+        return parse_ids(self.cpus.possible)
+
+    @property
+    def present_cpus(self) -> tuple[int, ...]:
+        """cpu_present_mask at boot, ascending; all possible ones where not said."""
+        return parse_ids(self.cpus.present or self.cpus.possible)
+
+    @property
+    def online_cpus(self) -> tuple[int, ...]:
+        """cpu_online_mask at boot, ascending; all present ones where not said."""
+        return parse_ids(self.cpus.online or format_ids(self.present_cpus))
+
+    def summary(self) -> str:
+        """One line: architecture, platform, memory, CPUs."""
+        total = sum(m.size for m in self.memory)
+        return f"{self.arch} {self.platform}, {total >> 30} GiB, {len(self.possible_cpus)} CPUs"
+
+    @classmethod
+    def from_toml(cls, text: str, file: str) -> Machine:
+        """The machine that a TOML text describes; ProfileError names file, key, value, expectation."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ProfileError(f"{file}: not TOML: {error}") from None
+        if "source" not in table:
+            raise ProfileError(f"{file}: key 'source' is missing: say where the numbers come from")
+        machine: Machine = _build(cls, table, file, "")
+        _check(machine, file)
+        return machine
+
+
+def _build(cls: type, table: Any, file: str, at: str) -> Any:
+    """A dataclass from a TOML table, every key and type checked."""
+    if not isinstance(table, dict):
+        raise ProfileError(f"{file}: {at or 'file'}: {table!r}, expected a table")
+    hints = get_type_hints(cls)
+    known = {f.name: f for f in fields(cls)}
+    for key in table:
+        if key not in known:
+            raise ProfileError(
+                f"{file}: {at + key}: unknown key, expected one of {', '.join(sorted(known))}"
+            )
+    for name, f in known.items():
+        if name not in table and f.default is MISSING and f.default_factory is MISSING:
+            raise ProfileError(f"{file}: key '{at}{name}' is missing")
+    values = {k: _convert(hints[k], v, file, at + k) for k, v in table.items()}
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, file: str, at: str) -> Any:
+    """value as the field's type has it; ProfileError otherwise."""
+    origin = getattr(hint, "__origin__", None)
+    args: tuple[Any, ...] = getattr(hint, "__args__", ())
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise ProfileError(f"{file}: {at}: {value!r}, expected a list of tables")
+        return tuple(_build(args[0], v, file, f"{at}[{i}].") for i, v in enumerate(value))
+    if origin is not None and len(args) == 2 and args[0] in (int, str):
+        if not isinstance(value, dict):
+            raise ProfileError(f"{file}: {at}: {value!r}, expected a table")
+        try:
+            return {args[0](k): _convert(args[1], v, file, f"{at}.{k}") for k, v in value.items()}
+        except ValueError:
+            raise ProfileError(f"{file}: {at}: keys must be numbers") from None
+    if type(None) in args:
+        return _build(next(a for a in args if a is not type(None)), value, file, at + ".")
+    if hint in (int, bool, str):
+        if type(value) is not hint or (hint is int and value < 0):
+            expected = {int: "a number, 0 or more", bool: "true or false", str: "a text"}[hint]
+            raise ProfileError(f"{file}: {at}: {value!r}, expected {expected}")
+        return value
+    return _build(hint, value, file, at + ".")
+
+
+def _check(machine: Machine, file: str) -> None:
+    """What no single field shows: alignments, order, CPU lists."""
+
+    def wrong(key: str, value: object, expected: str) -> ProfileError:
+        return ProfileError(f"{file}: {key}: {value}, expected {expected}")
+
+    if machine.page_size not in (4096, 16384, 65536):
+        raise wrong("page_size", machine.page_size, "4096, 16384 or 65536")
+    block = machine.memory_block_size
+    if block < machine.page_size or block & (block - 1):
+        raise wrong("memory_block_size", f"{block:#x}", "a power of two, at least a page")
+    if not machine.memory:
+        raise wrong("memory", "empty", "at least one range")
+    last = -1
+    for i, m in enumerate(machine.memory):
+        if not m.size or m.start % machine.page_size or m.size % machine.page_size:
+            raise wrong(f"memory[{i}]", f"{m.start:#x} + {m.size:#x}", "whole pages, not empty")
+        if m.start <= last:
+            raise wrong(
+                f"memory[{i}].start", f"{m.start:#x}", "ascending ranges that do not overlap"
+            )
+        last = m.end
+    for key in ("possible", "present", "online"):
+        text = getattr(machine.cpus, key)
+        try:
+            ids = parse_ids(text)
+        except ValueError:
+            raise wrong(f"cpus.{key}", repr(text), "a CPU list such as 0-3,6") from None
+        if not set(ids) <= set(machine.possible_cpus):
+            raise wrong(f"cpus.{key}", repr(text), f"CPUs out of {machine.cpus.possible}")
+    if not machine.possible_cpus:
+        raise wrong("cpus.possible", repr(machine.cpus.possible), "at least one CPU")
