@@ -1,0 +1,147 @@
+"""The kernel's own print of an elfcorehdr, byte for byte, and its parser.
+
+Mirrors crash_print_elfcorehdr() of the debug patch in the tree named by the cover letter
+"[PATCH 0/2] powerpc/crash: backup region offset update to eflcorehdr" (linuxppc-dev, 3 March
+2026); the printed sample is tests/golden/kernel/seed. Imports elfcorehdr.elf and .errors, and
+those only where the fast path does not reach: start-up is part of `elfcorehdr print`.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+TYPE_CHECKING = False  # typing costs a start-up that nothing here needs at run time
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from elfcorehdr.elf import ElfCoreHdr, Phdr
+
+SUMMARY = (
+    "ELF Program Header Summary:\n"
+    "  Total Program Headers: %d (0x%x)\n"
+    "  PT_LOAD segments:      %d (0x%x)\n"
+    "  PT_NOTE segments:      %d (0x%x)\n"
+    "\n"
+    "Program Headers:\n"
+)
+# Quirk: the heading is narrower than the rows, its rule is 80 wide, and it ends in three blanks:
+# so it stands in the cover letter's sample.
+HEADING = "%-5s %-18s %-18s %-18s %-12s %-12s %-8s %-8s\n" % (  # noqa: UP031 - the kernel's format
+    ("Index", "Type", "Offset", "VirtAddr", "PhysAddr", "FileSize", "MemSize", "Flags")
+)
+RULE = "=" * 80 + "\n"
+PT_NAMES = {
+    0: "PT_NULL",
+    1: "PT_LOAD",
+    2: "PT_DYNAMIC",
+    3: "PT_INTERP",
+    4: "PT_NOTE",
+    5: "PT_SHLIB",
+    6: "PT_PHDR",
+    7: "PT_TLS",
+    0x6474E550: "PT_GNU_EH_FRAME",
+    0x6474E551: "PT_GNU_STACK",
+    0x6474E552: "PT_GNU_RELRO",
+}
+"""p_type as include/uapi/linux/elf.h names it; any other prints as hex."""
+
+_KERNEL_FORM = b"\x7fELF\x02\x01"  # ELFCLASS64, ELFDATA2LSB: all that a kernel writes
+_EHDR_TABLE = Struct("<32xQ14xHH")  # e_phoff, e_phentsize, e_phnum
+_FAST_ROW = Struct("<QQQQQQ8x")  # type and flags as one key, then the five numbers printed
+_KIND = Struct("<I52x")
+_PN_XNUM = 0xFFFF
+_CHUNK = 8192  # rows formatted at a time when streaming: about 1 MiB of text
+
+
+def type_name(p_type: int) -> str:
+    """PT_LOAD, PT_NOTE, ... as printed in the Type column; hex for a type without a name."""
+    return PT_NAMES.get(p_type) or f"{p_type:#x}"
+
+
+def flags_text(p_flags: int) -> str:
+    """The three letters R, W, X in that order, `-` for a clear bit; other bits do not show."""
+    return (
+        ("R" if p_flags & 4 else "-")
+        + ("W" if p_flags & 2 else "-")
+        + ("X" if p_flags & 1 else "-")
+    )
+
+
+class _RowFormats(dict[int, bytes]):
+    """p_flags << 32 | p_type -> the row's format, with type and flags filled in."""
+
+    def __missing__(self, key: int) -> bytes:
+        kind, flags = type_name(key & 0xFFFFFFFF), flags_text(key >> 32)
+        row = "0x%-3x " + kind.ljust(18) + " " + "0x%-16x " * 5 + flags + "\n"
+        self[key] = made = row.encode("ascii")
+        return made
+
+
+def render(header: bytes | bytearray | memoryview) -> str:
+    """The text that the kernel prints for the raw elfcorehdr at the start of header.
+
+    Bytes behind the last program header are ignored. ElfFormatError if header is not ELF or its
+    tables are cut off (as ElfCoreHdr.unpack()).
+    """
+    return b"".join(render_chunks(header)).decode("ascii")
+
+
+def render_chunks(header: bytes | bytearray | memoryview) -> Iterator[bytes]:
+    """render(), as pieces of at most some 8,000 rows for streaming; ElfFormatError comes first."""
+    view = memoryview(header).cast("B")
+    table = _fast_table(view)
+    if table is None:
+        from elfcorehdr.elf import unpack_ehdr, unpack_phdrs
+
+        return render_phdr_chunks(unpack_phdrs(view, unpack_ehdr(view)))
+    return _render_table(table)
+
+
+def render_phdr_chunks(phdrs: Sequence[Phdr]) -> Iterator[bytes]:
+    """The kernel's text for program headers that are unpacked already, as pieces."""
+    table = b"".join(
+        [_FAST_ROW.pack(p[1] << 32 | p[0], p[2], p[3], p[4], p[5], p[6]) for p in phdrs]
+    )
+    return _render_table(memoryview(table))
+
+
+def _fast_table(view: memoryview) -> memoryview | None:
+    """The program header table of a header in the kernel's own form; None for any other."""
+    if len(view) < 64 or view[:6] != _KERNEL_FORM:
+        return None
+    e_phoff, e_phentsize, e_phnum = _EHDR_TABLE.unpack_from(view)
+    end = e_phoff + e_phnum * 56
+    if e_phentsize != 56 or e_phnum == _PN_XNUM or end > len(view):
+        return None
+    return view[e_phoff:end]
+
+
+def _render_table(table: memoryview) -> Iterator[bytes]:
+    """The whole text for a packed little-endian Elf64_Phdr table."""
+    total = len(table) // 56
+    kinds = [kind for (kind,) in _KIND.iter_unpack(table)]
+    loads, notes = kinds.count(1), kinds.count(4)
+    head = SUMMARY % (total, total, loads, loads, notes, notes) + HEADING + RULE
+    yield head.encode("ascii")
+    row = _RowFormats()
+    for first in range(0, total, _CHUNK):
+        rows = _FAST_ROW.iter_unpack(table[first * 56 : (first + _CHUNK) * 56])
+        yield b"".join(
+            [
+                row[key] % (i, offset, vaddr, paddr, filesz, memsz)
+                for i, (key, offset, vaddr, paddr, filesz, memsz) in enumerate(rows, first)
+            ]
+        )
+
+
+def parse(text: str, e_machine: int = 0) -> ElfCoreHdr:
+    """Read the kernel's text back; text that render() made comes out of it unchanged.
+
+    Lines may carry what a log puts before them (time stamps, levels, `kexec_core: `), rows may be
+    interleaved with other records, and of several prints in one log the last is taken. What the
+    text does not say is zero (p_align), or as the kernel always writes it (64-bit, little
+    endian); e_machine is the caller's word. ElfFormatError names the line that is wrong.
+    """
+    from .kernel_text_parser import read
+
+    return read(text, e_machine)

@@ -1,0 +1,226 @@
+"""The kernel's print format: the cover letter's sample, byte for byte, and back."""
+
+from __future__ import annotations
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elfcorehdr.elf import EM_PPC64, Ehdr, ElfCoreHdr, Phdr
+from elfcorehdr.errors import ElfFormatError
+from printer import kernel_text
+
+GOLDEN = Path(__file__).parent / "golden" / "kernel"
+SEED = (GOLDEN / "seed" / "crash_elfcorehdr_print.txt").read_text()
+HEADERS = sorted(GOLDEN.glob("*/**/elfcorehdr*.bin")) + sorted(GOLDEN.glob("*/*/elfcorehdr/*.bin"))
+HEADERS = [path for path in HEADERS if "stale-tail" not in path.name]
+DIRECT = 0xC000000000000000
+
+# The cover letter's machine, written out as the kernel packed it (kernel/crash_core.c).
+NOTES = (0x3FD966400, 0x3FD996400, 0x3FD9C6400, 0x3FD9F6400)
+NOTES += (0x3FDA26400, 0x3FDA56400, 0x3FDA86400, 0x3FDAB6400)
+SEED_PHDRS = (
+    *(Phdr(4, 0, note, 0, note, 0x218, 0x218, 0) for note in NOTES),
+    Phdr(4, 0, 0xA2C0000, 0, 0xA2C0000, 0x10024, 0x10024, 0),
+    Phdr(1, 7, 0x1AF40000, DIRECT, 0, 0x10000, 0x10000, 0),
+    Phdr(1, 7, 0x10000, DIRECT | 0x10000, 0x10000, 0x17FF0000, 0x17FF0000, 0),
+    Phdr(1, 7, 0x2EC70000, DIRECT | 0x2EC70000, 0x2EC70000, 0x1390000, 0x1390000, 0),
+    Phdr(1, 7, 0x58000000, DIRECT | 0x58000000, 0x58000000, 0x3A8000000, 0x3A8000000, 0),
+)
+
+
+def seed_header() -> ElfCoreHdr:
+    return ElfCoreHdr(Ehdr(EM_PPC64, e_phnum=13), SEED_PHDRS)
+
+
+def test_renders_the_cover_letters_sample_byte_for_byte():
+    assert kernel_text.render(seed_header().pack()) == SEED
+    assert len(SEED) == 1946
+
+
+def test_parses_the_cover_letters_sample():
+    assert kernel_text.parse(SEED, EM_PPC64) == seed_header()
+
+
+def test_bytes_behind_the_last_program_header_do_not_show():
+    assert kernel_text.render(seed_header().pack() + b"\xff" * 4096) == SEED
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_render_takes_any_buffer(kind):
+    assert kernel_text.render(kind(seed_header().pack())) == SEED
+
+
+@pytest.mark.parametrize("path", HEADERS, ids=lambda p: f"{p.parts[-3]}/{p.parts[-2]}/{p.stem}")
+def test_captured_header_survives_text_and_back(path):
+    header = ElfCoreHdr.unpack(path.read_bytes())
+    text = kernel_text.render(path.read_bytes())
+    assert kernel_text.parse(text, header.ehdr.e_machine) == ElfCoreHdr(
+        header.ehdr, tuple(p._replace(p_align=0) for p in header.phdrs)
+    )
+    assert kernel_text.render(kernel_text.parse(text).pack()) == text
+
+
+def test_there_are_captured_headers_of_four_architectures():
+    assert {p.relative_to(GOLDEN).parts[0] for p in HEADERS} == {
+        "arm64",
+        "ppc64",
+        "riscv64",
+        "x86_64",
+    }
+
+
+U64 = st.integers(0, 2**64 - 1)
+PHDRS = st.lists(
+    st.builds(
+        Phdr,
+        st.sampled_from([0, 1, 2, 3, 4, 5, 6, 7, 0x6474E551, 0x70000001, 0xFFFFFFFF]),
+        st.integers(0, 7),
+        U64,
+        U64,
+        U64,
+        U64,
+        U64,
+        st.just(0),
+    ),
+    max_size=30,
+)
+
+
+@given(PHDRS)
+def test_text_to_header_to_text_is_the_identity(phdrs):
+    header = ElfCoreHdr(Ehdr(0, e_phnum=len(phdrs)), tuple(phdrs))
+    text = kernel_text.render(header.pack())
+    assert kernel_text.parse(text) == header
+    assert kernel_text.render(kernel_text.parse(text).pack()) == text
+
+
+def test_an_index_above_0xfff_widens_its_column():
+    row = Phdr(1, 7, 0, 0, 0, 0, 0, 0)
+    text = kernel_text.render(ElfCoreHdr(Ehdr(EM_PPC64), (row,) * 0x1001).pack())
+    assert text.splitlines()[-2].startswith("0xfff PT_LOAD            0x0")
+    assert text.splitlines()[-1].startswith("0x1000 PT_LOAD            0x0")
+    assert "  Total Program Headers: 4097 (0x1001)\n" in text
+
+
+def test_no_program_headers_print_the_heading_alone():
+    text = kernel_text.render(ElfCoreHdr(Ehdr(EM_PPC64), ()).pack())
+    assert text.startswith("ELF Program Header Summary:\n  Total Program Headers: 0 (0x0)\n")
+    assert text.endswith("=" * 80 + "\n")
+    assert kernel_text.parse(text).phdrs == ()
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("klass", [1, 2])
+def test_either_class_and_byte_order_prints_the_same_rows(klass, order):
+    sizes = {1: (52, 32), 2: (64, 56)}[klass]
+    phdrs = (Phdr(4, 0, 0x200, 0, 0x200, 0x94, 0x94, 0), Phdr(1, 5, 0, 0xC0000000, 0, 9, 9, 0))
+    ehdr = Ehdr(
+        20, ei_class=klass, ei_data=order, e_phoff=sizes[0], e_ehsize=sizes[0], e_phentsize=sizes[1]
+    )
+    assert kernel_text.render(ElfCoreHdr(ehdr, phdrs).pack()).splitlines()[8:] == [
+        "0x0   PT_NOTE            0x200              0x0                0x200              "
+        "0x94               0x94               ---",
+        "0x1   PT_LOAD            0x0                0xc0000000         0x0                "
+        "0x9                0x9                R-X",
+    ]
+
+
+def test_pn_xnum_takes_the_count_from_section_0():
+    rows = 0x10001
+    ehdr = Ehdr(62, e_phnum=0xFFFF, e_phoff=128, e_shoff=64, e_shentsize=64, e_shnum=1)
+    section = bytearray(64)
+    struct.pack_into("<I", section, 44, rows)
+    buf = ehdr.pack() + section + bytes(56) * rows
+    text = kernel_text.render(buf)
+    assert "  Total Program Headers: 65537 (0x10001)\n" in text
+    assert text.splitlines()[-1].startswith("0x10000 PT_NULL ")
+
+
+def test_65535_program_headers_without_section_0_are_65535():
+    buf = Ehdr(62, e_phnum=0xFFFF).pack() + bytes(56) * 0xFFFF
+    assert "  Total Program Headers: 65535 (0xffff)\n" in kernel_text.render(buf)
+
+
+# A log around the table
+
+
+def as_log(prefix: str) -> str:
+    lines = SEED.splitlines()
+    return "".join(f"{prefix}{line}\n" if line else "\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "kexec_core: ",
+        "[   42.100000] kexec_core: ",
+        "[   42.100000][ T1234] kexec_core: ",
+        "<3>[   42.100000] kexec_core: ",
+        "3,1021,42100000,-;kexec_core: ",
+        "Mar 03 13:47:14 ltc kernel: kexec_core: ",
+        "[Tue Mar  3 13:47:14 2026] kexec_core: ",
+    ],
+)
+def test_table_is_found_in_a_log(prefix):
+    log = f"{prefix}Linux version 7.0\n" + as_log(prefix) + f"{prefix}crash hp: hp_action 3\n"
+    assert kernel_text.parse(log, EM_PPC64) == seed_header()
+
+
+def test_other_records_between_the_rows_are_passed_over():
+    rng = random.Random(6)
+    lines = []
+    for line in as_log("[    9.000001] kexec_core: ").splitlines(keepends=True):
+        lines.append(line)
+        if rng.random() < 0.5:
+            lines.append("[    9.000002] page: refcount:1 mapcount:0 index:0x0 pfn:0x3ffe0\n")
+    assert kernel_text.parse("".join(lines), EM_PPC64) == seed_header()
+
+
+def test_serial_console_line_ends_are_taken():
+    assert kernel_text.parse(SEED.replace("\n", "\r\n"), EM_PPC64) == seed_header()
+
+
+def test_of_two_prints_in_a_log_the_last_counts():
+    older = kernel_text.render(ElfCoreHdr(Ehdr(EM_PPC64), SEED_PHDRS[:3]).pack())
+    assert kernel_text.parse(older + SEED, EM_PPC64) == seed_header()
+
+
+def test_the_early_revision_that_calls_every_row_pt_load_is_read():
+    early = SEED.replace("Program Headers:\nIndex", "PT_LOAD Segments:\nIndex")
+    early = "".join(
+        line.replace("PT_NOTE    ", "PT_LOAD    ") if line.startswith("0x") else line
+        for line in early.splitlines(keepends=True)
+    )
+    assert kernel_text.parse(early, EM_PPC64) == seed_header()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda t: "", "no line"),
+        (lambda t: t[:1000], "line 14: program header 0x5 is damaged or cut off"),
+        (lambda t: t[: t.index("0x5 ")], "Total Program Headers is 13, but 5 rows follow"),
+        (lambda t: t.replace("0xb  ", "0x1b "), "line 20: index is 0x1b, expected 0xb"),
+        (lambda t: t.replace("13 (0xd)", "13 (0xe)"), "line 2: Total Program Headers is 13 but"),
+        (lambda t: t.replace("4 (0x4)", "5 (0x5)"), "PT_LOAD segments is 5, but 4 rows follow"),
+        (lambda t: t.replace("  PT_NOTE seg", "  x"), 'no "PT_NOTE segments: N (0xN)"'),
+        (lambda t: t.replace("0xb   PT_LOAD", "0xb   PT_LOAF"), "line 20: type is PT_LOAF"),
+        (lambda t: t.replace("0x1390000 ", "0x13900000000000000 "), "line 20: program header 0xb"),
+    ],
+)
+def test_damaged_text_is_an_error_that_names_the_line(damage, message):
+    with pytest.raises(ElfFormatError) as error:
+        kernel_text.parse(damage(SEED))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 15, 40, 63, 64, 400, 791])
+def test_cut_off_header_is_an_elf_format_error(cut):
+    with pytest.raises(ElfFormatError):
+        kernel_text.render(seed_header().pack()[:cut])
