@@ -205,19 +205,28 @@ def unpack_phdrs(buf: bytes | bytearray | memoryview, ehdr: Ehdr) -> list[Phdr]:
     count = phdr_count(buf, ehdr)
     if not count:
         return []
-    row = struct.Struct(_ORDER[ehdr.ei_data] + _PHDR[ehdr.ei_class])
-    if ehdr.e_phentsize != row.size:
-        raise ElfFormatError(
-            f"e_phentsize is {ehdr.e_phentsize}, expected {row.size} for this ELF class"
-        )
-    end = ehdr.e_phoff + count * row.size
+    size = phdr_size(ehdr)
+    end = ehdr.e_phoff + count * size
     if end > len(buf):
-        have = max(0, len(buf) - ehdr.e_phoff) // row.size
+        have = max(0, len(buf) - ehdr.e_phoff) // size
         raise ElfFormatError(
             f"offset {ehdr.e_phoff:#x}: {count} program headers announced, "
             f"but only {have} lie before the end ({len(buf)} bytes)"
         )
-    rows = row.iter_unpack(memoryview(buf)[ehdr.e_phoff : end])
+    return unpack_phdr_table(memoryview(buf)[ehdr.e_phoff : end], ehdr)
+
+
+def phdr_size(ehdr: Ehdr) -> int:
+    """Bytes of one program header: 56, or 32 in 32-bit ELF; ElfFormatError if e_phentsize differs."""
+    size = {ELFCLASS32: 32, ELFCLASS64: PHDR_SIZE}[ehdr.ei_class]
+    if ehdr.e_phentsize != size:
+        raise ElfFormatError(f"e_phentsize is {ehdr.e_phentsize}, expected {size} for this ELF class")
+    return size
+
+
+def unpack_phdr_table(table: bytes | bytearray | memoryview, ehdr: Ehdr) -> list[Phdr]:
+    """Read a table of whole program headers in ehdr's class and byte order."""
+    rows = struct.Struct(_ORDER[ehdr.ei_data] + _PHDR[ehdr.ei_class]).iter_unpack(table)
     if ehdr.ei_class == ELFCLASS64:
         return list(map(Phdr._make, rows))
     return [Phdr(t, f, off, va, pa, fsz, msz, al) for t, off, va, pa, fsz, msz, f, al in rows]

@@ -1,1 +1,56 @@
-"""Bytes to text: prints elfcorehdrs. Imports elfcorehdr.elf, .ranges and .errors alone."""
+"""Bytes to text: reads, shows, compares and checks ELF core headers of crashed kernels.
+
+    from printer import read, diff, check
+    core = read("/proc/vmcore", notes=True)
+
+Everything named here is imported when it is used. Imports elfcorehdr.elf, .ranges and .errors alone.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .as_json import document as document
+    from .kernel_text import parse as parse
+    from .kernel_text import render as render
+    from .notes import Note as Note
+    from .notes import notes_of as notes_of
+    from .roles import Layout as Layout
+    from .roles import Role as Role
+    from .source import Core as Core
+    from .source import Form as Form
+    from .source import from_bytes as from_bytes
+    from .source import from_header as from_header
+    from .source import read as read
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "document": "as_json",
+    "parse": "kernel_text",
+    "render": "kernel_text",
+    "Note": "notes",
+    "notes_of": "notes",
+    "Layout": "roles",
+    "Role": "roles",
+    "Core": "source",
+    "Form": "source",
+    "from_bytes": "source",
+    "from_header": "source",
+    "read": "source",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -8,11 +8,12 @@ those only where the fast path does not reach: start-up is part of `elfcorehdr p
 
 from __future__ import annotations
 
+from itertools import islice
 from struct import Struct
 
 TYPE_CHECKING = False  # typing costs a start-up that nothing here needs at run time
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from elfcorehdr.elf import ElfCoreHdr, Phdr
 
@@ -89,23 +90,40 @@ def render(header: bytes | bytearray | memoryview) -> str:
 def render_chunks(header: bytes | bytearray | memoryview) -> Iterator[bytes]:
     """render(), as pieces of at most some 8,000 rows for streaming; ElfFormatError comes first."""
     view = memoryview(header).cast("B")
-    table = _fast_table(view)
+    table = fast_table(view)
     if table is None:
         from elfcorehdr.elf import unpack_ehdr, unpack_phdrs
 
         return render_phdr_chunks(unpack_phdrs(view, unpack_ehdr(view)))
-    return _render_table(table)
+    return render_table(table)
 
 
 def render_phdr_chunks(phdrs: Sequence[Phdr]) -> Iterator[bytes]:
     """The kernel's text for program headers that are unpacked already, as pieces."""
-    table = b"".join(
-        [_FAST_ROW.pack(p[1] << 32 | p[0], p[2], p[3], p[4], p[5], p[6]) for p in phdrs]
-    )
-    return _render_table(memoryview(table))
+    return render_rows(phdrs, range(len(phdrs)))
 
 
-def _fast_table(view: memoryview) -> memoryview | None:
+def render_rows(phdrs: Sequence[Phdr], rows: Iterable[int]) -> Iterator[bytes]:
+    """The kernel's text with only these rows, in this order; the summary is of the whole header."""
+    kinds = [phdr[0] for phdr in phdrs]
+    yield _head(len(phdrs), kinds.count(1), kinds.count(4))
+    formats = _RowFormats()
+    numbers = iter(rows)
+    while chunk := list(islice(numbers, _CHUNK)):
+        yield b"".join(
+            [
+                formats[p[1] << 32 | p[0]] % (i, p[2], p[3], p[4], p[5], p[6])
+                for i, p in ((i, phdrs[i]) for i in chunk)
+            ]
+        )
+
+
+def _head(total: int, loads: int, notes: int) -> bytes:
+    counts = SUMMARY % (total, total, loads, loads, notes, notes)
+    return (counts + HEADING + RULE).encode("ascii")
+
+
+def fast_table(view: memoryview) -> memoryview | None:
     """The program header table of a header in the kernel's own form; None for any other."""
     if len(view) < 64 or view[:6] != _KERNEL_FORM:
         return None
@@ -116,13 +134,11 @@ def _fast_table(view: memoryview) -> memoryview | None:
     return view[e_phoff:end]
 
 
-def _render_table(table: memoryview) -> Iterator[bytes]:
-    """The whole text for a packed little-endian Elf64_Phdr table."""
+def render_table(table: memoryview) -> Iterator[bytes]:
+    """The whole text for a packed little-endian Elf64_Phdr table, as pieces."""
     total = len(table) // 56
     kinds = [kind for (kind,) in _KIND.iter_unpack(table)]
-    loads, notes = kinds.count(1), kinds.count(4)
-    head = SUMMARY % (total, total, loads, loads, notes, notes) + HEADING + RULE
-    yield head.encode("ascii")
+    yield _head(total, kinds.count(1), kinds.count(4))
     row = _RowFormats()
     for first in range(0, total, _CHUNK):
         rows = _FAST_ROW.iter_unpack(table[first * 56 : (first + _CHUNK) * 56])

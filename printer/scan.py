@@ -1,0 +1,84 @@
+"""Finding an elfcorehdr in a memory image: a crashkernel dump, a guest's RAM file, /dev/mem.
+
+The kernel's header is told from other ELF files in memory by its first row: a PT_NOTE whose
+p_offset and p_paddr are the same address (crash_prepare_elf64_headers(), kernel/crash_core.c).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from elfcorehdr.elf import PT_LOAD, PT_NOTE, Ehdr, phdr_size, unpack_ehdr, unpack_phdr_table
+from elfcorehdr.errors import ElfFormatError
+
+from .reader import Reader
+
+_CHUNK = 4 << 20
+_ET_CORE = re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01.{9}(?:\x04\x00|\x00\x04)", re.DOTALL)
+_LOOKALIKES = 1 << 16
+_TABLES = 1 << 28
+"""Bytes of tables that are examined in all before a hostile image is given up."""
+
+
+def find(reader: Reader) -> tuple[int, tuple[int, ...]]:
+    """Offset of the first elfcorehdr, and offsets of further ones whose bytes differ from it.
+
+    ElfFormatError if there is none.
+    """
+    first: int | None = None
+    seen: set[bytes] = set()
+    others: list[int] = []
+    read = looked = 0
+    for at in _candidates(reader):
+        looked += 1
+        table = _table(reader, at)
+        read += len(table)
+        if looked > _LOOKALIKES or read > _TABLES:
+            raise ElfFormatError(
+                f"offset {at:#x}: too many look-alikes before it, gave up the search"
+            )
+        if not table or table in seen:
+            continue
+        seen.add(table)
+        if first is None:
+            first = at
+        elif len(others) < 64:
+            others.append(at)
+    if first is None:
+        raise ElfFormatError("no elfcorehdr found by --scan")
+    return first, tuple(others)
+
+
+def _candidates(reader: Reader) -> Iterator[int]:
+    last = -1
+    for offset, chunk in reader.chunks(_CHUNK, 64):
+        for match in _ET_CORE.finditer(chunk):
+            at = offset + match.start()
+            if at > last:
+                last = at
+                yield at
+
+
+def _table(reader: Reader, at: int) -> bytes:
+    """The program header table of an elfcorehdr at offset at; empty if there is none."""
+    try:
+        ehdr = unpack_ehdr(reader.read(at, 64))
+        size = phdr_size(ehdr)
+    except ElfFormatError:
+        return b""
+    if not ehdr.e_phnum or not ehdr.e_ehsize <= ehdr.e_phoff <= 4096:
+        return b""
+    table = reader.read(at + ehdr.e_phoff, size)
+    if len(table) < size or not _is_note(table, ehdr):
+        return b""
+    table = reader.read(at + ehdr.e_phoff, ehdr.e_phnum * size)
+    if len(table) < ehdr.e_phnum * size:
+        return b""
+    kinds = {phdr.p_type for phdr in unpack_phdr_table(table, ehdr)}
+    return table if kinds <= {PT_NOTE, PT_LOAD} else b""
+
+
+def _is_note(row: bytes, ehdr: Ehdr) -> bool:
+    phdr = unpack_phdr_table(row, ehdr)[0]
+    return phdr.p_type == PT_NOTE and 0 != phdr.p_paddr == phdr.p_offset

@@ -1,0 +1,30 @@
+"""Sizes and ranges in words: 16 GiB, 1 GiB at 0x3e0000000. Imports nothing."""
+
+from __future__ import annotations
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def size_text(size: int) -> str:
+    """size in bytes as B, KiB, MiB, ...: exact where three decimals say it, else with `~`.
+
+    A few bytes beyond a whole number of pages are said apart: 5.75 GiB + 1 B.
+    """
+    if size < 0:
+        return "-" + size_text(-size)
+    if size < 1024:
+        return f"{size} B"
+    odd = size % 4096
+    if 0 < odd < 64 and size > 4096:
+        return f"{size_text(size - odd)} + {odd} B"
+    power = min((size.bit_length() - 1) // 10, len(_UNITS))
+    unit = 1 << 10 * power
+    thousandths, rest = divmod(size * 1000, unit)
+    exact = "" if not rest else "~"
+    number = f"{thousandths // 1000}.{thousandths % 1000:03d}".rstrip("0").rstrip(".")
+    return f"{exact}{number} {_UNITS[power - 1]}"
+
+
+def range_text(start: int, size: int) -> str:
+    """A range as a person says it: its size and where it begins."""
+    return f"{size_text(size)} at {start:#x}"

@@ -1,0 +1,248 @@
+"""What the command line is given, found out and read: read() makes a Core of it.
+
+A raw elfcorehdr, a vmcore or other ELF core (headers and, if asked, notes: nothing else of it is
+read), the kernel's printed text, a mounted tree, or, with scan, a memory image.
+Imports elfcorehdr.elf and .errors.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from elfcorehdr.elf import (
+    ELFCLASS64,
+    ELFDATA2LSB,
+    ELFDATA2MSB,
+    PN_XNUM,
+    PT_NOTE,
+    Ehdr,
+    ElfCoreHdr,
+    Phdr,
+    pack_phdrs,
+    phdr_size,
+    unpack_ehdr,
+    unpack_phdr_table,
+)
+from elfcorehdr.errors import ElfFormatError
+
+from . import kernel_text
+from .reader import STREAM_LIMIT, Reader, StreamReader, open_reader
+
+MAX_PHDRS = 1 << 18
+"""More program headers are refused. The kernel writes at most 65,535: e_phnum has 16 bits."""
+TEXT_LIMIT = 64 << 20
+"""Bytes of a log that are searched for the kernel's print."""
+NOTE_LIMIT = 64 << 20
+"""Bytes of notes that are read: 8,192 CPUs of ppc64 need 5 MiB."""
+
+_TREE = (  # what a mounted tree, or a /sys of its own, has: raw bytes first, they are never cut
+    "control/elfcorehdr",
+    "sys/kernel/kexec/crash_elfcorehdr_print",
+    "kernel/kexec/crash_elfcorehdr_print",
+)
+_OTHERS = {
+    b"KDUMP   ": "makedumpfile's compressed form, which has no program headers (makedumpfile -E writes ELF)",
+    b"makedumpfile": "makedumpfile's flattened form (makedumpfile -R turns it into a dump file)",
+    b"\x1f\x8b": "compressed with gzip (zcat FILE | elfcorehdr print -)",
+    b"\xfd7zXZ": "compressed with xz (xzcat FILE | elfcorehdr print -)",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd (zstdcat FILE | elfcorehdr print -)",
+    b"BZh": "compressed with bzip2 (bzcat FILE | elfcorehdr print -)",
+}
+
+
+class Form(Enum):
+    """What p_offset of the program headers means."""
+
+    ELFCOREHDR = "elfcorehdr"
+    """A physical address of the crashed kernel: as the kernel hands it to the capture kernel."""
+    CORE = "core"
+    """A place in the file: /proc/vmcore, makedumpfile -E, /proc/kcore, a process's core."""
+
+
+@dataclass(frozen=True)
+class Core:
+    """An ELF core header that was read, and where it came from."""
+
+    name: str
+    """The input as it was named, for people."""
+    kind: str
+    """`file`, `text`, or `image` (found by scanning)."""
+    ehdr: Ehdr
+    table: bytes
+    """The program headers as they lay there: phnum rows in ehdr's class and byte order."""
+    offset: int = 0
+    """Where in the input the ELF header begins, in bytes."""
+    note_data: tuple[bytes | None, ...] | None = None
+    """With notes=True: for every PT_NOTE in order its bytes, None where the input has not got them."""
+    elsewhere: tuple[int, ...] = ()
+    """Offsets of further, different headers that a scan found."""
+
+    @cached_property
+    def phdrs(self) -> tuple[Phdr, ...]:
+        """The program headers in file order."""
+        return tuple(unpack_phdr_table(self.table, self.ehdr))
+
+    @property
+    def phnum(self) -> int:
+        """How many program headers there are, with the PN_XNUM escape resolved."""
+        return len(self.table) // self.ehdr.e_phentsize if self.table else 0
+
+    @property
+    def header(self) -> ElfCoreHdr:
+        """As elfcorehdr.elf has it."""
+        return ElfCoreHdr(self.ehdr, self.phdrs)
+
+    @cached_property
+    def form(self) -> Form:
+        """A kernel-made elfcorehdr gives each PT_NOTE its address twice; in a core p_paddr is 0."""
+        for phdr in self.phdrs:
+            if phdr.p_type == PT_NOTE:
+                same = phdr.p_paddr == phdr.p_offset and phdr.p_paddr
+                return Form.ELFCOREHDR if same else Form.CORE
+        return Form.ELFCOREHDR if self.kind != "file" else Form.CORE
+
+
+def read(name: str, *, scan: bool = False, at: int | None = None, notes: bool = False) -> Core:
+    """Read the header of a file, `-` (standard input), or a mounted tree's directory.
+
+    scan searches a memory image for it, at takes it from that offset in bytes; with notes the
+    contents of the PT_NOTEs are read too. OSError if the input cannot be read, ElfFormatError if
+    it holds no header: both name the input.
+    """
+    path = _inside(name)
+    try:
+        with open_reader(path) as reader:
+            if scan:
+                from .scan import find
+
+                first, others = find(reader)
+                return _read_elf(reader, name, "image", first, notes, others)
+            if at is not None:
+                return _read_elf(reader, name, "image", at, notes)
+            begin = reader.read(0, 16)
+            if begin[:4] == b"\x7fELF":
+                return _read_elf(reader, name, "file", 0, notes)
+            return _read_text(reader, name, begin, from_tree=path != name)
+    except ElfFormatError as error:
+        raise ElfFormatError(f"{path}: {error}") from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def from_bytes(header: bytes | bytearray | memoryview, name: str = "header") -> Core:
+    """A Core of raw bytes; ElfFormatError as ElfCoreHdr.unpack()."""
+    unpacked = ElfCoreHdr.unpack(header)
+    return from_header(unpacked, name)
+
+
+def from_header(header: ElfCoreHdr, name: str = "header", kind: str = "file") -> Core:
+    """A Core of unpacked program headers, kept in the kernel's own form (64-bit, little endian)."""
+    from dataclasses import replace
+
+    ehdr = replace(header.ehdr, ei_class=ELFCLASS64, ei_data=ELFDATA2LSB, e_phentsize=56)
+    return Core(name, kind, ehdr, pack_phdrs(header.phdrs))
+
+
+def _inside(name: str) -> str:
+    """The file of a mounted tree that holds the header; name itself if it is no directory."""
+    if name == "-" or not stat.S_ISDIR(os.stat(name).st_mode):
+        return name
+    for inner in _TREE:
+        path = os.path.join(name, inner)
+        if os.path.exists(path):
+            return path
+    raise ElfFormatError(f"{name}: is a directory without {_TREE[0]} or {_TREE[1]}")
+
+
+def _read_elf(
+    reader: Reader,
+    name: str,
+    kind: str,
+    at: int,
+    notes: bool,
+    elsewhere: tuple[int, ...] = (),
+) -> Core:
+    ehdr = unpack_ehdr(reader.read(at, 64))
+    count = _count(reader, ehdr, at)
+    table = b""
+    if count:
+        if count > MAX_PHDRS:
+            raise ElfFormatError(f"{count} program headers announced, expected at most {MAX_PHDRS}")
+        size = phdr_size(ehdr)
+        table = reader.read(at + ehdr.e_phoff, count * size)
+        if len(table) < count * size:
+            raise ElfFormatError(_cut_off(reader, ehdr, count, len(table) // size))
+    core = Core(name, kind, ehdr, table, at, None, elsewhere)
+    if not notes:
+        return core
+    from dataclasses import replace
+
+    return replace(core, note_data=_read_notes(reader, core))
+
+
+def _cut_off(reader: Reader, ehdr: Ehdr, count: int, have: int) -> str:
+    end = "the end"
+    if isinstance(reader, StreamReader) and ehdr.e_phoff + count * 56 > STREAM_LIMIT:
+        end = f"the first {STREAM_LIMIT >> 20} MiB, which is what is read of a pipe"
+    return f"offset {ehdr.e_phoff:#x}: {count} program headers announced, but only {have} lie before {end}"
+
+
+def _count(reader: Reader, ehdr: Ehdr, at: int) -> int:
+    """e_phnum, or sh_info of section 0 in its place if that says PN_XNUM and there is one."""
+    if ehdr.e_phnum != PN_XNUM or not ehdr.e_shoff:
+        return ehdr.e_phnum
+    where = 44 if ehdr.ei_class == ELFCLASS64 else 28
+    info = reader.read(at + ehdr.e_shoff + where, 4)
+    if len(info) < 4:
+        raise ElfFormatError(
+            f"offset {ehdr.e_shoff:#x}: section 0, which holds the program header count, "
+            "lies beyond the end"
+        )
+    return int(struct.unpack(">I" if ehdr.ei_data == ELFDATA2MSB else "<I", info)[0])
+
+
+def _read_notes(reader: Reader, core: Core) -> tuple[bytes | None, ...]:
+    """The bytes of every PT_NOTE; None where the input ends before, or offsets are no places in it."""
+    base = 0 if core.kind == "image" or core.form is Form.CORE else None
+    found: list[bytes | None] = []
+    left = NOTE_LIMIT
+    for phdr in core.phdrs:
+        if phdr.p_type != PT_NOTE:
+            continue
+        if base is None or not phdr.p_filesz:
+            found.append(None if base is None else b"")
+            continue
+        if phdr.p_filesz > left:
+            raise ElfFormatError(
+                f"the notes are {phdr.p_filesz} bytes and more, expected at most {NOTE_LIMIT}"
+            )
+        data = reader.read(base + phdr.p_offset, phdr.p_filesz)
+        left -= len(data)
+        found.append(data if len(data) == phdr.p_filesz else None)
+    return tuple(found)
+
+
+def _read_text(reader: Reader, name: str, begin: bytes, *, from_tree: bool) -> Core:
+    if not begin:
+        if from_tree:
+            raise ElfFormatError("is empty: no kdump image is loaded")
+        raise ElfFormatError("is empty, expected an ELF core header or the kernel's print of one")
+    for magic, what in _OTHERS.items():
+        if begin.startswith(magic):
+            raise ElfFormatError(f"is {what}")
+    head = reader.read(0, 4096)
+    if b"\0" in head:
+        raise ElfFormatError(
+            f"offset 0: begins with {begin[:4].hex(' ')}, expected 7f 45 4c 46 (ELF) or text; "
+            "--scan searches a memory image"
+        )
+    data = reader.read(0, TEXT_LIMIT + 1)
+    if len(data) > TEXT_LIMIT:
+        raise ElfFormatError(f"is text of more than {TEXT_LIMIT >> 20} MiB, expected less")
+    header = kernel_text.parse(data.decode("ascii", "replace"))
+    return from_header(header, name, "text")

@@ -1,0 +1,151 @@
+"""Tables for people: tabulate for tens of rows, the same table streamed for thousands.
+
+tabulate is known to this file alone and imported when a table is made: its import costs more than
+the printer, and a row through it costs 140 times one `%` (it sniffs every cell for numbers).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from .notes import Note
+from .roles import Layout
+from .sizes import size_text
+
+MANY = 50
+"""From this many rows on tabulate sees a sample only."""
+
+NAMES = {"table": "simple", "markdown": "github"}
+"""Our words for tabulate's formats; its own are taken as well."""
+RIGHT = {"Size"}
+
+Row = Sequence[str]
+
+
+def formats() -> list[str]:
+    """Every format name that table() takes."""
+    import tabulate
+
+    return [*NAMES, "csv", *tabulate.tabulate_formats]
+
+
+PHDR_COLUMNS = (
+    *("Index", "Type", "Offset", "VirtAddr", "PhysAddr", "FileSize", "MemSize"),
+    *("Size", "Flags", "Align", "What"),
+)
+NOTE_COLUMNS = ("Index", "Name", "Type", "Bytes", "CPU", "PID", "Registers", "IP", "SP")
+
+
+def phdr_rows(layout: Layout, rows: Iterable[int]) -> Iterator[Row]:
+    """The cells of program headers: hex as the kernel prints it, the size in KiB, MiB, GiB beside it."""
+    from .kernel_text import flags_text, type_name
+
+    for row in rows:
+        p = layout.core.phdrs[row]
+        numbers = (p.p_offset, p.p_vaddr, p.p_paddr, p.p_filesz, p.p_memsz)
+        yield (
+            hex(row),
+            type_name(p.p_type).removeprefix("PT_"),
+            *map(hex, numbers),
+            size_text(p.p_memsz),
+            flags_text(p.p_flags),
+            hex(p.p_align),
+            layout.what(row),
+        )
+
+
+def note_rows(layout: Layout, notes: Iterable[Note]) -> Iterator[Row]:
+    """The cells of notes; what a note has not got is empty."""
+    arch = layout.arch
+    for note in notes:
+        registers = dict(note.registers)
+        shown = (
+            [hex(registers[r]) if r in registers else "" for r in (arch.ip, arch.sp)]
+            if arch
+            else ["", ""]
+        )
+        yield (
+            hex(note.row),
+            note.name,
+            note.type_name,
+            str(len(note.desc)),
+            "" if note.cpu is None else str(note.cpu),
+            "" if note.pid is None else str(note.pid),
+            str(len(registers) or ""),
+            *shown,
+        )
+
+
+def table(columns: Row, make_rows: Callable[[], Iterable[Row]], fmt: str) -> Iterator[str]:
+    """The table as pieces of text, newlines included, in one of formats().
+
+    make_rows is called once, and again if there are many rows: the first pass measures, so that
+    columns are as wide as their widest cell and no more than one row is kept. ValueError if there
+    is no such format.
+    """
+    if fmt == "csv":
+        yield from _csv(columns, make_rows())
+        return
+    from tabulate import tabulate, tabulate_formats
+
+    name = NAMES.get(fmt, fmt)
+    if name not in tabulate_formats:
+        raise ValueError(f"no such format: {fmt}")
+    align = ["right" if column in RIGHT else "left" for column in columns]
+    few = list(islice(make_rows(), MANY + 1))
+    if len(few) > MANY:
+        yield from _streamed(columns, make_rows, name, align)
+        return
+    colalign = align if few else None
+    yield tabulate(few, columns, tablefmt=name, colalign=colalign, disable_numparse=True) + "\n"
+
+
+def _csv(columns: Row, rows: Iterable[Row]) -> Iterator[str]:
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    for row in chain((columns,), rows):
+        writer.writerow(row)
+        if out.tell() > 1 << 16:
+            yield out.getvalue()
+            out.seek(0)
+            out.truncate()
+    yield out.getvalue()
+
+
+def _streamed(
+    columns: Row, make_rows: Callable[[], Iterable[Row]], name: str, align: list[str]
+) -> Iterator[str]:
+    """What tabulate would make of the rows, from what it makes of three of placeholders.
+
+    Each cell of the sample is a run, as wide as its column, of a character that stands for the
+    column; the lines of the middle row are the pattern of every row but the last.
+    """
+    from tabulate import tabulate
+
+    widths = [len(column) for column in columns]
+    for row in make_rows():
+        widths = [max(pair) for pair in zip(widths, map(len, row), strict=True)]
+    marks = [[chr(0xE000 + 32 * row + i) * w for i, w in enumerate(widths)] for row in range(3)]
+    text = tabulate(marks, columns, tablefmt=name, colalign=align, disable_numparse=True) + "\n"
+    lines = [text.rfind("\n", 0, text.index(row[0])) + 1 for row in marks]
+    end = text.index("\n", text.index(marks[2][-1])) + 1
+    middle, final = (
+        re.sub("([\ue000-\ue09f])\\1*", "%s", pattern.replace("%", "%%"))
+        for pattern in (text[lines[1] : lines[2]], text[lines[2] : end])
+    )
+    pads = "\0".join(f"%{'-' * (a == 'left')}{w}s" for w, a in zip(widths, align, strict=True))
+    yield text[: lines[0]]
+    cells: list[str] | None = None
+    for row in make_rows():
+        if cells is not None:
+            yield (middle % tuple(cells)).rstrip() + "\n"
+        line = pads % tuple(row)
+        cells = (line.replace("_", "\\_") if name.startswith("latex") else line).split("\0")
+    if cells is not None:
+        yield (final % tuple(cells)).rstrip() + "\n"
+    yield text[end:]
