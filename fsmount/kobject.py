@@ -1,0 +1,389 @@
+"""The declaration language: attributes, groups, links and ksets, as include/linux/sysfs.h has them.
+
+A declaration is a value; importing one registers nothing. A tree is built from an explicit list of
+them (fsmount/kernfs.py). Imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import FunctionType
+from typing import Any, Generic, Protocol, TypeVar, overload
+
+T = TypeVar("T")
+Fn = TypeVar("Fn", bound=Callable[..., Any])
+
+CAP_SYS_ADMIN = 21
+CAP_SYSLOG = 34
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: what current_cred() and current->pid are in the kernel."""
+
+    uid: int = 0
+    gid: int = 0
+    pid: int = 0
+    capable: Callable[[int], bool] = field(default=lambda _cap: True, compare=False)
+    """capable(CAP_SYS_ADMIN): whether the caller's effective set has it."""
+
+
+ROOT = Caller()
+"""A caller with every capability."""
+
+
+class Filesystem(enum.Enum):
+    """Where a declaration lives below the mount's root, and the habits of that place."""
+
+    SYSFS = "sys"
+    """Text files have st_size = page size; show() is cut at a page, store() gets at most one."""
+    PROCFS = "proc"
+    """st_size 0, no page limit, directories 0555."""
+    DEVTMPFS = "dev"
+    """st_size 0, no page limit."""
+    CONTROL = "control"
+    """Ours: through it the command line acts as firmware, hypervisor and kexec(8) do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kset(Generic[T]):
+    """A family of objects that have a directory (or link) each: the `*` in a path.
+
+    The functions get the kernel, or, if the set has a parent, the parent's object.
+    """
+
+    names: Callable[[Any], Iterable[str]]
+    """Names in directory order; walked lazily, so it must bear changes while it is walked."""
+    lookup: Callable[[Any, str], T | None]
+    """The object of that name in O(1), None if there is none. Gets any name, so it must parse."""
+    count: Callable[[Any], int]
+    """How many there are, in O(1); a directory's link count needs it."""
+    parent: Kset[Any] | None = None
+    identity: Callable[[T], object] | None = None
+    """What tells an object from a later one of the same name; an open file of the former one
+    then gives ENODEV. Without it, one that exists again counts as the same."""
+
+    def chain(self) -> list[Kset[Any]]:
+        """The sets from the outermost to this one; [] for the singleton."""
+        if self is singleton:
+            return []
+        return [*(self.parent.chain() if self.parent is not None else ()), self]
+
+
+singleton: Kset[Any] = Kset(
+    names=lambda _: (), lookup=lambda _kernel, _name: None, count=lambda _: 0
+)
+"""The set of an attribute that exists once; its object is the Kernel."""
+
+IsVisible = Callable[[Any, T], bool]
+
+
+class File(Protocol):
+    """An open file with operations of its own; what OpenFile is for show and store."""
+
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
+        """At most size bytes; flags are the file's O_* flags now. KernelError on failure."""
+
+    def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
+        """The number of bytes taken. KernelError on failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute(Generic[T]):
+    """One file: struct attribute with its methods. A method with one more argument gets the Caller."""
+
+    name: str
+    show: Callable[..., str | bytes] | None = None
+    store: Callable[..., None] | None = None
+    open: Callable[..., File] | None = None
+    given_mode: int | None = None
+    is_visible: IsVisible[T] | None = None
+    binary: bool = False
+    size: int | Callable[[T], int] | None = None
+    """st_size of a binary attribute; None is the length of what show returns."""
+    doc: str = ""
+
+    @property
+    def mode(self) -> int:
+        """Permission bits: as given, else by the methods as __ATTR_RO, __ATTR_WO, __ATTR_RW."""
+        if self.given_mode is not None:
+            return self.given_mode
+        readable, writable = self.show or self.open, self.store or self.open
+        return (0o444 if readable else 0) | (0o200 if writable else 0)
+
+
+class AttributeGroup(Generic[T]):
+    """The attributes of one directory, or of one directory for each object of a kset.
+
+    `path` is below the file system's root; each `*` in it stands for a set of the kset's chain,
+    and the text around it narrows the names (`memory*`). The directory exists while the group is
+    visible, even without files.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        kset: Kset[T],
+        *,
+        is_visible: IsVisible[T] | None = None,
+        fs: Filesystem = Filesystem.SYSFS,
+        doc: str = "",
+    ) -> None:
+        check_path(path, kset, fs)
+        self.path = path
+        self.kset = kset
+        self.is_visible = is_visible
+        self.fs = fs
+        self.doc = doc
+        self.attributes: dict[str, list[Attribute[T]]] = {}
+
+    @overload
+    def show(self, method: Callable[[T], str], /) -> Callable[[T], str]: ...
+    @overload
+    def show(self, method: Callable[[T, Caller], str], /) -> Callable[[T, Caller], str]: ...
+    @overload
+    def show(
+        self,
+        /,
+        *,
+        name: str = ...,
+        mode: int | None = ...,
+        is_visible: IsVisible[T] | None = ...,
+    ) -> Callable[[Fn], Fn]: ...
+    def show(
+        self,
+        method: Callable[..., str] | None = None,
+        /,
+        *,
+        name: str = "",
+        mode: int | None = None,
+        is_visible: IsVisible[T] | None = None,
+    ) -> Any:
+        """Declare `<name>_show(obj[, caller]) -> str`; the function is returned unchanged."""
+
+        def declare(fn: Fn) -> Fn:
+            self.add(
+                name or name_of(fn, "_show"),
+                show=checked(fn, 1),
+                mode=mode,
+                is_visible=is_visible,
+            )
+            return fn
+
+        return declare(method) if method is not None else declare
+
+    @overload
+    def store(self, method: Callable[[T, str], None], /) -> Callable[[T, str], None]: ...
+    @overload
+    def store(
+        self, method: Callable[[T, str, Caller], None], /
+    ) -> Callable[[T, str, Caller], None]: ...
+    @overload
+    def store(
+        self,
+        /,
+        *,
+        name: str = ...,
+        mode: int | None = ...,
+        is_visible: IsVisible[T] | None = ...,
+    ) -> Callable[[Fn], Fn]: ...
+    def store(
+        self,
+        method: Callable[..., None] | None = None,
+        /,
+        *,
+        name: str = "",
+        mode: int | None = None,
+        is_visible: IsVisible[T] | None = None,
+    ) -> Any:
+        """Declare `<name>_store(obj, buf[, caller])`.
+
+        buf is the text of one write(2), without the NUL that the kernel appends, with any NUL that
+        was written; bytes that are not UTF-8 come as surrogate escapes. Success returns None.
+        """
+
+        def declare(fn: Fn) -> Fn:
+            self.add(
+                name or name_of(fn, "_store"),
+                store=checked(fn, 2),
+                mode=mode,
+                is_visible=is_visible,
+            )
+            return fn
+
+        return declare(method) if method is not None else declare
+
+    def bin_show(
+        self,
+        *,
+        name: str = "",
+        size: int | Callable[[T], int] | None = None,
+        mode: int | None = None,
+        is_visible: IsVisible[T] | None = None,
+    ) -> Callable[[Fn], Fn]:
+        """Declare a binary attribute, struct bin_attribute: `<name>_show(obj[, caller]) -> bytes`.
+
+        show gives the whole content at each read(2). size is st_size, None for the true length.
+        """
+
+        def declare(fn: Fn) -> Fn:
+            self.add(
+                name or name_of(fn, "_show"),
+                show=checked(fn, 1),
+                mode=mode,
+                is_visible=is_visible,
+                binary=True,
+                size=size,
+            )
+            return fn
+
+        return declare
+
+    def open(
+        self, *, name: str = "", mode: int = 0o644, is_visible: IsVisible[T] | None = None
+    ) -> Callable[[Fn], Fn]:
+        """Declare `<name>_open(obj, caller, flags) -> File`: a file with operations of its own."""
+
+        def declare(fn: Fn) -> Fn:
+            self.add(name or name_of(fn, "_open"), open=fn, mode=mode, is_visible=is_visible)
+            return fn
+
+        return declare
+
+    def add(
+        self,
+        name: str,
+        *,
+        show: Callable[..., str | bytes] | None = None,
+        store: Callable[..., None] | None = None,
+        open: Callable[..., File] | None = None,
+        mode: int | None = None,
+        is_visible: IsVisible[T] | None = None,
+        binary: bool = False,
+        size: int | Callable[[T], int] | None = None,
+        doc: str = "",
+    ) -> None:
+        """Declare the file `name`; a second call for the name adds the method that was missing."""
+        if not name or "/" in name or name in (".", ".."):
+            raise ValueError(f"{self.path}: {name!r} is not a file name")
+        method = show or store or open
+        doc = doc or (getattr(method, "__doc__", None) or "")
+        new = Attribute(name, show, store, open, mode, is_visible, binary, size, doc)
+        alternatives = self.attributes.setdefault(name, [])
+        if not alternatives:
+            alternatives.append(new)
+            return
+        old = alternatives[-1]
+        if (show and old.show) or (store and old.store) or open or old.open or binary or old.binary:
+            if old.is_visible is None:
+                raise ValueError(f"{self.path}/{name} is declared twice")
+            alternatives.append(new)
+            return
+        alternatives[-1] = replace(
+            old,
+            show=old.show or show,
+            store=old.store or store,
+            given_mode=mode if mode is not None else old.given_mode,
+            is_visible=is_visible or old.is_visible,
+            doc="\n\n".join(part for part in (old.doc, doc) if part),
+        )
+
+
+class Link(Generic[T]):
+    """A symbolic link, or one for each object of a kset: sysfs_create_link().
+
+    target(obj) is the path of what it points to below the same file system's root; the tree writes
+    it relative, as sysfs does. A target that begins with a slash is taken as it is.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        kset: Kset[T],
+        target: str | Callable[[T], str],
+        *,
+        is_visible: IsVisible[T] | None = None,
+        fs: Filesystem = Filesystem.SYSFS,
+        doc: str = "",
+    ) -> None:
+        check_path(path, kset, fs)
+        self.path = path
+        self.kset = kset
+        self.target = target
+        self.is_visible = is_visible
+        self.fs = fs
+        self.doc = doc
+
+
+Contents = Mapping[str, "Contents | bytes"]
+"""Names to bytes (a file) or to further Contents (a directory)."""
+
+
+class Subtree(Generic[T]):
+    """A directory whose shape is the object's own, e.g. a device tree: Contents, asked each time.
+
+    Files are binary, 0444, st_size their true length.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        kset: Kset[T],
+        contents: Callable[[T], Contents],
+        *,
+        is_visible: IsVisible[T] | None = None,
+        fs: Filesystem = Filesystem.SYSFS,
+        doc: str = "",
+    ) -> None:
+        check_path(path, kset, fs)
+        self.path = path
+        self.kset = kset
+        self.contents = contents
+        self.is_visible = is_visible
+        self.fs = fs
+        self.doc = doc
+
+
+Declaration = AttributeGroup[Any] | Link[Any] | Subtree[Any]
+
+
+def check_path(path: str, kset: Kset[Any], fs: Filesystem) -> None:
+    """ValueError unless path is relative and has one `*` for each set of the kset's chain."""
+    parts = path.split("/") if path else []
+    if any(part in ("", ".", "..") or part.count("*") > 1 for part in parts):
+        raise ValueError(f"{fs.value}/{path}: not a path of names, with at most one `*` in each")
+    stars = sum("*" in part for part in parts)
+    if stars != len(kset.chain()):
+        raise ValueError(
+            f"{fs.value}/{path}: has {stars} `*`, but its objects come from {len(kset.chain())} set(s)"
+        )
+
+
+def name_of(method: Callable[..., Any], suffix: str) -> str:
+    """The file that a method is about: its name less the suffix; ValueError without it."""
+    name = getattr(method, "__name__", "")
+    if not name.endswith(suffix) or name == suffix:
+        raise ValueError(f"{name}: its name must be that of the file followed by {suffix}")
+    return str(name.removesuffix(suffix))
+
+
+def arguments(method: Callable[..., Any]) -> int | None:
+    """How many positional arguments a plain function takes; None for any other callable."""
+    return method.__code__.co_argcount if isinstance(method, FunctionType) else None
+
+
+def checked(method: Fn, least: int) -> Fn:
+    """The method, if it takes `least` arguments or one more (the Caller); else ValueError."""
+    count = arguments(method)
+    if count is not None and count not in (least, least + 1):
+        expected = "(obj) or (obj, caller)" if least == 1 else "(obj, buf) or (obj, buf, caller)"
+        name = getattr(method, "__name__", "method")
+        raise ValueError(f"{name} takes {count} argument(s), expected {expected}")
+    return method
+
+
+def wants_caller(method: Callable[..., Any], least: int) -> bool:
+    """Whether the method takes the Caller after its first `least` arguments."""
+    return arguments(method) == least + 1
