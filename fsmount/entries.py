@@ -1,0 +1,200 @@
+"""Declarations compiled into directories: what the tree walks. Nothing here depends on a kernel.
+
+Imports fsmount/kobject.py only.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from fsmount.kobject import (
+    Attribute,
+    AttributeGroup,
+    Declaration,
+    Filesystem,
+    Kset,
+    Link,
+    Subtree,
+    wants_caller,
+)
+
+
+class FileEntry:
+    """A declared file, as compiled."""
+
+    __slots__ = ("attr", "fs", "show_caller", "sized", "store_caller", "visible")
+
+    def __init__(self, attr: Attribute[Any], group: AttributeGroup[Any]) -> None:
+        self.attr = attr
+        self.fs = group.fs
+        self.visible = tuple(v for v in (group.is_visible, attr.is_visible) if v is not None)
+        self.show_caller = attr.show is not None and wants_caller(attr.show, 1)
+        self.store_caller = attr.store is not None and wants_caller(attr.store, 2)
+        self.sized = self.fs is Filesystem.SYSFS and not attr.binary and attr.open is None
+
+
+class LinkEntry:
+    """A declared link, as compiled."""
+
+    __slots__ = ("fs", "target", "visible")
+
+    def __init__(self, link: Link[Any]) -> None:
+        self.fs = link.fs
+        self.target = link.target
+        self.visible = () if link.is_visible is None else (link.is_visible,)
+
+
+class SubtreeEntry:
+    """A declared subtree, as compiled; below it are SUBDIR and SUBFILE."""
+
+    __slots__ = ("contents", "visible")
+
+    def __init__(self, subtree: Subtree[Any]) -> None:
+        self.contents = subtree.contents
+        self.visible = () if subtree.is_visible is None else (subtree.is_visible,)
+
+
+class DirEntry:
+    """A directory: children by name, then families (a kset each) by the text around their `*`.
+
+    Where groups declare the directory it exists if one of them is visible; where none does, if
+    anything in it exists. That of an object exists as the object does.
+    """
+
+    __slots__ = ("always", "children", "declared", "families", "fs", "visible")
+
+    def __init__(self, fs: Filesystem | None, *, always: bool = False) -> None:
+        self.fs = fs
+        self.children: dict[str, tuple[Entry, ...]] = {}
+        self.families: list[Family] = []
+        self.declared = False
+        self.visible: tuple[Any, ...] = ()
+        self.always = always
+
+    def settle(self, path: str) -> bool:
+        """Find once whether the directory always exists; called when all is declared.
+
+        ValueError if a name has alternatives of which one but the last is always there.
+        """
+        below = bool(self.families)
+        for family in self.families:
+            if isinstance(family.entry, DirEntry):
+                family.entry.settle(f"{path}/{family.prefix}*{family.suffix}")
+        for name, alternatives in self.children.items():
+            where = f"{path}/{name}".lstrip("/")
+            settled = [
+                entry.settle(where) if isinstance(entry, DirEntry) else not entry.visible
+                for entry in alternatives
+            ]
+            if any(settled[:-1]):
+                raise ValueError(f"{where} is declared twice, and the first is always visible")
+            below |= any(settled)
+        self.always |= below and not self.declared
+        return self.always
+
+
+class Family(NamedTuple):
+    """The objects of a kset below a directory; entry is that of each of them."""
+
+    prefix: str
+    suffix: str
+    kset: Kset[Any]
+    entry: DirEntry | LinkEntry
+
+
+class Subdir:
+    """A directory inside a subtree; its object is the Contents."""
+
+    visible: tuple[Any, ...] = ()
+
+
+class Subfile:
+    """A file inside a subtree; its object is the bytes."""
+
+    visible: tuple[Any, ...] = ()
+
+
+SUBDIR, SUBFILE = Subdir(), Subfile()
+Entry = FileEntry | LinkEntry | SubtreeEntry | DirEntry | Subdir | Subfile
+DIRECTORIES = (DirEntry, Subdir)
+
+
+def type_of(entry: Entry) -> int:
+    """S_IFDIR, S_IFREG or S_IFLNK."""
+    if isinstance(entry, FileEntry | Subfile):
+        return stat.S_IFREG
+    return stat.S_IFLNK if isinstance(entry, LinkEntry) else stat.S_IFDIR
+
+
+def compiled(declarations: Iterable[Declaration]) -> DirEntry:
+    """The root directory of the declarations. ValueError if two claim one name."""
+    root = DirEntry(None, always=True)
+    declarations = tuple(declarations)
+    for fs in Filesystem:
+        if any(declaration.fs is fs for declaration in declarations):
+            root.children[fs.value] = (DirEntry(fs, always=True),)
+    for declaration in declarations:
+        (place,) = root.children[declaration.fs.value]
+        assert isinstance(place, DirEntry)
+        sets = iter(declaration.kset.chain())
+        parts = declaration.path.split("/") if declaration.path else []
+        if isinstance(declaration, AttributeGroup):
+            _add_group(_directory(place, parts, sets), declaration)
+        else:
+            _add_leaf(_directory(place, parts[:-1], sets), parts[-1], sets, declaration)
+    root.settle("")
+    return root
+
+
+def _directory(place: DirEntry, parts: list[str], sets: Iterator[Kset[Any]]) -> DirEntry:
+    """The directory at parts below place, made where it is missing."""
+    for part in parts:
+        place = _member(place, part, next(sets)) if "*" in part else _subdirectory(place, part)
+    return place
+
+
+def _subdirectory(place: DirEntry, name: str) -> DirEntry:
+    alternatives = place.children.get(name, ())
+    for entry in alternatives:
+        if isinstance(entry, DirEntry):
+            return entry
+    made = DirEntry(place.fs)
+    place.children[name] = (*alternatives, made)
+    return made
+
+
+def _member(place: DirEntry, part: str, kset: Kset[Any]) -> DirEntry:
+    prefix, _, suffix = part.partition("*")
+    for family in place.families:
+        same = family.prefix == prefix and family.suffix == suffix and family.kset is kset
+        if same and isinstance(family.entry, DirEntry):
+            return family.entry
+    made = DirEntry(place.fs, always=True)
+    place.families.append(Family(prefix, suffix, kset, made))
+    return made
+
+
+def _add_group(place: DirEntry, group: AttributeGroup[Any]) -> None:
+    place.declared = True
+    if group.is_visible is None:
+        place.always = True
+    else:
+        place.visible = (*place.visible, group.is_visible)
+    for name, alternatives in group.attributes.items():
+        files = tuple(FileEntry(attr, group) for attr in alternatives)
+        place.children[name] = (*place.children.get(name, ()), *files)
+
+
+def _add_leaf(
+    place: DirEntry, name: str, sets: Iterator[Kset[Any]], declaration: Link[Any] | Subtree[Any]
+) -> None:
+    entry = LinkEntry(declaration) if isinstance(declaration, Link) else SubtreeEntry(declaration)
+    if "*" not in name:
+        place.children[name] = (*place.children.get(name, ()), entry)
+        return
+    if isinstance(entry, SubtreeEntry):
+        raise ValueError(f"{declaration.path}: a subtree has one name; put it below the `*`")
+    prefix, _, suffix = name.partition("*")
+    place.families.append(Family(prefix, suffix, next(sets), entry))

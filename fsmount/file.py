@@ -1,0 +1,116 @@
+"""What read and write of an attribute do; no FUSE here.
+
+Mirrors fs/kernfs/file.c and fs/sysfs/file.c and, for proc, fs/proc/inode.c.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.printk import KERN_WARNING
+from fsmount.entries import FileEntry, Subfile
+from fsmount.kobject import Caller, Filesystem
+
+if TYPE_CHECKING:
+    from fsmount.kernfs import KernelState, Node, Tree
+
+
+class OpenFile:
+    """An open attribute: struct kernfs_open_file with its seq_file.
+
+    The content is a snapshot, made at a read at offset 0 and at a read elsewhere than where the
+    last one ended; each write is one store.
+    """
+
+    __slots__ = ("_at", "_caller", "_node", "_seq", "_snapshot", "_tree", "_was")
+
+    def __init__(self, tree: Tree, node: Node, caller: Caller) -> None:
+        self._tree = tree
+        self._node: Node | None = node
+        self._caller = caller
+        self._seq = tree.kernel.names_seq
+        self._was = tree.identities(node.path)
+        self._snapshot = b""
+        self._at = 0
+
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
+        """At most size bytes at offset. KernelError: what show raises, ENODEV if its object is gone."""
+        node = self._present()
+        if isinstance(node.entry, Subfile):
+            return bytes(node.obj[offset : offset + size])
+        entry = node.entry
+        assert isinstance(entry, FileEntry)
+        if entry.attr.binary:
+            return self._show(entry, node.obj)[offset : offset + size]
+        if offset == 0 or offset != self._at:
+            self._at = -1  # if show fails, the next read asks again
+            self._snapshot = self._show(entry, node.obj)
+        part = self._snapshot[offset : offset + size]
+        self._at = offset + len(part)
+        return part
+
+    def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
+        """One store() of the first PAGE_SIZE bytes; returns how many those were.
+
+        KernelError: what store raises, ENODEV if its object is gone. offset is ignored.
+        """
+        if not buf:
+            return 0
+        node = self._present()
+        entry = node.entry
+        assert isinstance(entry, FileEntry)
+        store = entry.attr.store
+        if store is None:
+            raise KernelError(errno.EIO)  # proc_reg_write() without a method
+        if entry.fs is Filesystem.SYSFS:
+            buf = buf[: self._tree.kernel.page_size]
+        text = buf.decode(errors="surrogateescape")
+        if entry.store_caller:
+            store(node.obj, text, self._caller)
+        else:
+            store(node.obj, text)
+        return len(buf)
+
+    def _present(self) -> Node:
+        """The node with its object as it is now; ENODEV for good once it has gone."""
+        tree = self._tree
+        if self._seq != tree.kernel.names_seq and self._node is not None:
+            self._seq = tree.kernel.names_seq
+            path, entry, self._node = self._node.path, self._node.entry, None
+            try:
+                node = tree.lookup(path)
+            except KernelError:
+                raise KernelError(errno.ENODEV) from None
+            same = node.entry is entry and tree.identities(path) == self._was
+            self._node = node if same else None
+        if self._node is None:
+            raise KernelError(errno.ENODEV)
+        return self._node
+
+    def _show(self, entry: FileEntry, obj: Any) -> bytes:
+        show = entry.attr.show
+        if show is None:
+            raise KernelError(errno.EIO)  # proc_reg_read() without a method
+        shown = show(obj, self._caller) if entry.show_caller else show(obj)
+        content = shown if isinstance(shown, bytes) else shown.encode(errors="surrogateescape")
+        tree = self._tree
+        if entry.sized and tree.page_limit and len(content) >= tree.kernel.page_size:
+            node = self._node
+            device = node is not None and node.path.startswith("sys/devices/")
+            return bad_count(tree.kernel, getattr(show, "__name__", "show"), content, device=device)
+        return content
+
+
+def bad_count(kernel: KernelState, symbol: str, content: bytes, *, device: bool) -> bytes:
+    """Cut what show() gave to a page less one byte and say so in the log.
+
+    Mirrors sysfs_kf_seq_show(), fs/sysfs/file.c, and dev_attr_show(), drivers/base/core.c. Their
+    %pS also prints the function's offset and size, which an emulated function has not.
+    """
+    if device:
+        kernel.log.emit(KERN_WARNING, f"dev_attr_show: {symbol} returned bad count")
+        symbol = "dev_attr_show"
+    kernel.log.emit(KERN_WARNING, f"fill_read_buffer: {symbol} returned bad count")
+    return content[: kernel.page_size - 1]
