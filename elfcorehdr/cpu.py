@@ -6,11 +6,13 @@ Imports .errors.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .errors import KernelError
+from .parse import sysfs_streq
 
 if TYPE_CHECKING:
     from .kernel import Kernel
@@ -47,7 +49,21 @@ class Cpu:
     @property
     def node(self) -> int:
         """Its NUMA node."""
-        return self.kernel.machine.cpus.node.get(self.id, 0)
+        return self.kernel.cpus.node_of(self.id)
+
+    @property
+    def core_id(self) -> int:
+        """topology/core_id: the hardware number of the core's first thread."""
+        return self.core * self.kernel.machine.cpus.threads
+
+    @property
+    def package(self) -> int:
+        """topology/physical_package_id: one package a node."""
+        return self.node
+
+    def uevent_env(self) -> tuple[tuple[str, str], ...]:
+        """Its uevent variables, in order."""
+        return self.kernel.arch.cpu_uevent(self.kernel, self)
 
     @property
     def devpath(self) -> str:
@@ -72,6 +88,54 @@ class Cpus:
     def cpu(self, n: int) -> Cpu | None:
         """CPU n if it is possible, else None."""
         return Cpu(self._kernel, n) if n in self._possible else None
+
+    def device(self, n: int) -> Cpu | None:
+        """CPU n if it has a device (a cpuN directory), else None."""
+        return Cpu(self._kernel, n) if n in self._with_device() else None
+
+    def with_device(self) -> Iterator[int]:
+        """The CPUs that have a device, ascending."""
+        if self._kernel.arch.cpu_dirs_for_possible:
+            return iter(self.possible)
+        return iter(sorted(self.present))
+
+    def _with_device(self) -> AbstractSet[int]:
+        return self._possible if self._kernel.arch.cpu_dirs_for_possible else self.present
+
+    @property
+    def nr_cpu_ids(self) -> int:
+        """One more than the highest possible number."""
+        return self.possible[-1] + 1
+
+    def node_of(self, n: int) -> int:
+        """CPU n's NUMA node."""
+        return self._kernel.machine.cpus.node.get(n, 0)
+
+    def online_threads(self, cpu: Cpu) -> list[int]:
+        """The running CPUs of cpu's core, ascending."""
+        return [n for n in self.threads_of_core(cpu.core) if n in self.online]
+
+    def online_package(self, cpu: Cpu) -> list[int]:
+        """The running CPUs of cpu's package, ascending."""
+        return sorted(n for n in self.online if self.node_of(n) == cpu.node)
+
+    def smt_active(self) -> bool:
+        """cpu_smt_active(): whether a core runs more than one thread."""
+        if self._kernel.machine.cpus.threads == 1:
+            return False
+        cores = [self.core_of(n) for n in self.online]
+        return len(set(cores)) < len(cores)
+
+    def smt_control(self, buf: str) -> None:
+        """smt/control: off leaves each core its first thread, on starts all; KernelError(ENODEV, EINVAL)."""
+        threads = self._kernel.machine.cpus.threads
+        if threads == 1:
+            raise KernelError(errno.ENODEV, "no SMT")
+        if not (sysfs_streq(buf, "on") or sysfs_streq(buf, "off")):
+            raise KernelError(errno.EINVAL, "neither on nor off")
+        for n in sorted(self.present):
+            if n % threads:
+                (self.up if sysfs_streq(buf, "on") else self.down)(n)
 
     def core_of(self, n: int) -> int:
         """Hardware number of CPU n's core."""
@@ -142,6 +206,4 @@ class Cpus:
     def _changed(self, n: int, action: str) -> None:
         cpu = Cpu(self._kernel, n)
         self._kernel.names_changed()  # topology/, cache/ come and go with it
-        self._kernel.uevents.send(
-            action, cpu.devpath, "cpu", self._kernel.arch.cpu_uevent(self._kernel, cpu)
-        )
+        self._kernel.uevents.send(action, cpu.devpath, "cpu", cpu.uevent_env())

@@ -6,6 +6,7 @@ Imports .errors, .machine, .memory.
 from __future__ import annotations
 
 import errno
+import struct
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -137,6 +138,27 @@ class LmbTable:
         """How many rows have exactly these flags."""
         return self._flags.count(flags)
 
+    def dynamic_memory_v2(self) -> bytes:
+        """ibm,dynamic-memory-v2: a count, then sequential LMBs, base, DRC index, associativity, flags a run."""
+        sets: list[tuple[int, Lmb, int]] = []
+        for first, run in self._runs:
+            row = first
+            while row < first + run.count:
+                flag, end = self._flags[row], row
+                while end < first + run.count and self._flags[end] == flag:
+                    end += 1
+                bits = Lmbs.ASSIGNED if flag & self.ASSIGNED else run.flags & ~Lmbs.ASSIGNED
+                sets.append((end - row, self.lmb(row), bits))
+                row = end
+        rows = b"".join(
+            struct.pack(">IQIII", count, lmb.base, lmb.drc, NO_ASSOCIATIVITY, bits)
+            for count, lmb, bits in sets
+        )
+        return struct.pack(">I", len(sets)) + rows
+
+
+NO_ASSOCIATIVITY = 0xFFFFFFFF
+
 
 class Dlpar:
     """Requests, from the file or from the hypervisor, and what they do."""
@@ -154,6 +176,10 @@ class Dlpar:
         self.lmbs.assign_present(lambda base: memory.code(base // self._lmb_size) != 0)
         self.firmware_refuses = False
         """Whether the hypervisor hands out no more: what dlpar_acquire_drc() meets on a real one."""
+
+    def dynamic_memory_v2(self) -> bytes:
+        """The table as the device tree has it."""
+        return self.lmbs.dynamic_memory_v2()
 
     def show(self) -> str:
         """dlpar_show()"""
@@ -441,6 +467,20 @@ class Dlpar:
         name = kernel.machine.cpus.type
         kernel.debug("hotplug-cpu", f"{CPU}Successfully added CPU {name}, drc index: {drc:x}")
         return ids
+
+    def cpu_release(self, path: str) -> None:
+        """dlpar_cpu_release(): remove the core with this device-tree path. EINVAL if there is none."""
+        unit = path.rpartition("@")[2]
+        try:
+            thread = int(unit, 16)
+        except ValueError:
+            thread = -1
+        threads = self._kernel.machine.cpus.threads
+        core = thread // threads
+        known = path == f"/cpus/{self._kernel.machine.cpus.type}@{thread:x}"
+        if not known or thread % threads or not self._kernel.cpus.threads_of_core(core):
+            raise KernelError(errno.EINVAL, "no such node")
+        self.cpu_remove(DRC_CPU + core)
 
     def cpu_remove(self, drc: int) -> None:
         """dlpar_cpu_remove_by_index(): ENODEV if there is no such core, EINVAL if it does not stop."""

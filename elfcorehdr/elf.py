@@ -220,7 +220,9 @@ def phdr_size(ehdr: Ehdr) -> int:
     """Bytes of one program header: 56, or 32 in 32-bit ELF; ElfFormatError if e_phentsize differs."""
     size = {ELFCLASS32: 32, ELFCLASS64: PHDR_SIZE}[ehdr.ei_class]
     if ehdr.e_phentsize != size:
-        raise ElfFormatError(f"e_phentsize is {ehdr.e_phentsize}, expected {size} for this ELF class")
+        raise ElfFormatError(
+            f"e_phentsize is {ehdr.e_phentsize}, expected {size} for this ELF class"
+        )
     return size
 
 

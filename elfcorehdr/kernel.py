@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 from . import changes
 from .arch import arch_of
@@ -25,8 +26,17 @@ from .memblock import Memblock, Region
 from .memory import Memory, OnlineType
 from .notifier import MemoryChain, NotifierErrorInject
 from .printk import Printk
-from .ranges import Range, parse_ids
+from .ranges import CrashMem, Range, parse_ids
 from .uevent import UeventQueue
+
+
+class PrintMode(Enum):
+    """What reading crash_elfcorehdr_print does: return the table, log it, or both."""
+
+    TEXT = "text"
+    DMESG = "dmesg"
+    BOTH = "both"
+
 
 UTS_VERSION = "#1 SMP kdumpfs"
 
@@ -56,11 +66,18 @@ class Kernel:
         """Source files whose pr_debug() is on, without .c; "*" for all."""
         self.kexec_debug = False
         """kexec_file_dbg_print: set during a load with KEXEC_FILE_DEBUG."""
+        self.print_mode = PrintMode.TEXT
+        self.rcu_expedited = 0
+        self.rcu_normal = 0
+        self.fadump_enabled = machine.fadump and "fadump=on" in machine.cmdline.split()
+        self.fadump_registered = self.fadump_enabled
         self.panicked = ""
         """Why this kernel no longer runs; empty while it does."""
         self._has = has
         self.memblock = Memblock(Region(m.start, m.end, m.node, m.flags) for m in machine.memory)
         self.boot_memory_end = self.memblock.end_of_dram()
+        self.boot_crashk_res: Range | None = None
+        self._system_ram = [Range(m.start, m.end) for m in machine.memory]
         self.crash_released: list[Range] = []
         """What shrinking gave back of the reservation, in order: System RAM rows of their own."""
         self.cpu_modalias = machine.devicetree.get("modalias", "cpu:type:power10:feature:,")
@@ -103,6 +120,7 @@ class Kernel:
             self._take_reservation()
         else:
             self.arch.reserve_crashkernel(self)
+        self.boot_crashk_res = self.kexec.crashk_res
         for group in self.machine.blocks:
             self.memory.boot_state(parse_ids(group.blocks), group.state, group.valid_zones)
         policy = self.machine.auto_online_blocks or (
@@ -204,6 +222,45 @@ class Kernel:
         below = [r for r in self.memblock if r.start <= address]
         return below[-1].node if below else 0
 
+    def memory_nodes(self) -> list[int]:
+        """Nodes with memory, ascending."""
+        return sorted({r.node for r in self.memblock})
+
+    def node_ids(self) -> list[int]:
+        """Nodes with memory or CPUs, ascending."""
+        topology = self.machine.cpus.node
+        return sorted({r.node for r in self.memblock} | set(topology.values()) | {0})
+
+    def node_block_ids(self, node: int) -> Iterator[int]:
+        """The memory blocks with RAM on a node, ascending."""
+        size = self.memory.block_size
+        last = -1
+        for region in self.memblock:
+            if region.node != node:
+                continue
+            for n in range(max(last + 1, region.start // size), region.end // size + 1):
+                if self.memory.code(n):
+                    yield n
+                last = n
+
+    def node_memory(self, node: int) -> tuple[int, int]:
+        """Bytes in use by the page allocator on a node, and free ones.
+
+        Total is RAM less what boot took (kernel, reservation); nothing else is ever allocated here.
+        """
+        total = sum(r.end - r.start + 1 for r in self.memblock if r.node == node)
+        taken = [Range(0, self.machine.kernel_end - 1), self.kexec.crashk_res]
+        total -= sum(r.size for r in taken if r and self.nodes_of(r.start, r.start) == [node])
+        return max(total, 0), max(total, 0)
+
+    def iomem_rows(self) -> Iterator[tuple[int, Range, str]]:
+        """/proc/iomem: level, range, name; each piece of memory that was added has its own row."""
+        for row in self._system_ram:
+            yield 0, row, "System RAM"
+            for r in sorted(self.crash_released):
+                if row.overlaps(r.start, r.end):
+                    yield 1, r, "System RAM"
+
     def ram_covers(self, start: int, end: int) -> bool:
         """Whether every byte of start..end (included) is RAM."""
         return self.memblock.covers(start, end)
@@ -215,11 +272,15 @@ class Kernel:
     def memory_added(self, start: int, end: int, node: int) -> None:
         """Memory was plugged in: it joins memblock, then the architecture maps it."""
         self.memblock.add(start, end, node)
+        self._system_ram = sorted([*self._system_ram, Range(start, end)])
         self.arch.memory_added(self, Range(start, end))
 
     def memory_removed(self, start: int, end: int) -> None:
         """Memory was taken out."""
         self.memblock.remove(start, end)
+        rows = CrashMem(self._system_ram)
+        rows.exclude(start, end)
+        self._system_ram = rows.ranges
 
     def crash_memory_released(self, r: Range) -> None:
         """Shrinking gave r back."""
@@ -283,6 +344,19 @@ class Kernel:
                     return Range.sized(start, size)
                 start = (min(r.start for r in clash) - size) // align * align
         return None
+
+    def probe_driver(self, bus: str, device: str) -> None:
+        """drivers_probe of a bus: KernelError(ENODEV) if it has no such device, else nothing happens."""
+        name = device.removesuffix("\n")
+        digits = name.removeprefix(bus)
+        n = int(digits) if name.startswith(bus) and digits.isdecimal() else -1
+        known = {
+            "memory": self.memory.block(n) is not None,
+            "cpu": self.cpus.device(n) is not None,
+            "node": n in self.node_ids(),
+        }
+        if not known[bus]:
+            raise KernelError(errno.ENODEV, f"no device {name!r} on bus {bus}")
 
     # system calls
 

@@ -82,6 +82,8 @@ class Lmbs:
     drc: int = 0
     flags: int = 0
 
+    ASSIGNED = 0x8
+    """DRCONF_MEM_ASSIGNED"""
     RESERVED = 0x80
     """DRCONF_MEM_RESERVED: boot memory that DLPAR never touches."""
 

@@ -84,12 +84,21 @@ class MemoryBlock:
         """The device's path below /sys."""
         return f"/devices/system/memory/memory{self.id}"
 
+    @property
+    def kernel(self) -> Kernel:
+        """The kernel it belongs to."""
+        return self.memory.kernel
+
+    def uevent_env(self) -> tuple[tuple[str, str], ...]:
+        """Its uevent variables: none."""
+        return ()
+
 
 class Memory:
     """All blocks of a kernel, the policy for new ones, and what plugs, onlines and removes them."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self._kernel = kernel
+        self.kernel = kernel
         self.block_size = kernel.machine.memory_block_size
         self.auto_online = OnlineType.OFFLINE
         self._codes = bytearray()
@@ -134,7 +143,7 @@ class Memory:
 
     def nodes(self, block: MemoryBlock) -> list[int]:
         """NUMA nodes the block's memory is on, ascending."""
-        return self._kernel.nodes_of(block.start, block.end)
+        return self.kernel.nodes_of(block.start, block.end)
 
     # zones
 
@@ -145,7 +154,7 @@ class Memory:
                 return self._forced_zones[block.id]
             if self._codes[block.id] == _MOVABLE:
                 return ZONE_MOVABLE
-            zones = self._kernel.arch.zones_of(self._kernel, block.start, block.end)
+            zones = self.kernel.arch.zones_of(self.kernel, block.start, block.end)
             return zones[0] if len(zones) == 1 else "none"
         default = self._zone_for(block, OnlineType.ONLINE)
         kernel_zone = self._zone_for(block, OnlineType.ONLINE_KERNEL)
@@ -154,7 +163,7 @@ class Memory:
 
     def _zone_for(self, block: MemoryBlock, online_type: OnlineType) -> str:
         """zone_for_pfn_range(): where the block's pages would go."""
-        kernel_zone = self._kernel.arch.zones_of(self._kernel, block.start, block.end)[0]
+        kernel_zone = self.kernel.arch.zones_of(self.kernel, block.start, block.end)[0]
         if online_type is OnlineType.ONLINE_KERNEL:
             return kernel_zone
         if online_type is OnlineType.ONLINE_MOVABLE:
@@ -165,7 +174,7 @@ class Memory:
 
     def _spans(self, block: MemoryBlock, code: int) -> bool:
         """Whether the zone's span, first to last online block on this node, reaches over the block."""
-        lo, hi = self._kernel.node_span((self.nodes(block) or [0])[0])
+        lo, hi = self.kernel.node_span((self.nodes(block) or [0])[0])
         first_id, end_id = lo // self.block_size, hi // self.block_size + 1
         zone = bytes([code])
         first = self._codes.find(zone, first_id, end_id)
@@ -180,12 +189,12 @@ class Memory:
         """
         if block.online:
             return False
-        chain, notify = self._kernel.memory_chain, MemoryNotify(block.start, block.end)
+        chain, notify = self.kernel.memory_chain, MemoryNotify(block.start, block.end)
         movable = self._zone_for(block, online_type) == ZONE_MOVABLE
         try:
             chain.notify(MemAction.GOING_ONLINE, notify)
         except KernelError:
-            self._kernel.debug(
+            self.kernel.debug(
                 "memory_hotplug",
                 f"online_pages [mem {block.start:#010x}-{block.end:#010x}] failed",
             )
@@ -205,7 +214,7 @@ class Memory:
         """
         if not block.online:
             return False
-        kernel, before = self._kernel, self._codes[block.id]
+        kernel, before = self.kernel, self._codes[block.id]
         chain, notify = kernel.memory_chain, MemoryNotify(block.start, block.end)
         if not kernel.ram_covers(block.start, block.end):
             raise self._offline_failed(block, errno.EINVAL, "memory holes")
@@ -232,7 +241,7 @@ class Memory:
 
     def _offline_failed(self, block: MemoryBlock, code: int, reason: str) -> KernelError:
         where = f"[mem {block.start:#010x}-{block.end:#010x}]"
-        self._kernel.debug("memory_hotplug", f"memory offlining {where} failed due to {reason}")
+        self.kernel.debug("memory_hotplug", f"memory offlining {where} failed due to {reason}")
         return KernelError(code, reason)
 
     # devices
@@ -244,7 +253,7 @@ class Memory:
         range is not made of whole blocks, E2BIG beyond what can be addressed, EEXIST where
         something is there already.
         """
-        kernel, block_size = self._kernel, self.block_size
+        kernel, block_size = self.kernel, self.block_size
         if not size or start % block_size or size % block_size:
             kernel.log.err(
                 f"Block size [{block_size:#x}] unaligned hotplug range: start {start:#x}, size {size:#x}"
@@ -277,21 +286,21 @@ class Memory:
         for n in ids:
             if self._codes[n] != _OFFLINE:
                 block = MemoryBlock(self, n)
-                self._kernel.log.warning(
+                self.kernel.log.warning(
                     f"removing memory fails, because memory [{block.start:#018x}-{block.end:#018x}] is onlined"
                 )
                 raise KernelError(errno.EBUSY, "a block is online")
         for n in ids:
             self._uevent("remove", MemoryBlock(self, n))
             self._codes[n] = _ABSENT
-        self._kernel.memory_removed(start, start + size - 1)
-        self._kernel.names_changed()
+        self.kernel.memory_removed(start, start + size - 1)
+        self.kernel.names_changed()
 
     def probe(self, address: int) -> None:
         """probe_store(): add the one block that begins at address; EINVAL unaligned, EEXIST there already."""
         if address % self.block_size:
             raise KernelError(errno.EINVAL, "not the start of a block")
-        self.add(address, self.block_size, self._kernel.node_for_new(address))
+        self.add(address, self.block_size, self.kernel.node_for_new(address))
 
     def _reach(self, last: int) -> None:
         """Make room for block number `last`."""
@@ -299,4 +308,4 @@ class Memory:
             self._codes.extend(bytes(last + 1 - len(self._codes)))
 
     def _uevent(self, action: str, block: MemoryBlock) -> None:
-        self._kernel.uevents.send(action, block.devpath, "memory")
+        self.kernel.uevents.send(action, block.devpath, "memory")

@@ -1,10 +1,18 @@
-"""uevents: what kobject_uevent_env() sends, lib/kobject_uevent.c. Imports nothing of ours."""
+"""uevents: what kobject_uevent_env() sends, lib/kobject_uevent.c. Imports .errors, .printk."""
 
 from __future__ import annotations
 
+import errno
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from .errors import KernelError
+from .printk import Printk
+
+ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +58,39 @@ class UeventQueue:
         self.kept.append(event)
         for listener in self.listeners:
             listener(event)
+
+    def synth(
+        self,
+        log: Printk,
+        devpath: str,
+        subsystem: str,
+        env: tuple[tuple[str, str], ...],
+        buf: str,
+        *,
+        send: bool = True,
+    ) -> None:
+        """kobject_synth_uevent(): what is written to a device's uevent file, `ACTION [UUID [KEY=value ...]]`.
+
+        KernelError(EINVAL) and two lines in the log for anything else. Without send it is parsed only.
+        """
+        words = buf.split("\0", 1)[0].removesuffix("\n").split(" ")
+        if words[0] not in ACTIONS:
+            raise self._refused(log, devpath, "unknown uevent action string")
+        extra = [("SYNTH_UUID", "0")]
+        if len(words) > 1:
+            if not _UUID.fullmatch(words[1]):
+                raise self._refused(log, devpath, "incorrect uevent action arguments")
+            extra = [("SYNTH_UUID", words[1])]
+        for word in words[2:]:
+            key, equals, value = word.partition("=")
+            if not equals or not (key + value).isalnum():
+                raise self._refused(log, devpath, "incorrect uevent action arguments")
+            extra.append((f"SYNTH_ARG_{key}", value))
+        if send:
+            self.send(words[0], devpath, subsystem, (*extra, *env))
+
+    def _refused(self, log: Printk, devpath: str, why: str) -> KernelError:
+        log.warning(f"synth uevent: {devpath}: {why}")
+        device = devpath.rpartition("/")[2]
+        log.err(f"{device}: uevent: failed to send synthetic uevent: {-errno.EINVAL}")
+        return KernelError(errno.EINVAL, why)

@@ -6,7 +6,8 @@ Imports elfcorehdr modules below kernel.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kexec_core import Kimage
@@ -69,6 +70,29 @@ class Arch:
     def crash_mem_align(self, kernel: Kernel) -> int:
         """KEXEC_CRASH_MEM_ALIGN, in bytes."""
         return kernel.page_size
+
+    die_id = -1
+    """topology/die_id."""
+
+    def cpus_enabled(self, kernel: Kernel) -> Iterable[int]:
+        """cpu_enabled_mask"""
+        return kernel.cpus.possible
+
+    def cpu_hotpluggable(self, kernel: Kernel, cpu: Cpu) -> bool:
+        """Whether cpuN has an `online` file."""
+        return self.cpu0_hotpluggable or cpu.id != 0
+
+    def cpu_node(self, kernel: Kernel, cpu: Cpu) -> str:
+        """Name of the CPU's device-tree node below cpus/; empty without a device tree."""
+        return ""
+
+    def cpuinfo(self, kernel: Kernel) -> str:
+        """/proc/cpuinfo"""
+        return "".join(f"processor\t: {n}\n\n" for n in sorted(kernel.cpus.online))
+
+    def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
+        """The device tree: names to property bytes or to further nodes; empty without one."""
+        return {}
 
     # the header
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
@@ -18,6 +18,7 @@ from elfcorehdr.machine import LoadSegment
 from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import Range
 
+from . import ppc64_devicetree
 from .base import Arch
 from .ppc64_ranges import MemRanges
 
@@ -367,6 +368,20 @@ class Ppc64(Arch):
         threads = kernel.machine.cpus.threads
         core = cpu.id // threads if cpu.id in kernel.machine.present_cpus else 0
         return f"{kernel.machine.cpus.type}@{core * threads:x}"
+
+    def cpuinfo(self, kernel: Kernel) -> str:
+        """A paragraph a running CPU, then the machine; the clock is not known."""
+        name = kernel.machine.cpus.type.removeprefix("PowerPC,")
+        cpus = "".join(
+            f"processor\t: {n}\ncpu\t\t: {name} (architected), altivec supported\n\n"
+            for n in sorted(kernel.cpus.online)
+        )
+        platform = {"pseries": "pSeries", "powernv": "PowerNV"}.get(kernel.machine.platform, "")
+        return f"{cpus}timebase\t: 512000000\nplatform\t: {platform}\nMMU\t\t: Radix\n"
+
+    def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
+        """What kexec-tools, makedumpfile and drmgr read of it."""
+        return ppc64_devicetree.devicetree(kernel)
 
 
 class _Placer:

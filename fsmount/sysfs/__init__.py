@@ -1,1 +1,19 @@
 """The declarations: modules named after the kernel file they mirror."""
+
+from __future__ import annotations
+
+from fsmount import devicetree, procfs
+from fsmount.kobject import Declaration
+from fsmount.sysfs import cpu, kexec_core, ksysfs, memory, node, powerpc
+
+DECLARATIONS: tuple[Declaration, ...] = (
+    *kexec_core.GROUPS,
+    *ksysfs.GROUPS,
+    *powerpc.GROUPS,
+    *memory.GROUPS,
+    *cpu.GROUPS,
+    *node.GROUPS,
+    *devicetree.GROUPS,
+    *procfs.GROUPS,
+)
+"""All that a tree is made of, before a user's own modules."""

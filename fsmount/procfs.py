@@ -1,0 +1,101 @@
+"""/proc as kdump tools read it: kernel/resource.c, fs/proc/*, kernel/kexec_core.c's sysctls (v7.1)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+from elfcorehdr import changes
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.kexec_core import LoadLimit
+from elfcorehdr.parse import kstrtoint
+from fsmount.kobject import CAP_SYS_ADMIN, AttributeGroup, Caller, Filesystem, Link, singleton
+
+proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
+
+
+@proc.show
+def iomem_show(kernel: Kernel, caller: Caller) -> str:
+    """Physical memory by owner, two blanks a level; every address is 0 without CAP_SYS_ADMIN."""
+    hidden = not caller.capable(CAP_SYS_ADMIN)
+    lines = []
+    for level, r, name in kernel.iomem_rows():
+        start, end = (0, 0) if hidden else (r.start, r.end)
+        lines.append(f"{'  ' * level}{start:08x}-{end:08x} : {name}\n")
+    return "".join(lines)
+
+
+@proc.show
+def cmdline_show(kernel: Kernel) -> str:
+    """The kernel's command line."""
+    return f"{kernel.cmdline}\n"
+
+
+@proc.show
+def meminfo_show(kernel: Kernel) -> str:
+    """Memory in kB; what is used is the kernel and the crash kernel's reservation alone."""
+    total = free = 0
+    for node in kernel.node_ids():
+        node_total, node_free = kernel.node_memory(node)
+        total, free = total + node_total, free + node_free
+    rows = (
+        ("MemTotal:", total),
+        ("MemFree:", free),
+        ("MemAvailable:", free),
+        ("Buffers:", 0),
+        ("Cached:", 0),
+        ("SwapCached:", 0),
+        ("SwapTotal:", 0),
+        ("SwapFree:", 0),
+    )
+    return "".join(f"{name:<15} {value // 1024:>8} kB\n" for name, value in rows)
+
+
+@proc.show
+def cpuinfo_show(kernel: Kernel) -> str:
+    """One paragraph a running CPU."""
+    return kernel.arch.cpuinfo(kernel)
+
+
+sysctl = AttributeGroup("sys/kernel", singleton, fs=Filesystem.PROCFS)
+
+
+@sysctl.show
+def kexec_load_disabled_show(kernel: Kernel) -> str:
+    """1 once loading is switched off for good."""
+    return f"{int(kernel.kexec.load_disabled)}\n"
+
+
+@sysctl.store
+def kexec_load_disabled_store(kernel: Kernel, buf: str) -> None:
+    """Switch loading off until the next boot; EINVAL for anything but 1."""
+    if kstrtoint(buf) != 1:
+        raise KernelError(errno.EINVAL, "can only be set to 1")
+    kernel.kexec.load_disabled = True
+
+
+def _limit(name: str, of: Callable[[Kernel], LoadLimit], what: str) -> None:
+    sysctl.add(
+        name,
+        show=lambda kernel: f"{of(kernel).limit}\n",
+        store=lambda kernel, buf: of(kernel).set(kstrtoint(buf)),
+        is_visible=lambda kernel, obj: kernel.has(changes.LOAD_LIMITS),
+        doc=f"How often {what} may still be loaded or unloaded; -1 without limit. It can only be lowered: EINVAL.",
+    )
+
+
+_limit("kexec_load_limit_panic", lambda kernel: kernel.kexec.limit_panic, "a crash kernel")
+_limit("kexec_load_limit_reboot", lambda kernel: kernel.kexec.limit_reboot, "a kernel for kexec")
+
+GROUPS = (
+    proc,
+    sysctl,
+    Link(
+        "device-tree",
+        singleton,
+        "/sys/firmware/devicetree/base",
+        fs=Filesystem.PROCFS,
+        is_visible=lambda kernel, obj: bool(kernel.arch.devicetree(kernel)),
+    ),
+)

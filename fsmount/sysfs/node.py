@@ -1,0 +1,181 @@
+"""/sys/devices/system/node/: drivers/base/node.c (v7.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.ranges import format_ids
+from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
+from fsmount.sysfs.cpu import cpumap
+from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
+
+root = AttributeGroup("devices/system/node", singleton)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A NUMA node that is online: it has memory or CPUs."""
+
+    kernel: Kernel
+    id: int
+
+    @property
+    def devpath(self) -> str:
+        """The device's path below /sys."""
+        return f"/devices/system/node/node{self.id}"
+
+    def uevent_env(self) -> tuple[tuple[str, str], ...]:
+        """Its uevent variables: none."""
+        return ()
+
+    def cpus(self) -> list[int]:
+        """Its CPUs with a device, ascending."""
+        cpus = self.kernel.cpus
+        return [n for n in cpus.with_device() if cpus.node_of(n) == self.id]
+
+    def online_cpus(self) -> list[int]:
+        """Its running CPUs, ascending."""
+        return [n for n in self.cpus() if n in self.kernel.cpus.online]
+
+    def memory_bytes(self) -> int:
+        """Bytes of its RAM, as memblock has it."""
+        return sum(r.end - r.start + 1 for r in self.kernel.memblock if r.node == self.id)
+
+
+def _list(nodes: list[int]) -> str:
+    return format_ids(nodes) + "\n"
+
+
+@root.show
+def possible_show(kernel: Kernel) -> str:
+    """Nodes there can ever be."""
+    return _list(kernel.node_ids())
+
+
+@root.show
+def online_show(kernel: Kernel) -> str:
+    """Nodes with memory or CPUs."""
+    return _list(kernel.node_ids())
+
+
+@root.show
+def has_normal_memory_show(kernel: Kernel) -> str:
+    """Nodes with memory that the kernel itself can use."""
+    return _list(kernel.memory_nodes())
+
+
+@root.show
+def has_memory_show(kernel: Kernel) -> str:
+    """Nodes with memory."""
+    return _list(kernel.memory_nodes())
+
+
+@root.show
+def has_cpu_show(kernel: Kernel) -> str:
+    """Nodes with running CPUs."""
+    return _list(sorted({kernel.cpus.node_of(n) for n in kernel.cpus.online}))
+
+
+@root.show
+def has_generic_initiator_show(kernel: Kernel) -> str:
+    """Nodes with devices that start memory traffic of their own: none here."""
+    return "\n"
+
+
+nodes: Kset[Node] = Kset(
+    names=lambda kernel: named("node", iter(kernel.node_ids())),
+    lookup=lambda kernel, name: _node(kernel, name),
+    count=lambda kernel: len(kernel.node_ids()),
+)
+
+
+def _node(kernel: Kernel, name: str) -> Node | None:
+    n = numbered("node", name)
+    return Node(kernel, n) if n is not None and n in kernel.node_ids() else None
+
+
+node = AttributeGroup("devices/system/node/node*", nodes)
+
+
+@node.bin_show(size=lambda n: n.kernel.page_size)
+def cpumap_show(n: Node) -> bytes:
+    """Its running CPUs, as a mask."""
+    return (cpumap(n.online_cpus(), n.kernel.cpus.nr_cpu_ids) + "\n").encode()
+
+
+@node.bin_show(size=lambda n: n.kernel.page_size)
+def cpulist_show(n: Node) -> bytes:
+    """Its running CPUs, as a list."""
+    return _list(n.online_cpus()).encode()
+
+
+@node.show
+def meminfo_show(n: Node) -> str:
+    """Its memory in kB; what is used is the kernel and the crash kernel's reservation alone."""
+    total, free = n.kernel.node_memory(n.id)
+    rows = (("MemTotal:", total), ("MemFree:", free), ("MemUsed:", total - free))
+    return "".join(f"Node {n.id} {name:<14} {value // 1024:>8} kB\n" for name, value in rows)
+
+
+@node.show
+def distance_show(n: Node) -> str:
+    """Distance to every node, 10 for itself."""
+    return " ".join("10" if m == n.id else "40" for m in n.kernel.node_ids()) + "\n"
+
+
+@node.show
+def numastat_show(n: Node) -> str:
+    """Allocation counters; nothing allocates here."""
+    names = ("numa_hit", "numa_miss", "numa_foreign", "interleave_hit", "local_node", "other_node")
+    return "".join(f"{name} 0\n" for name in names)
+
+
+@node.store
+def compact_store(n: Node, buf: str) -> None:
+    """Compact the node's memory: nothing to do here."""
+
+
+device_uevent(node, "node")
+
+node_blocks: Kset[int] = Kset(
+    names=lambda n: named("memory", n.kernel.node_block_ids(n.id)),
+    lookup=lambda n, name: _node_block(n, name),
+    count=lambda n: 0,  # links add nothing to a directory's link count
+    parent=nodes,
+)
+
+
+def _node_block(n: Node, name: str) -> int | None:
+    number = numbered("memory", name)
+    if number is None or (block := n.kernel.memory.block(number)) is None:
+        return None
+    return number if n.id in n.kernel.memory.nodes(block) else None
+
+
+node_cpus: Kset[int] = Kset(
+    names=lambda n: named("cpu", iter(n.cpus())),
+    lookup=lambda n, name: _node_cpu(n, name),
+    count=lambda n: 0,
+    parent=nodes,
+)
+
+
+def _node_cpu(n: Node, name: str) -> int | None:
+    number = numbered("cpu", name)
+    if number is None or n.kernel.cpus.device(number) is None:
+        return None
+    return number if n.kernel.cpus.node_of(number) == n.id else None
+
+
+GROUPS: tuple[Declaration, ...] = (
+    root,
+    node,
+    Link(
+        "devices/system/node/node*/memory*",
+        node_blocks,
+        lambda b: f"devices/system/memory/memory{b}",
+    ),
+    Link("devices/system/node/node*/cpu*", node_cpus, lambda c: f"devices/system/cpu/cpu{c}"),
+    *subsystem("node", nodes, "node"),
+)
