@@ -98,6 +98,14 @@ class LmbTable:
                 return self.lmb(first + drc - run.drc)
         return None
 
+    def by_base(self, base: int) -> Lmb | None:
+        """The LMB that begins at a physical address, if there is one."""
+        for first, run in self._runs:
+            k, rest = divmod(base - run.start, self._size)
+            if not rest and 0 <= k < run.count:
+                return self.lmb(first + k)
+        return None
+
     def assign(self, row: int, *, assigned: bool) -> None:
         """Set or clear DRCONF_MEM_ASSIGNED."""
         if assigned:

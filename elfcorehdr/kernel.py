@@ -9,7 +9,6 @@ import errno
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from enum import Enum
 
 from . import changes
@@ -22,6 +21,7 @@ from .errors import KernelError
 from .kexec_core import Kexec
 from .kexec_file import FileArg, Segment, align_up
 from .machine import Machine
+from .machine import Region as NamedRegion
 from .memblock import Memblock, Region
 from .memory import Memory, OnlineType
 from .notifier import MemoryChain, NotifierErrorInject
@@ -65,7 +65,11 @@ class Kernel:
         self.dynamic_debug = frozenset(dynamic_debug)
         """Source files whose pr_debug() is on, without .c; "*" for all."""
         self.kexec_debug = False
-        """kexec_file_dbg_print: set during a load with KEXEC_FILE_DEBUG."""
+        """kexec_file_dbg_print: set for the time of a load with KEXEC_FILE_DEBUG."""
+        self.pinned: list[NamedRegion] = list(machine.pinned)
+        """Memory that something unmovable sits in."""
+        self.hotplug_nodes: list[tuple[Range, int]] = []
+        """Nodes that firmware names for memory that was plugged in, the last one first asked."""
         self.print_mode = PrintMode.TEXT
         self.rcu_expedited = 0
         self.rcu_normal = 0
@@ -176,15 +180,6 @@ class Kernel:
         if self.debugging(module):
             self.log.emit(7, text)
 
-    @contextmanager
-    def kexec_debugging(self, *, on: bool) -> Iterator[None]:
-        """kexec_file_dbg_print, for the time of a load."""
-        self.kexec_debug = on
-        try:
-            yield
-        finally:
-            self.kexec_debug = False
-
     def hashed_pointer(self, value: int) -> str:
         """What %p prints: sixteen digits that tell nothing, the upper eight zero."""
         return f"{zlib.crc32(value.to_bytes(8, 'little')):016x}"
@@ -218,7 +213,10 @@ class Kernel:
         return (min(s for s, _ in ends), max(e for _, e in ends)) if ends else (0, 0)
 
     def node_for_new(self, address: int) -> int:
-        """memory_add_physaddr_to_nid(): the node nearest below, else 0."""
+        """memory_add_physaddr_to_nid(): what firmware says, else the node nearest below, else 0."""
+        for r, node in reversed(self.hotplug_nodes):
+            if r.start <= address <= r.end:
+                return node
         below = [r for r in self.memblock if r.start <= address]
         return below[-1].node if below else 0
 
@@ -294,7 +292,7 @@ class Kernel:
             ("vmcoreinfo", Range.sized(*self.vmcoreinfo)),
             ("the crash kernel", kexec.crashk_res),
             ("the crash kernel", kexec.crashk_low_res),
-            *((f"pinned {p.name}".strip(), p.range) for p in machine.pinned),
+            *((f"pinned {p.name}".strip(), p.range) for p in self.pinned),
         ]
         for name, r in named:
             if r is not None and r.overlaps(start, end):
@@ -344,6 +342,24 @@ class Kernel:
                     return Range.sized(start, size)
                 start = (min(r.start for r in clash) - size) // align * align
         return None
+
+    # what a hypervisor does
+
+    def plug_memory(self, start: int, size: int, node: int = 0, how: str = "dimm") -> None:
+        """Memory is plugged in at start, size bytes, and added as the platform does it. KernelError."""
+        self.arch.plug_memory(self, start, size, node, how)
+
+    def unplug_memory(self, start: int, size: int, how: str = "dimm") -> None:
+        """The memory at start is asked back; KernelError if the kernel does not give it."""
+        self.arch.unplug_memory(self, start, size, how)
+
+    def plug_cpu(self, slot: int, node: int = 0) -> list[int]:
+        """A CPU (ppc64: a core) is plugged into a slot; the numbers of the CPUs that came. KernelError."""
+        return self.arch.plug_cpu(self, slot, node)
+
+    def unplug_cpu(self, cpu: int) -> None:
+        """CPU number `cpu` (ppc64: its whole core) is asked back. KernelError."""
+        self.arch.unplug_cpu(self, cpu)
 
     def probe_driver(self, bus: str, device: str) -> None:
         """drivers_probe of a bus: KernelError(ENODEV) if it has no such device, else nothing happens."""

@@ -81,7 +81,6 @@ class Kimage:
     backup_start: int = 0
     """ppc64: where purgatory copies the first 64 KiB to; 0 if not known."""
     cmdline: bytes = b""
-    debug: bool = False
 
     def elfcorehdr(self) -> KexecSegment | None:
         """The segment with the ELF core header: the known one, else the last that begins with ELF's magic."""
@@ -261,11 +260,14 @@ class Kexec:
         if initrd is not None and not flags & KEXEC_FILE_NO_INITRAMFS:
             initrd.check()
         image = Kimage(crash=crash, file_mode=True, cmdline=cmdline)
-        image.debug = bool(flags & KEXEC_FILE_DEBUG)
-        kernel.arch.kexec_file_load(kernel, image, kernel_file, initrd)
+        kernel.kexec_debug = bool(flags & KEXEC_FILE_DEBUG)
+        try:
+            kernel.arch.kexec_file_load(kernel, image, kernel_file, initrd)
+            if kernel.kexec_debug:
+                self._log_segments(image, crash=crash, flags=flags)
+        finally:
+            kernel.kexec_debug = False
         image.hotplug_support = crash and kernel.arch.crash_hotplug(kernel)
-        if image.debug:
-            self._log_segments(image, crash=crash, flags=flags)
         self._install(image, crash=crash)
 
     def _log_segments(self, image: Kimage, *, crash: bool, flags: int) -> None:

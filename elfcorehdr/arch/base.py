@@ -148,6 +148,22 @@ class Arch:
     ) -> None:
         """arch_crash_handle_hotplug_event(): bring the image up to date; image.hp_action says why."""
 
+    def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
+        """The hypervisor plugs in memory: `how` is dimm, virtio-mem or lmb. KernelError."""
+        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no memory hotplug here")
+
+    def unplug_memory(self, kernel: Kernel, start: int, size: int, how: str) -> None:
+        """The hypervisor asks memory back. KernelError if it does not get it."""
+        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no memory hotplug here")
+
+    def plug_cpu(self, kernel: Kernel, slot: int, node: int) -> list[int]:
+        """The hypervisor plugs in a CPU or core; the CPUs that came. KernelError."""
+        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
+
+    def unplug_cpu(self, kernel: Kernel, cpu: int) -> None:
+        """The hypervisor asks a CPU or its core back. KernelError."""
+        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
+
     def memory_added(self, kernel: Kernel, r: Range) -> None:
         """arch_add_memory(): what the architecture says about a new range."""
 

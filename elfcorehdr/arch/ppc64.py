@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from elfcorehdr import changes
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.crash_reserve import parse_crashkernel, parse_suffix
+from elfcorehdr.dlpar import DRC_CPU, Action, IdType, Request, Resource
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, EM_PPC64, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kexec_core import HpAction, KexecSegment, Kimage
@@ -186,7 +187,7 @@ class Ppc64(Arch):
             )
         if not image.crash:
             return
-        log = kernel.log.info if image.debug else _quiet
+        log = kernel.log.info if kernel.kexec_debug else _quiet
         size = kernel_file.length if kernel_file else sum(p.filesz or p.memsz for p in parts)
         log(f"kexec_file: kernel: {kernel.hashed_pointer(size)} kernel_size: {size:#x}")
         placer = _Placer(self, kernel, image)
@@ -222,8 +223,7 @@ class Ppc64(Arch):
     ) -> tuple[int, int, int]:
         """load_elfcorehdr_segment(): address, bufsz, memsz."""
         ranges = self.crash_ranges(kernel)
-        with kernel.kexec_debugging(on=image.debug):
-            header = crash_prepare_elf64_headers(kernel, ranges)
+        header = crash_prepare_elf64_headers(kernel, ranges)
         if kernel.has(changes.BACKUP_OFFSET_AT_LOAD):
             self._sync_backup_region_phdr(kernel, image, header, to_kimage=False)
         memsz = len(header) + self._extra_elfcorehdr_size(kernel, len(ranges))
@@ -276,7 +276,7 @@ class Ppc64(Arch):
                 return
             offset = at + P_OFFSET
             header[offset : offset + 8] = image.backup_start.to_bytes(8, "little")
-            if image.debug:
+            if kernel.kexec_debug:
                 kernel.log.info(f"Backup region offset updated to {image.backup_start:#x}")
             return
 
@@ -324,6 +324,35 @@ class Ppc64(Arch):
             kernel.crash_hp.err(f"Updated crash elfcorehdr elfsz {len(header)} > memsz {memsz}")
             return
         kernel.crash_hp.replace(image, header)
+
+    def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
+        """The hypervisor's event is a DLPAR request for a run of LMBs."""
+        kernel.hotplug_nodes.append((Range.sized(start, size), node))
+        self._dlpar_memory(kernel, Action.ADD, start, size)
+
+    def unplug_memory(self, kernel: Kernel, start: int, size: int, how: str) -> None:
+        """As plug_memory()."""
+        self._dlpar_memory(kernel, Action.REMOVE, start, size)
+
+    def _dlpar_memory(self, kernel: Kernel, action: Action, start: int, size: int) -> None:
+        if kernel.dlpar is None:
+            raise KernelError(errno.EOPNOTSUPP, "no DLPAR on this platform")
+        lmb, count = kernel.dlpar.lmbs.by_base(start), size // kernel.memory.block_size
+        if lmb is None or not lmb.drc:
+            raise KernelError(errno.EINVAL, f"no LMB with a DRC index begins at {start:#x}")
+        kernel.dlpar.handle(Request(Resource.MEMORY, action, IdType.INDEXED_COUNT, count, lmb.drc))
+
+    def plug_cpu(self, kernel: Kernel, slot: int, node: int) -> list[int]:
+        """A core: a DLPAR request for its DRC index."""
+        if kernel.dlpar is None:
+            raise KernelError(errno.EOPNOTSUPP, "no DLPAR on this platform")
+        return kernel.dlpar.cpu_add(DRC_CPU + slot)
+
+    def unplug_cpu(self, kernel: Kernel, cpu: int) -> None:
+        """The core that the CPU is a thread of."""
+        if kernel.dlpar is None:
+            raise KernelError(errno.EOPNOTSUPP, "no DLPAR on this platform")
+        kernel.dlpar.cpu_remove(DRC_CPU + kernel.cpus.core_of(cpu))
 
     def memory_added(self, kernel: Kernel, r: Range) -> None:
         """radix__create_section_mapping(): the pages that a new range is mapped with."""

@@ -1,0 +1,412 @@
+"""Does the steps of a case and compares what was seen."""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.kexec_file import (
+    KEXEC_CRASH_HOTPLUG_SUPPORT,
+    KEXEC_FILE_DEBUG,
+    KEXEC_FILE_NO_INITRAMFS,
+    KEXEC_FILE_ON_CRASH,
+    KEXEC_FILE_UNLOAD,
+    KEXEC_ON_CRASH,
+    FileArg,
+    FileKind,
+    regular,
+)
+from elfcorehdr.machine import Region
+from elfcorehdr.ranges import format_ids
+from fsmount.kernfs import Node, Tree
+from fsmount.sysfs import DECLARATIONS
+from tests.replay import compare
+from tests.replay.machine import Json, boot_options, build, number
+
+
+class CannotReplayError(Exception):
+    """Something in the step that this replay does not know how to do."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """One step: what was compared, and what differs."""
+
+    n: int
+    what: str
+    agreed: list[str] = field(default_factory=list)
+    differs: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differs
+
+    def check(self, name: str, expected: object, got: object) -> None:
+        """Compare one thing."""
+        if expected == got:
+            self.agreed.append(name)
+        else:
+            self.differs.append(f"{name}: expected {expected!r}, got {got!r}")
+
+    def check_lines(self, name: str, expected: list[str], got: list[str]) -> None:
+        """Compare two lists of lines; a difference is shown line by line."""
+        if expected == got:
+            self.agreed.append(name)
+            return
+        diff = difflib.unified_diff(expected, got, "expected", "got", lineterm="", n=0)
+        self.differs.append(f"{name}: " + "\n            ".join(list(diff)[2:]))
+
+    def __str__(self) -> str:
+        head = (
+            f"{'ok  ' if self.passed else 'FAIL'} {self.n:4} {self.what}: {', '.join(self.agreed)}"
+        )
+        return "\n".join([head.rstrip(": "), *(f"          {d}" for d in self.differs)])
+
+
+def replay(case_dir: Path) -> Iterator[Verdict]:
+    """Every step of a case, in order."""
+    case = json.loads((case_dir / "replay.json").read_text())
+    if "boots" in case:
+        from tests.replay.boots import replay_boots
+
+        yield from replay_boots(case)
+        return
+    run = Run(case, case_dir)
+    for i, step in enumerate(case["steps"]):
+        yield run.step(i, step)
+
+
+class Run:
+    """One case under way."""
+
+    def __init__(self, case: Json, case_dir: Path) -> None:
+        self.case = case
+        self.dir = case_dir
+        self.machine = build(case)
+        self.boot(0)
+
+    def boot(self, first: int) -> None:
+        """Start the machine (again); first is the index of the first step of this boot."""
+        steps: list[Json] = []
+        for step in self.case["steps"][first:]:
+            if step["do"]["op"] == "boot":
+                break
+            steps.append(step)
+        options = boot_options(self.case, steps)
+        self.kernel = Kernel.boot(
+            self.machine,
+            self.case["kernel"]["release"],
+            also=options.also,
+            without=options.without,
+            dynamic_debug=options.dynamic_debug,
+        )
+        self.tree = Tree(self.kernel, DECLARATIONS)
+        self.last_header: bytes | None = None
+
+    # the tree, as a mount uses it
+
+    def lookup(self, path: str) -> Node:
+        """The node of a path, links followed."""
+        path = path.lstrip("/")
+        for _ in range(8):
+            parts = path.split("/")
+            for i in range(1, len(parts) + 1):
+                node = self.tree.lookup("/".join(parts[:i]))
+                if stat.S_ISLNK(self.tree.getattr(node).mode):
+                    target = self.tree.readlink(node)
+                    base = "" if target.startswith("/") else "/".join(parts[: i - 1])
+                    path = os.path.normpath(os.path.join("/", base, target, *parts[i:])).lstrip("/")
+                    break
+            else:
+                return node
+        raise KernelError(errno.ELOOP, path)
+
+    def read(self, path: str) -> str:
+        """A file's content without its final newline."""
+        node = self.lookup(path)
+        data = self.tree.open(node, os.O_RDONLY).read(1 << 20, 0)
+        return data.decode("latin-1").removesuffix("\n")
+
+    # steps
+
+    def step(self, index: int, step: Json) -> Verdict:
+        """Do one step and compare."""
+        do, seen = step["do"], step["seen"]
+        verdict = Verdict(step["n"], describe(do))
+        log_from, rebuilds = self.kernel.log.next_seq, self.kernel.crash_hp.rebuilds
+        uevents_from = self.kernel.uevents.seqnum
+        code: int | None = None
+        try:
+            getattr(self, f"do_{do['op']}")(index, do, seen, verdict)
+        except KernelError as error:
+            code = error.errno
+        except (CannotReplayError, AttributeError) as error:
+            verdict.differs.append(f"cannot be replayed: {error}")
+            return verdict
+        if do["op"] == "boot":
+            log_from = uevents_from = rebuilds = 0
+        self.check_errno(verdict, do, seen, code)
+        self.check_state(verdict, seen)
+        self.check_header(verdict, do, seen)
+        if "rebuilds" in seen:
+            verdict.check("rebuilds", seen["rebuilds"], self.kernel.crash_hp.rebuilds - rebuilds)
+        if "log" in seen and do["op"] != "other":  # an `other` is not done, so it says nothing
+            texts = [r.text for r in self.kernel.log if r.seq >= log_from]
+            verdict.check_lines("log", compare.log_lines(seen["log"]), compare.log_lines(texts))
+        if "uevents" in seen:
+            events = [str(e) for e in self.kernel.uevents.kept if e.seqnum > uevents_from]
+            verdict.check_lines(
+                "uevents", compare.uevents(seen["uevents"]), compare.uevents(events)
+            )
+        return verdict
+
+    def check_errno(self, verdict: Verdict, do: Json, seen: Json, code: int | None) -> None:
+        """The errno of a write or a load; a load that failed only says that it did, if `fails` is true."""
+        got = errno.errorcode[code] if code else None
+        if do["op"] == "write":
+            if "errno" in seen:
+                verdict.check("errno", seen["errno"], got)
+        elif do["op"] in ("load", "unload"):
+            if do.get("fails") is True:
+                verdict.check("fails", True, got is not None)
+            else:
+                verdict.check("errno", do.get("fails"), got)
+        elif code:
+            verdict.differs.append(f"{do['op']} failed with {got}")
+
+    def check_state(self, verdict: Verdict, seen: Json) -> None:
+        """Everything that says what the machine is now."""
+        kernel, kexec = self.kernel, self.kernel.kexec
+        simple = {
+            "crash_loaded": lambda: int(kexec.crash_image is not None),
+            "crash_hotplug": lambda: int(kexec.crash_hotplug()),
+            "cpus_online": lambda: format_ids(sorted(kernel.cpus.online)),
+            "cpus_present": lambda: format_ids(sorted(kernel.cpus.present)),
+        }
+        for name, value in simple.items():
+            if name in seen:
+                verdict.check(name, seen[name], value())
+        for name, size in (
+            ("crash_size", kexec.crash_size),
+            ("crash_elfcorehdr_size", self.size_file),
+        ):
+            if name in seen:
+                verdict.check(name, number(seen[name]), size())
+        for n, state in seen.get("blocks", {}).items():
+            block = kernel.memory.block(int(n))
+            verdict.check(f"block {n}", state, block.state.value if block else None)
+        for n, zones in seen.get("valid_zones", {}).items():
+            path = f"sys/devices/system/memory/memory{n}/valid_zones"
+            verdict.check(f"valid_zones {n}", zones, self.read(path))
+        if "memory" in seen:
+            compare.check_memory(verdict, kernel, seen["memory"])
+        if "crashkernel" in seen:
+            compare.check_crashkernel(verdict, kernel, seen["crashkernel"])
+        for path, content in seen.get("reads", {}).items():
+            try:
+                got: object = self.read(path)
+            except KernelError as error:
+                got = {"errno": errno.errorcode[error.errno]}
+            verdict.check(path, content, got)
+
+    def size_file(self) -> int:
+        """crash_elfcorehdr_size as the tree has it."""
+        return int(self.read("sys/kernel/crash_elfcorehdr_size"))
+
+    def check_header(self, verdict: Verdict, do: Json, seen: Json) -> None:
+        """The header's bytes, and whether they changed."""
+        got = self.kernel.crash_elfcorehdr()
+        if do["op"] == "load":
+            self.last_header = None
+        if "header" not in seen:
+            return
+        if seen["header"] is None:
+            verdict.check("no header", None, got)
+        else:
+            expected = (self.dir / seen["header"]).read_bytes()
+            if got == expected:
+                verdict.agreed.append(f"header ({len(expected)} bytes)")
+            else:
+                verdict.differs.append(f"header: {compare.header_difference(expected, got)}")
+            compare.check_segment(verdict, self.kernel, self.dir, seen)
+        if "changed" in seen and self.last_header is not None:
+            verdict.check("changed", seen["changed"], got != self.last_header)
+        self.last_header = got
+
+    # operations
+
+    def do_boot(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """The same machine again."""
+        self.boot(index + 1)
+
+    def do_write(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """One write(2) as root, after what the case says of the surroundings was arranged."""
+        data = do["data"].encode("latin-1")
+        with self.surroundings(do, seen):
+            try:
+                file = self.tree.open(self.lookup(do["path"]), os.O_WRONLY | os.O_TRUNC)
+            except KernelError:
+                if "errno" in seen:
+                    verdict.check("errno_at", "open", seen.get("errno_at", "open"))
+                raise
+            try:
+                written = file.write(data, 0)
+                if "ret" in seen:
+                    verdict.check("ret", seen["ret"], written)
+                if "errno_at" in seen:
+                    verdict.check("errno_at", seen["errno_at"], None)
+            finally:
+                if "value" in seen:
+                    verdict.check("value", seen["value"], self.read(do["path"]))
+
+    def surroundings(self, do: Json, seen: Json) -> compare.Surroundings:
+        """What the running system kept in memory, and what its firmware refused, during this step."""
+        pinned = [int(n) for n in seen.get("refused", ())]
+        firmware = False
+        if seen.get("environment"):
+            if m := re.search(r"/memory(\d+)/(state|online)$", do.get("path", "")):
+                pinned.append(int(m.group(1)))
+            firmware = do.get("path", "").endswith("dlpar") and " add " in do["data"]
+        size = self.kernel.memory.block_size
+        return compare.Surroundings(self.kernel, [Region(n * size, size) for n in pinned], firmware)
+
+    def do_load(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """kexec_load or kexec_file_load of a crash image."""
+        if do["syscall"] == "kexec_load":
+            self.kexec_load(do)
+            return
+        log = seen.get("log", ())
+        flags = number(do.get("flags", KEXEC_FILE_ON_CRASH))
+        if any(line.startswith("kexec_file: nr_segments") for line in log):
+            flags |= KEXEC_FILE_DEBUG
+        kernel_file, initrd, cmdline = files_of(do.get("what", ""))
+        if "flags" not in do and not self.machine.kdump.initrd:
+            flags |= KEXEC_FILE_NO_INITRAMFS
+        self.kernel.kexec_file_load(kernel_file, initrd, cmdline, flags)
+        image = self.kernel.kexec.crash_image
+        if image is not None and "elfcorehdr" in do:
+            segment = image.elfcorehdr()
+            assert segment is not None
+            verdict.check("elfcorehdr at", number(do["elfcorehdr"]["start"]), segment.mem)
+            if "memsz" in do["elfcorehdr"]:
+                verdict.check("memsz", number(do["elfcorehdr"]["memsz"]), segment.memsz)
+
+    def kexec_load(self, do: Json) -> None:
+        """The segments that matter: the header that user space made, and on ppc64 a device tree."""
+        kernel = self.kernel
+        at = number(do["elfcorehdr"]["start"])
+        if "user_header" in do:
+            header = (self.dir / do["user_header"]).read_bytes()
+        else:
+            from elfcorehdr.crash_core import crash_prepare_elf64_headers
+
+            header = bytes(crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel)))
+        memsz = number(do["elfcorehdr"].get("memsz", 0x80000))
+        segments = [(header, len(header), at, memsz)]
+        region = kernel.kexec.crashk_res
+        if self.case["arch"] == "ppc64" and region is not None:
+            page = kernel.page_size
+            segments.append((b"\xd0\x0d\xfe\xed\0\0\0\x08", 8, region.end + 1 - page, page))
+        flags = KEXEC_ON_CRASH
+        if do.get("hotplug"):
+            flags |= KEXEC_CRASH_HOTPLUG_SUPPORT
+        kernel.kexec_load(at, segments, number(do["flags"]) if "flags" in do else flags)
+
+    def do_unload(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """Unload the crash image."""
+        if do.get("syscall") == "kexec_file_load":
+            flags = KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH
+            self.kernel.kexec_file_load(None, None, b"", number(do.get("flags", flags)))
+        else:
+            self.kernel.kexec_load(0, [], KEXEC_ON_CRASH)
+
+    def do_plug_memory(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """The hypervisor adds memory."""
+        self.kernel.plug_memory(
+            number(do["start"]), number(do["size"]), do.get("node", 0), do.get("as", "dimm")
+        )
+
+    def do_unplug_memory(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """The hypervisor takes memory back, or fails to."""
+        size = self.kernel.memory.block_size
+        refused = [Region(int(n) * size, size) for n in do.get("refused", ())]
+        with compare.Surroundings(self.kernel, refused, False):
+            try:
+                self.kernel.unplug_memory(
+                    number(do["start"]), number(do["size"]), do.get("as", "dimm")
+                )
+            except KernelError:
+                if do.get("removed", True):
+                    raise
+                verdict.agreed.append("refused")
+
+    def do_plug_cpu(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """The hypervisor adds CPUs; on ppc64 the label tells the core."""
+        label = self.case["steps"][index].get("label", "")
+        core = re.search(r"core (\d+)", label)
+        slot = do.get("slot", int(core.group(1)) if core else do["cpus"][0])
+        ids = self.kernel.plug_cpu(slot, do.get("node", 0))
+        verdict.check("cpus", do["cpus"], ids)
+
+    def do_unplug_cpu(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """The hypervisor takes CPUs away."""
+        for n in do["cpus"]:
+            self.kernel.unplug_cpu(n)
+
+    def do_crash(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """sysrq c."""
+        self.kernel.sysrq("c")
+
+    def do_other(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        """Nothing, but for loads of a normal image that are told in words."""
+        what = do.get("what", "")
+        m = re.match(r"kexec_file_load flags (0x[0-9a-f]+): (un)?load (a|the) normal", what)
+        if m:
+            kernel_file, initrd, cmdline = files_of(what)
+            self.kernel.kexec_file_load(kernel_file, initrd, cmdline, number(m.group(1)))
+
+
+def describe(do: Json) -> str:
+    """A step in a few words."""
+    rest = " ".join(
+        f"{v!r}" if k == "data" else str(v)
+        for k, v in do.items()
+        if k not in ("op", "elfcorehdr", "backup") and not isinstance(v, dict | list)
+    )
+    return f"{do['op']} {rest}"[:110]
+
+
+def files_of(what: str) -> tuple[FileArg | None, FileArg | None, bytes]:
+    """The kernel, initrd and command line that a case describes in words; None is the machine's own."""
+    kernel: FileArg | None = None
+    if "bad descriptor" in what and "no kernel file" in what:
+        kernel = FileArg(FileKind.BAD)
+    elif "a directory as kernel" in what:
+        kernel = FileArg(FileKind.DIRECTORY)
+    elif "a shell script as kernel" in what:
+        kernel = regular(b"#!/bin/sh\necho\n")
+    elif "plain text file as kernel" in what:
+        kernel = regular(b"hello\n")
+    elif "an empty file as kernel" in what:
+        kernel = regular(b"")
+    elif "a static user program" in what:
+        program = Phdr(1, 5, 0, 0x10000000, 0x10000000, 0x1000, 0x1000, 0x10000)
+        kernel = regular(ElfCoreHdr(Ehdr(21, e_type=2), (program,)).pack())
+    initrd = FileArg(FileKind.BAD) if "bad initrd descriptor" in what else None
+    cmdline = b""
+    if m := re.search(r"command line of (\d+) characters", what):
+        cmdline = b"x" * int(m.group(1))
+    elif m := re.search(r'command line "(.*)"', what):
+        cmdline = m.group(1).encode()
+    return kernel, initrd, cmdline
