@@ -6,6 +6,7 @@ Imports nothing of ours.
 
 from __future__ import annotations
 
+import enum
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,22 +18,42 @@ KERN_WARNING, KERN_NOTICE, KERN_INFO, KERN_DEBUG = 4, 5, 6, 7
 LOG_KERN, LOG_USER = 0, 1
 """Syslog facilities: the kernel's own records, and what was written to /dev/kmsg."""
 
+PRINTKRB_RECORD_MAX = 1024
+"""Bytes of a record's text with its NUL, kernel/printk/internal.h (v6.12)."""
+
+PRB_AVGBITS = 5
+"""log2 of the text bytes for which the ring buffer has one descriptor, kernel/printk/printk.c."""
+
+
+class Devkmsg(enum.Enum):
+    """What writing to /dev/kmsg does: the words of printk.devkmsg= (__control_devkmsg())."""
+
+    ON = "on"
+    OFF = "off"
+    RATELIMIT = "ratelimit"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One log record; time in microseconds since boot, text without the final newline."""
+    """One log record; time in microseconds since boot, text without the final newline.
+
+    subsystem and device are what dev_printk() adds: `memory`, `+memory:memory30`.
+    """
 
     seq: int
     level: int
     facility: int
     ts_usec: int
     text: str
+    subsystem: str = ""
+    device: str = ""
 
 
 class Printk:
-    """A ring buffer of at most `size` bytes of text; the oldest records go first.
+    """The ring buffer: `size` bytes (a power of two) of text blocks, size / 32 descriptors.
 
-    pr_debug() texts are kept only while dynamic_debug is on, as with CONFIG_DYNAMIC_DEBUG.
+    The oldest records go first. pr_debug() texts are kept only while dynamic_debug is on, as with
+    CONFIG_DYNAMIC_DEBUG. clock gives nanoseconds; the log's times count from its making.
     """
 
     def __init__(
@@ -42,30 +63,89 @@ class Printk:
         *,
         dynamic_debug: bool = False,
     ) -> None:
-        self._clock = clock
-        self._boot = clock()
-        self._size = size
-        self._used = 0
-        self._next_seq = 0
-        self._records: deque[Record] = deque()
+        self.clock = clock
+        self.size = size
         self.dynamic_debug = dynamic_debug
+        self.devkmsg = Devkmsg.RATELIMIT
+        self.dmesg_restrict = False
+        self.clear_seq = 0
+        """Where SYSLOG_ACTION_CLEAR has put the start of what dmesg shows."""
+        self.listeners: list[Callable[[], None]] = []
+        """Called after a record has become visible to readers."""
+        self._boot = clock()
+        self._head = 0
+        self._records: deque[Record] = deque()
+        self._begins: deque[int] = deque()
+        self._open: Record | None = None
+        self._next_seq = 0
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records)
 
     @property
-    def next_seq(self) -> int:
-        """The sequence number that the next record will get."""
-        return self._next_seq
+    def first_seq(self) -> int:
+        """The number of the oldest record that is there: prb_first_valid_seq()."""
+        return self._records[0].seq if self._records else self.next_seq
 
-    def emit(self, level: int, text: str, facility: int = LOG_KERN) -> None:
-        """Append a record; level 0..7, text without a final newline (inner newlines stay)."""
-        ts_usec = (self._clock() - self._boot) // 1000
-        self._records.append(Record(self._next_seq, level, facility, ts_usec, text))
+    @property
+    def next_seq(self) -> int:
+        """The number of the first record that readers cannot see yet: prb_next_seq()."""
+        return self._next_seq if self._open is None else self._open.seq
+
+    def record(self, seq: int) -> Record | None:
+        """The record of that number, or the oldest later one; None if there is none yet."""
+        if seq >= self.next_seq or not self._records:
+            return None
+        return self._records[max(0, seq - self._records[0].seq)]
+
+    def emit(
+        self,
+        level: int,
+        text: str,
+        facility: int = LOG_KERN,
+        *,
+        newline: bool = True,
+        subsystem: str = "",
+        device: str = "",
+    ) -> None:
+        """Append a record; level 0..7, text without its final newline (inner newlines stay).
+
+        Without the newline readers see it only when the next record comes. Text is cut at 1023
+        bytes, and loses its newline then. Mirrors vprintk_store(), kernel/printk/printk.c (v6.12).
+        """
+        if len(text) >= PRINTKRB_RECORD_MAX // 4:
+            line = (text + "\n" * newline).encode(errors="surrogateescape")
+            line = line[: PRINTKRB_RECORD_MAX - 1]
+            newline = newline and line.endswith(b"\n")
+            text = line[: len(line) - newline].decode(errors="surrogateescape")
+        if self._open is not None:
+            self._records.append(self._open)
+            self._open = None
+        ts_usec = (self.clock() - self._boot) // 1000
+        record = Record(self._next_seq, level, facility, ts_usec, text, subsystem, device)
+        self._reserve(len(text.encode(errors="surrogateescape")) + newline + 1)
         self._next_seq += 1
-        self._used += len(text)
-        while self._used > self._size and len(self._records) > 1:
-            self._used -= len(self._records.popleft().text)
+        if newline:
+            self._records.append(record)
+        else:
+            self._open = record
+        for listener in tuple(self.listeners):
+            listener()
+
+    def _reserve(self, length: int) -> None:
+        """Make room for a text block: data_alloc() and desc_reserve(), printk_ringbuffer.c."""
+        block = (length + 8 + 7) & ~7  # struct prb_data_block: an id before the text, aligned
+        begin, end = self._head, self._head + block
+        if begin // self.size != end // self.size:  # a block does not wrap
+            end = end // self.size * self.size + block
+        self._head = end
+        self._begins.append(begin)
+        descriptors = self.size >> PRB_AVGBITS
+        while self._records and (
+            self._begins[0] < end - self.size or len(self._begins) > descriptors
+        ):
+            self._begins.popleft()
+            self._records.popleft()
 
     def err(self, text: str) -> None:
         """pr_err()"""

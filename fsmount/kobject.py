@@ -28,6 +28,8 @@ class Caller:
     pid: int = 0
     capable: Callable[[int], bool] = field(default=lambda _cap: True, compare=False)
     """capable(CAP_SYS_ADMIN): whether the caller's effective set has it."""
+    comm: str = field(default="", compare=False)
+    """The caller's name, current->comm."""
 
 
 ROOT = Caller()
@@ -242,12 +244,23 @@ class AttributeGroup(Generic[T]):
         return declare
 
     def open(
-        self, *, name: str = "", mode: int = 0o644, is_visible: IsVisible[T] | None = None
+        self,
+        *,
+        name: str = "",
+        mode: int = 0o644,
+        size: int = 0,
+        is_visible: IsVisible[T] | None = None,
     ) -> Callable[[Fn], Fn]:
         """Declare `<name>_open(obj, caller, flags) -> File`: a file with operations of its own."""
 
         def declare(fn: Fn) -> Fn:
-            self.add(name or name_of(fn, "_open"), open=fn, mode=mode, is_visible=is_visible)
+            self.add(
+                name or name_of(fn, "_open"),
+                open=fn,
+                mode=mode,
+                size=size,
+                is_visible=is_visible,
+            )
             return fn
 
         return declare
