@@ -71,6 +71,8 @@ class Kernel:
         self.hotplug_nodes: list[tuple[Range, int]] = []
         """Nodes that firmware names for memory that was plugged in, the last one first asked."""
         self.print_mode = PrintMode.TEXT
+        self.control_error = ""
+        """Why the last request through control/ failed."""
         self.rcu_expedited = 0
         self.rcu_normal = 0
         self.fadump_enabled = machine.fadump and "fadump=on" in machine.cmdline.split()
@@ -348,6 +350,14 @@ class Kernel:
     def plug_memory(self, start: int, size: int, node: int = 0, how: str = "dimm") -> None:
         """Memory is plugged in at start, size bytes, and added as the platform does it. KernelError."""
         self.arch.plug_memory(self, start, size, node, how)
+
+    def next_free_memory(self, size: int) -> int:
+        """Where a hypervisor would put `size` bytes more: the first free blocks, above everything at boot."""
+        block = self.memory.block_size
+        start = align_up(self.boot_memory_end, block)
+        while self.memblock.overlaps(start, start + size - 1):
+            start += block
+        return start
 
     def unplug_memory(self, start: int, size: int, how: str = "dimm") -> None:
         """The memory at start is asked back; KernelError if the kernel does not give it."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kexec_core import Kimage
-from elfcorehdr.kexec_file import KEXEC_CRASH_HOTPLUG_SUPPORT, FileArg
+from elfcorehdr.kexec_file import KEXEC_CRASH_HOTPLUG_SUPPORT, FileArg, Segment
 from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import CrashMem, Range
 
@@ -129,6 +129,14 @@ class Arch:
     ) -> None:
         """Place and fill the segments of an image; KernelError as kexec_file_load(2) fails."""
         raise KernelError(errno.ENOEXEC, f"{self.name} has no image loader here")
+
+    def kexec_tools_segments(
+        self, kernel: Kernel, kernel_file: FileArg | None, initrd: FileArg | None, cmdline: bytes
+    ) -> tuple[int, list[Segment]]:
+        """Entry and segments that kexec-tools would hand to kexec_load for a crash image. KernelError."""
+        raise KernelError(
+            errno.EOPNOTSUPP, f"kexec-tools' segments on {self.name} are not known here"
+        )
 
     def machine_kexec_post_load(self, kernel: Kernel, image: Kimage) -> None:
         """What the architecture learns from an image that kexec_load brought."""

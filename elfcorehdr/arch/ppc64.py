@@ -14,12 +14,19 @@ from elfcorehdr.dlpar import DRC_CPU, Action, IdType, Request, Resource
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, EM_PPC64, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kexec_core import HpAction, KexecSegment, Kimage
-from elfcorehdr.kexec_file import FileArg, KexecBuf, align_up, elf_load_phdrs, locate_mem_hole
+from elfcorehdr.kexec_file import (
+    FileArg,
+    KexecBuf,
+    Segment,
+    align_up,
+    elf_load_phdrs,
+    locate_mem_hole,
+)
 from elfcorehdr.machine import LoadSegment
 from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import Range
 
-from . import ppc64_devicetree
+from . import ppc64_devicetree, ppc64_kexec_tools
 from .base import Arch
 from .ppc64_ranges import MemRanges
 
@@ -217,6 +224,19 @@ class Ppc64(Arch):
         content = FDT_MAGIC + struct.pack(">I", fdt)
         at = placer.add(KexecBuf(fdt, fdt, kernel.page_size, top_down=True, content=content))
         log(f"kexec_elf: Loaded device tree at {at:#x}")
+
+    def kexec_tools_segments(
+        self, kernel: Kernel, kernel_file: FileArg | None, initrd: FileArg | None, cmdline: bytes
+    ) -> tuple[int, list[Segment]]:
+        """Placed by the kernel's own rules (kexec-tools' are alike); the header is kexec-tools' own."""
+        image = Kimage(crash=True, cmdline=cmdline)
+        self.kexec_file_load(kernel, image, kernel_file, initrd)
+        header = ppc64_kexec_tools.header(kernel, image.backup_start)
+        segments: list[Segment] = []
+        for s in image.segments:
+            content = header if s.content[:4] == ELFMAG else bytes(s.content)
+            segments.append((content, len(content), s.mem, s.memsz))
+        return image.entry, segments
 
     def _load_elfcorehdr(
         self, kernel: Kernel, image: Kimage, placer: _Placer, align: int

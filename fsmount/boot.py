@@ -1,0 +1,64 @@
+"""A kernel and its tree from what a user asked for: the one place where `mount` and `run` agree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from elfcorehdr import profiles
+from elfcorehdr.errors import KernelError, ProfileError
+from elfcorehdr.kernel import Kernel, PrintMode
+from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
+from fsmount.kernfs import Tree
+
+
+@dataclass(frozen=True, slots=True)
+class BootOptions:
+    """Machine options of the command line; names as there."""
+
+    machine: str = profiles.DEFAULT
+    kernel: str = ""
+    with_: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    cmdline: str | None = None
+    load: bool = False
+    modules: tuple[str, ...] = ()
+    print_mode: str = PrintMode.TEXT.value
+    page_limit: bool = True
+    debug: bool = False
+
+
+def boot(options: BootOptions) -> tuple[Kernel, Tree]:
+    """Boot the machine, load kdump if asked to, and make the tree with the user's modules.
+
+    ProfileError says in a sentence what is wrong with machine, kernel, change or module.
+    """
+    machine = profiles.load(options.machine)
+    if options.cmdline is not None:
+        machine = replace(machine, cmdline=options.cmdline)
+    kernel = Kernel.boot(
+        machine,
+        options.kernel,
+        also=options.with_,
+        without=options.without,
+        dynamic_debug=("*",) if options.debug else (),
+    )
+    kernel.print_mode = PrintMode(options.print_mode)
+    if options.load:
+        try:
+            kernel.kexec_file_load(None, None, kernel.cmdline.encode(), KEXEC_FILE_ON_CRASH)
+        except KernelError as error:
+            raise ProfileError(f"machine {machine.name}: kdump cannot be loaded: {error}") from None
+    return kernel, tree_of(kernel, options)
+
+
+def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
+    """The tree of a kernel: all declarations, then the user's modules."""
+    from fsmount import control, kmsg
+    from fsmount.sysfs import DECLARATIONS
+
+    declarations = [*DECLARATIONS, kmsg.dev, *control.GROUPS]
+    if options.modules:
+        from fsmount.modules import load_modules
+
+        declarations = load_modules(options.modules, declarations, kernel)
+    return Tree(kernel, declarations, page_limit=options.page_limit)

@@ -1,0 +1,307 @@
+"""The command `kdumpfs`. Heavy modules are imported where they are used: start-up is part of the product."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from elfcorehdr.errors import ProfileError
+from fsmount.options import machine_options
+
+EXAMPLES = """
+\b
+Examples:
+  kdumpfs mount --load /mnt              the mail's machine, with kdump loaded
+  cat /mnt/sys/kernel/kexec/crash_elfcorehdr_print
+  echo offline > /mnt/sys/devices/system/memory/memory30/state
+  kdumpfs umount /mnt
+"""
+
+
+class Command(click.Group):
+    """A group whose errors are one sentence and exit status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what the user got wrong is said in one sentence."""
+        try:
+            return super().invoke(ctx)
+        except ProfileError as error:
+            click.echo(f"kdumpfs: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=Command, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(None, "-V", "--version", package_name="kdumpfs")
+def main() -> None:
+    """The kdump and hotplug side of a Linux machine's /sys, without the machine."""
+
+
+@main.command()
+@machine_options
+@click.option("--foreground", is_flag=True, help="Serve in this process until it is unmounted.")
+@click.argument("directory", metavar="DIR", type=click.Path())
+def mount(directory: str, foreground: bool, **options: Any) -> None:
+    """Boot a machine and mount its /sys, /proc and /dev below DIR.
+
+    \b
+    kdumpfs mount --load /mnt
+    kdumpfs mount -m pseries-4g --kernel 6.18 /mnt
+    kdumpfs mount --kernel 7.0 --with backup-offset-at-load --load /mnt
+    kdumpfs mount --module proposal.py /mnt
+    """
+    from fsmount.boot import BootOptions, boot
+    from fsmount.fuse_adapter import Mount, MountError
+    from fsmount.mounting import check_mountpoint, in_background
+
+    check_mountpoint(directory)
+    _, tree = boot(BootOptions(**options))
+
+    def serve(ready: Any) -> None:
+        try:
+            mounted = Mount(tree, os.path.abspath(directory))
+        except MountError as error:
+            raise ProfileError(str(error)) from None
+        try:
+            ready()
+            mounted.serve()
+        finally:
+            mounted.close()
+
+    if foreground:
+        serve(lambda: None)
+    else:
+        in_background(serve)
+
+
+@main.command()
+@click.option("--lazy", is_flag=True, help="Detach at once, even if something still uses it.")
+@click.argument("directory", metavar="DIR", type=click.Path())
+def umount(directory: str, lazy: bool) -> None:
+    """Unmount DIR and end its server; a dead mount is cleared too.
+
+    \b
+    kdumpfs umount /mnt
+    """
+    from fsmount.mounting import unmount
+
+    unmount(directory, lazy=lazy)
+
+
+@main.command()
+@click.option("--legacy", is_flag=True, help="Load with kexec_load, as `kexec -c -p` does.")
+@click.option("--hotplug", is_flag=True, help="With --legacy: let the kernel follow hotplug.")
+@click.option("--initrd", metavar="FILE", help="Initrd of the capture kernel.")
+@click.option("--append", metavar="TEXT", default=None, help="Its command line.")
+@click.option("--debug", is_flag=True, help="Log every step, as `kexec -d` does.")
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("kernel", metavar="[KERNEL]", required=False)
+def load(
+    directory: str,
+    kernel: str | None,
+    legacy: bool,
+    hotplug: bool,
+    initrd: str | None,
+    append: str | None,
+    debug: bool,
+) -> None:
+    """Load a crash kernel, as the kexec system calls do. Without KERNEL, the machine's own sizes are used.
+
+    \b
+    kdumpfs load /mnt
+    kdumpfs load --legacy --hotplug /mnt
+    kdumpfs load --initrd initrd.img --append "root=/dev/sda2" /mnt vmlinux
+    """
+    from fsmount.mounting import request
+
+    if hotplug and not legacy:
+        raise click.UsageError(
+            "--hotplug goes with --legacy: kexec_file_load always follows hotplug"
+        )
+    body: dict[str, object] = {"syscall": "kexec_load" if legacy else "kexec_file_load"}
+    for key, path in (("kernel", kernel), ("initrd", initrd)):
+        if path is not None:
+            body[key] = os.path.abspath(path)
+    body |= {"hotplug": True} if hotplug else {}
+    body |= {"debug": True} if debug else {}
+    body |= {"cmdline": append} if append is not None else {}
+    request(directory, "load", body)
+
+
+@main.command()
+@click.option("--legacy", is_flag=True, help="Unload with kexec_load.")
+@click.argument("directory", metavar="DIR", type=click.Path())
+def unload(directory: str, legacy: bool) -> None:
+    """Unload the crash kernel.
+
+    \b
+    kdumpfs unload /mnt
+    """
+    from fsmount.mounting import request
+
+    request(directory, "unload", {"syscall": "kexec_load" if legacy else "kexec_file_load"})
+
+
+def size(text: str) -> int:
+    """A size or address such as 1G, 256M or 0x400000000; click.BadParameter."""
+    from elfcorehdr.crash_reserve import memparse
+
+    value, rest = memparse(text)
+    if rest or not text:
+        raise click.BadParameter(f"{text!r}, expected a number such as 1G, 256M or 0x400000000")
+    return value
+
+
+@main.group()
+def plug() -> None:
+    """Plug in memory or CPUs, as a hypervisor does.
+
+    \b
+    kdumpfs plug memory /mnt 1G
+    kdumpfs plug cpu /mnt 1
+    """
+
+
+@plug.command("memory")
+@click.option("--at", "at", metavar="ADDRESS", help="Where; the first free blocks if not given.")
+@click.option("--node", type=int, default=0, help="NUMA node.", show_default=True)
+@click.option("--as", "how", type=click.Choice(["dimm", "virtio-mem", "lmb"]), default="dimm")
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("amount", metavar="SIZE")
+def plug_memory(directory: str, amount: str, at: str | None, node: int, how: str) -> None:
+    """Plug in SIZE bytes of memory.
+
+    \b
+    kdumpfs plug memory /mnt 1G
+    kdumpfs plug memory --at 0x400000000 --node 1 /mnt 512M
+    """
+    from fsmount.mounting import request
+
+    where = size(at) if at is not None else None
+    body: dict[str, object] = {"memory": where, "size": size(amount), "node": node, "as": how}
+    request(directory, "plug", body)
+
+
+@plug.command("cpu")
+@click.option("--node", type=int, default=0, help="NUMA node.", show_default=True)
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("slot", type=int)
+def plug_cpu(directory: str, slot: int, node: int) -> None:
+    """Plug a CPU (on ppc64 a core) into SLOT.
+
+    \b
+    kdumpfs plug cpu /mnt 1
+    """
+    from fsmount.mounting import request
+
+    request(directory, "plug", {"cpu": slot, "node": node})
+
+
+@main.group()
+def unplug() -> None:
+    """Ask memory or CPUs back, as a hypervisor does.
+
+    \b
+    kdumpfs unplug memory /mnt 0x400000000 1G
+    kdumpfs unplug cpu /mnt 8
+    """
+
+
+@unplug.command("memory")
+@click.option("--as", "how", type=click.Choice(["dimm", "virtio-mem", "lmb"]), default="dimm")
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("address")
+@click.argument("amount", metavar="SIZE", required=False)
+def unplug_memory(directory: str, address: str, amount: str | None, how: str) -> None:
+    """Ask SIZE bytes (one block if not given) at ADDRESS back.
+
+    \b
+    kdumpfs unplug memory /mnt 0x400000000 1G
+    """
+    from fsmount.mounting import request
+
+    body: dict[str, object] = {"memory": size(address), "as": how}
+    if amount is not None:
+        body["size"] = size(amount)
+    request(directory, "unplug", body)
+
+
+@unplug.command("cpu")
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("cpu", type=int)
+def unplug_cpu(directory: str, cpu: int) -> None:
+    """Ask CPU number CPU (on ppc64 its whole core) back.
+
+    \b
+    kdumpfs unplug cpu /mnt 8
+    """
+    from fsmount.mounting import request
+
+    request(directory, "unplug", {"cpu": cpu})
+
+
+@main.command()
+@click.argument("name", required=False)
+def machines(name: str | None) -> None:
+    """List the machines that are shipped, or print one as TOML, to start your own from.
+
+    \b
+    kdumpfs machines
+    kdumpfs machines pseries-16g > mine.toml
+    kdumpfs mount -m mine.toml /mnt
+    """
+    from elfcorehdr import profiles
+
+    if name is not None:
+        click.echo(profiles.text(name), nl=False)
+        return
+    for shipped in profiles.names():
+        machine = profiles.load(shipped)
+        click.echo(f"{shipped:<20} {machine.summary():<44} {machine.description}")
+
+
+@main.command()
+def kernels() -> None:
+    """List kernel versions, and which changes each has.
+
+    \b
+    kdumpfs kernels
+    kdumpfs mount --kernel 6.12.107 /mnt
+    """
+    from elfcorehdr.changes import DEFAULT_RELEASE, RELEASES, changes_of
+
+    before: frozenset[Any] = frozenset()
+    for release in RELEASES:
+        has = changes_of(release)
+        note = "  (default)" if release == DEFAULT_RELEASE else ""
+        click.echo(f"{release}{note}")
+        for change in sorted(has - before, key=lambda c: (c.since, c.name)):
+            click.echo(f"    + {change.name:<26} {change.alters}")
+        before = has
+    click.echo("Any other X.Y or X.Y.Z from 6.1 on is taken too, with what its stable series took.")
+
+
+@main.command()
+@click.argument("name", required=False)
+def changes(name: str | None) -> None:
+    """List the single changes between kernels, or tell one in full.
+
+    \b
+    kdumpfs changes
+    kdumpfs changes backup-offset-at-load
+    kdumpfs mount --kernel 7.0 --with backup-offset-at-load /mnt
+    """
+    from elfcorehdr.changes import CHANGES, NEVER, find
+
+    for change in CHANGES if name is None else (find(name),):
+        since = "none" if change.since == NEVER else ".".join(map(str, change.since))
+        stable = ", ".join(".".join(map(str, v)) for v in change.stable)
+        click.echo(f"{change.name}  [{change.kind.value}]")
+        click.echo(f"    {change.alters}")
+        click.echo(f"    since {since}{f'; also {stable}' if stable else ''}; {change.source}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""control/: what a hypervisor and the kexec system calls do, for `kdumpfs load`, `plug` and the like.
+
+Each file takes one JSON object a write; the write fails with the errno that the system call or
+the kernel gives, and control/error then says why in words. Reading shows the present state.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from typing import Any
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.kexec_file import (
+    KEXEC_CRASH_HOTPLUG_SUPPORT,
+    KEXEC_FILE_DEBUG,
+    KEXEC_FILE_NO_INITRAMFS,
+    KEXEC_FILE_ON_CRASH,
+    KEXEC_FILE_UNLOAD,
+    KEXEC_ON_CRASH,
+    KEXEC_UPDATE_ELFCOREHDR,
+    FileArg,
+    FileKind,
+)
+from fsmount.kobject import AttributeGroup, Filesystem, singleton
+
+control = AttributeGroup("", singleton, fs=Filesystem.CONTROL)
+
+Json = dict[str, Any]
+
+
+def _request(kernel: Kernel, buf: str, known: str) -> Json:
+    """The JSON object in buf; KernelError(EINVAL) if it is none or has a key that is not known."""
+    try:
+        request = json.loads(buf)
+    except ValueError as error:
+        raise KernelError(errno.EINVAL, f"not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise KernelError(errno.EINVAL, "not a JSON object")
+    for key in request:
+        if key not in known.split():
+            raise KernelError(errno.EINVAL, f"unknown key {key!r}, expected one of {known}")
+    return request
+
+
+def _does(known: str) -> Callable[[Callable[[Kernel, Json], None]], Callable[[Kernel, str], None]]:
+    """A store that gets the parsed request, and keeps the reason of a failure for control/error."""
+
+    def decorate(method: Callable[[Kernel, Json], None]) -> Callable[[Kernel, str], None]:
+        def store(kernel: Kernel, buf: str) -> None:
+            kernel.control_error = ""
+            try:
+                method(kernel, _request(kernel, buf, known))
+            except KernelError as error:
+                kernel.control_error = str(error)
+                raise
+
+        store.__name__, store.__doc__ = method.__name__, method.__doc__
+        return store
+
+    return decorate
+
+
+def file_arg(path: str) -> FileArg:
+    """A file as kexec_file_load would find it: its kind, and its content."""
+    if os.path.isdir(path):
+        return FileArg(FileKind.DIRECTORY)
+    try:
+        with open(path, "rb") as file:
+            return FileArg(FileKind.REGULAR, file.read())
+    except OSError:
+        return FileArg(FileKind.BAD)
+
+
+@control.store
+@_does("syscall kernel initrd cmdline hotplug debug flags")
+def load_store(kernel: Kernel, request: Json) -> None:
+    """Load a crash image as kexec_file_load (default) or kexec_load does; files are paths on the host."""
+    initrd = file_arg(request["initrd"]) if request.get("initrd") else None
+    image = file_arg(request["kernel"]) if request.get("kernel") else None
+    cmdline = str(request.get("cmdline", kernel.cmdline)).encode()
+    if request.get("syscall", "kexec_file_load") == "kexec_load":
+        flags = KEXEC_ON_CRASH
+        if request.get("hotplug"):
+            flags |= KEXEC_CRASH_HOTPLUG_SUPPORT | KEXEC_UPDATE_ELFCOREHDR
+        entry, segments = kernel.arch.kexec_tools_segments(kernel, image, initrd, cmdline)
+        kernel.kexec_load(entry, segments, flags)
+        return
+    flags = KEXEC_FILE_ON_CRASH | (KEXEC_FILE_DEBUG if request.get("debug") else 0)
+    if image is not None and initrd is None:
+        flags |= KEXEC_FILE_NO_INITRAMFS
+    kernel.kexec_file_load(image, initrd, cmdline, int(request.get("flags", flags)))
+
+
+@control.store
+@_does("syscall")
+def unload_store(kernel: Kernel, request: Json) -> None:
+    """Unload the crash image."""
+    if request.get("syscall", "kexec_file_load") == "kexec_load":
+        kernel.kexec_load(0, [], KEXEC_ON_CRASH)
+    else:
+        kernel.kexec_file_load(None, None, b"", KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH)
+
+
+@control.store
+@_does("memory size node as cpu")
+def plug_store(kernel: Kernel, request: Json) -> None:
+    """The hypervisor plugs in memory (address or null for the next free one, size in bytes) or a CPU slot."""
+    if "cpu" in request:
+        kernel.plug_cpu(int(request["cpu"]), int(request.get("node", 0)))
+        return
+    size = int(request["size"])
+    start = request.get("memory")
+    if start is None:
+        start = kernel.next_free_memory(size)
+    kernel.plug_memory(int(start), size, int(request.get("node", 0)), request.get("as", "dimm"))
+
+
+@control.store
+@_does("memory size as cpu")
+def unplug_store(kernel: Kernel, request: Json) -> None:
+    """The hypervisor asks memory (address and size in bytes) or a CPU back."""
+    if "cpu" in request:
+        kernel.unplug_cpu(int(request["cpu"]))
+    else:
+        size = int(request.get("size") or kernel.memory.block_size)
+        kernel.unplug_memory(int(request["memory"]), size, request.get("as", "dimm"))
+
+
+@control.show
+def error_show(kernel: Kernel) -> str:
+    """Why the last request failed; empty if it did not."""
+    return f"{kernel.control_error}\n" if kernel.control_error else ""
+
+
+@control.bin_show(size=0)
+def elfcorehdr_show(kernel: Kernel) -> bytes:
+    """The loaded crash image's ELF core header, byte for byte; empty without one."""
+    return kernel.crash_elfcorehdr() or b""
+
+
+@control.show
+def uevents_show(kernel: Kernel) -> str:
+    """The last uevents, one a line: SEQNUM and action@devpath."""
+    return "".join(f"{e.seqnum} {e}\n" for e in kernel.uevents.kept)
+
+
+@control.show
+def machine_show(kernel: Kernel) -> str:
+    """What runs here, as JSON."""
+    return (
+        json.dumps(
+            {
+                "machine": kernel.machine.name,
+                "summary": kernel.machine.summary(),
+                "release": kernel.release,
+                "changes": sorted(change.name for change in kernel.has_changes),
+                "pid": os.getpid(),
+            }
+        )
+        + "\n"
+    )
+
+
+GROUPS = (control,)
