@@ -6,6 +6,7 @@ Mirrors fs/kernfs/file.c and fs/sysfs/file.c and, for proc, fs/proc/inode.c.
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
@@ -72,6 +73,18 @@ class OpenFile:
         else:
             store(node.obj, text)
         return len(buf)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """SEEK_DATA and SEEK_HOLE of a file without holes: generic_file_llseek(), fs/read_write.c.
+
+        KernelError(ENXIO) at or behind the end, EINVAL for any other whence.
+        """
+        if whence not in (os.SEEK_DATA, os.SEEK_HOLE):
+            raise KernelError(errno.EINVAL)
+        size = self._tree.getattr(self._present()).size
+        if offset >= size:
+            raise KernelError(errno.ENXIO)
+        return offset if whence == os.SEEK_DATA else size
 
     def _present(self) -> Node:
         """The node with its object as it is now; ENODEV for good once it has gone."""

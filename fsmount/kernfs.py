@@ -334,6 +334,13 @@ class Tree:
 
     # Open files
 
+    def wants_caller(self, node: Node) -> bool:
+        """Whether open() uses its caller."""
+        entry = node.entry
+        if not isinstance(entry, FileEntry):
+            return False
+        return entry.show_caller or entry.store_caller or entry.attr.open is not None
+
     def open(self, node: Node, flags: int = os.O_RDONLY, caller: Caller = ROOT) -> File:
         """Open a file: kernfs_fop_open(). flags are those of open(2).
 

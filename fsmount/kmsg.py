@@ -191,7 +191,8 @@ def _leading_digits(buf: bytes, start: int) -> int:
 class KmsgFile:
     """An open /dev/kmsg for a file server: one file offset, two sides.
 
-    A server that sees no lseek(2) finds SEEK_SET and SEEK_END by the offset of the next read.
+    A server that sees no lseek(2) finds SEEK_SET and SEEK_END by the offset of the next read; what
+    is logged between that lseek and the read is then behind the reader.
     KernelError(EPERM) if writing is switched off, or reading restricted. Mirrors devkmsg_open().
     """
 
@@ -230,7 +231,8 @@ class KmsgFile:
         """As KmsgReader.seek(), for a server that sees lseek(2)."""
         if self._reader is None:
             raise KernelError(errno.EBADF)
-        return self._reader.seek(offset, whence)
+        self._at = self._reader.seek(offset, whence)
+        return self._at
 
     def close(self) -> None:
         """The last close."""

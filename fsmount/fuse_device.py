@@ -1,0 +1,216 @@
+"""Requests on open files, answered on /dev/fuse itself, and the loop that waits for them.
+
+libfuse 2's high level knows neither lseek nor an answer that comes later, and a callback that
+blocks would stop the mount. So READ, WRITE, LSEEK, POLL and INTERRUPT are answered here, in the
+kernel's own words (include/uapi/linux/fuse.h, protocol 7.19); every other request goes to libfuse.
+Single-threaded. Imports no binding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import select
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from elfcorehdr.errors import KernelError
+from fsmount.boundary import attempt
+from fsmount.kernfs import KernelState
+from fsmount.kobject import File
+
+READ, WRITE, INTERRUPT, POLL, LSEEK = 15, 16, 36, 40, 46
+NOTIFY_POLL, NOTIFY_INC_EPOCH = 1, 8
+POLL_SCHEDULE_NOTIFY = 1
+DEFAULT_POLLMASK = select.POLLIN | select.POLLOUT | select.POLLRDNORM | select.POLLWRNORM
+
+IN_HEADER = struct.Struct("=IIQQIIII")  # len, opcode, unique, nodeid, uid, gid, pid, padding
+READ_IN = struct.Struct("=QQIIQII")  # fh, offset, size, read_flags, lock_owner, flags, padding
+WRITE_IN = READ_IN
+POLL_IN = struct.Struct("=QQII")  # fh, kh, flags, events
+LSEEK_IN = struct.Struct("=QQII")  # fh, offset, whence, padding
+INTERRUPT_IN = struct.Struct("=Q")  # unique
+OUT_HEADER = struct.Struct("=IiQ")  # len, error, unique
+
+BODY = IN_HEADER.size
+DATA = BODY + WRITE_IN.size
+
+
+class FuseDevice:
+    """A connection's /dev/fuse descriptor, its open files, and who waits for what.
+
+    A file with a poll() method may make its reader wait: while poll() gives 0 the answer to a
+    blocking read is kept back. `rest(length)` gets the requests that are not answered here; they
+    lie in `buf`. If announce is set, the kernel's name cache is emptied (FUSE_NOTIFY_INC_EPOCH)
+    before a write is answered that changed the set of names.
+    """
+
+    def __init__(self, fd: int, kernel: KernelState, rest: Callable[[int], None]) -> None:
+        self.fd = fd
+        self.buf = ctypes.create_string_buffer(0x21000)  # libfuse 2: 32 pages and a header page
+        self.announce = True
+        self.files: dict[int, Any] = {}
+        self._next_fh = 0
+        self._view = memoryview(self.buf).cast("B")
+        self._kernel = kernel
+        self._rest = rest
+        self._names_seq = kernel.names_seq
+        self._waiting: dict[int, tuple[Any, int, int]] = {}
+        self._polled: dict[int, Any] = {}
+        self._woken = False
+        kernel.log.listeners.append(self._wake)
+        self._stop_read, self._stop_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._answers = {READ: self._read, WRITE: self._write, INTERRUPT: self._interrupt}
+        self._answers |= {POLL: self._poll, LSEEK: self._lseek}
+
+    def add_file(self, file: File) -> int:
+        """Keep an open file; the number to give to the kernel as fh."""
+        self._next_fh += 1
+        self.files[self._next_fh] = file
+        return self._next_fh
+
+    def caller(self) -> tuple[int, int, int]:
+        """uid, gid and pid of the request that is being handled."""
+        uid, gid, pid = IN_HEADER.unpack_from(self.buf)[4:7]
+        return uid, gid, pid
+
+    # The loop
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Have the loop call ready() whenever fd is readable, between two requests."""
+        self._watched[fd] = ready
+
+    def stop(self) -> None:
+        """End the loop; may be called by a signal handler."""
+        os.write(self._stop_write, b"x")
+
+    def loop(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Answer requests until the mount is gone or stop() is called.
+
+        on_ready is called once, after the first request (INIT): the mount answers from then on.
+        """
+        poller = select.poll()
+        for fd in (self.fd, self._stop_read, *self._watched):
+            poller.register(fd, select.POLLIN)
+        ready: Callable[[], None] | None = on_ready
+        while True:
+            for fd, _ in poller.poll():
+                if fd == self._stop_read:
+                    return
+                if fd != self.fd:
+                    attempt(self._kernel.log, self._watched[fd])
+                elif not self._request():
+                    return
+                self._after()
+            if ready is not None:
+                ready()
+                ready = None
+
+    def close(self) -> None:
+        """Let go of everything but the descriptor, which its opener closes."""
+        self._kernel.log.listeners.remove(self._wake)
+        os.close(self._stop_read)
+        os.close(self._stop_write)
+
+    def _request(self) -> bool:
+        """Receive and handle one request; False if the mount is gone."""
+        try:
+            length = os.readv(self.fd, [self._view])
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):  # taken back meanwhile
+                return True
+            if error.errno == errno.ENODEV:
+                return False
+            raise
+        _, opcode, unique, *_ = IN_HEADER.unpack_from(self.buf)
+        answer = self._answers.get(opcode)
+        if answer is None:
+            self._rest(length)
+            return True
+        result = attempt(self._kernel.log, answer, unique, length)
+        if result is not None:
+            self.announce_names()
+            self._reply(unique, result)
+        return True
+
+    def _reply(self, unique: int, result: bytes | int) -> None:
+        data, error = (b"", result) if isinstance(result, int) else (result, 0)
+        self._send(OUT_HEADER.pack(OUT_HEADER.size + len(data), error, unique), data)
+
+    def _send(self, *parts: bytes) -> None:
+        try:
+            os.writev(self.fd, parts)
+        except OSError as error:
+            # ENOENT: nobody waits for the answer any more; ENODEV: the mount has gone.
+            if error.errno not in (errno.ENOENT, errno.ENODEV):
+                raise
+
+    # Names
+
+    def announce_names(self) -> None:
+        """Tell the kernel to look all names up again, if the set of names has changed."""
+        if self._names_seq != self._kernel.names_seq:
+            self._names_seq = self._kernel.names_seq
+            if self.announce:
+                self._send(OUT_HEADER.pack(OUT_HEADER.size, NOTIFY_INC_EPOCH, 0))
+
+    # Requests on open files; each returns the answer's data, or None for none (now)
+
+    def _read(self, unique: int, _length: int) -> bytes | None:
+        fh, offset, size, _, _, flags, _ = READ_IN.unpack_from(self.buf, BODY)
+        file = self.files[fh]
+        if not flags & os.O_NONBLOCK and hasattr(file, "poll") and not file.poll():
+            self._waiting[unique] = (file, size, offset)
+            return None
+        return bytes(file.read(size, offset, flags))
+
+    def _write(self, _unique: int, length: int) -> bytes:
+        fh, offset, size, _, _, flags, _ = WRITE_IN.unpack_from(self.buf, BODY)
+        data = bytes(self._view[DATA : min(length, DATA + size)])
+        return struct.pack("=II", self.files[fh].write(data, offset, flags), 0)
+
+    def _lseek(self, _unique: int, _length: int) -> bytes:
+        """SEEK_DATA and SEEK_HOLE; the kernel does the others itself."""
+        fh, offset, whence, _ = LSEEK_IN.unpack_from(self.buf, BODY)
+        file = self.files[fh]
+        if not hasattr(file, "seek"):
+            raise KernelError(errno.EINVAL)
+        return struct.pack("=Q", file.seek(offset, whence))
+
+    def _poll(self, _unique: int, _length: int) -> bytes:
+        fh, kh, flags, _ = POLL_IN.unpack_from(self.buf, BODY)
+        file = self.files[fh]
+        mask = file.poll() if hasattr(file, "poll") else DEFAULT_POLLMASK
+        if flags & POLL_SCHEDULE_NOTIFY and not mask & select.POLLIN:
+            self._polled[kh] = file
+        return struct.pack("=II", mask, 0)
+
+    def _interrupt(self, _unique: int, _length: int) -> None:
+        """A waiting reader got a signal. Whatever else is interrupted is already answered."""
+        (unique,) = INTERRUPT_IN.unpack_from(self.buf, BODY)
+        if self._waiting.pop(unique, None) is not None:
+            self._reply(unique, -errno.EINTR)
+
+    # Who waits
+
+    def _wake(self) -> None:
+        self._woken = True
+
+    def _after(self) -> None:
+        """Between requests: tell of changed names, answer those whose wait is over."""
+        self.announce_names()
+        if not self._woken:
+            return
+        self._woken = False
+        for unique, (file, size, offset) in list(self._waiting.items()):
+            if file.poll():
+                del self._waiting[unique]
+                self._reply(unique, attempt(self._kernel.log, file.read, size, offset))
+        for kh, file in list(self._polled.items()):
+            if file.poll() & select.POLLIN:
+                del self._polled[kh]
+                header = OUT_HEADER.pack(OUT_HEADER.size + 8, NOTIFY_POLL, 0)
+                self._send(header, struct.pack("=Q", kh))

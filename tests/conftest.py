@@ -1,0 +1,89 @@
+"""What every test has: the environment's lacks, found once, and an eye on oopses.
+
+KDUMPFS_REQUIRE=fuse,namespaces (or CI=true, for all) makes a lack a failure instead of a skip.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from fsmount.boundary import OOPS
+
+
+@functools.cache
+def lack_of_fuse() -> str:
+    """Why nothing can be mounted here; empty if it can."""
+    from elfcorehdr.printk import Printk
+    from fsmount.fuse_adapter import Mount, MountError
+    from fsmount.kernfs import Tree
+
+    class Nothing:
+        page_size = 4096
+        names_seq = 0
+        log = Printk()
+
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            Mount(Tree(Nothing(), []), directory).close()
+        except MountError as error:
+            return str(error)
+    return ""
+
+
+@functools.cache
+def lack_of_namespaces() -> str:
+    """Why private mount and network namespaces cannot be made here; empty if they can."""
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        return "unshare(1) is missing: apt install util-linux"
+    command = [unshare, "-mn"] if os.geteuid() == 0 else [unshare, "-Urmn"]
+    done = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
+    return done.stderr.strip() if done.returncode else ""
+
+
+LACKS = {"fuse": lack_of_fuse, "namespaces": lack_of_namespaces}
+
+
+def required(name: str) -> bool:
+    """Whether the environment must have it."""
+    listed = os.environ.get("KDUMPFS_REQUIRE", "").split(",")
+    return name in listed or os.environ.get("CI") == "true"
+
+
+def pytest_runtest_setup(item):
+    for name, lack in LACKS.items():
+        if item.get_closest_marker(name) is None:
+            continue
+        if reason := lack():
+            if required(name):
+                pytest.fail(f"{name} is required, but: {reason}", pytrace=False)
+            pytest.skip(f"no {name} here: {reason}")
+
+
+class OopsCatcher(logging.Handler):
+    """Keeps what is logged as an oops."""
+
+    def __init__(self):
+        super().__init__()
+        self.oopses = []
+
+    def emit(self, record):
+        self.oopses.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def oopses():
+    """The oopses of this process during the test; it fails if some are left in the list."""
+    catcher = OopsCatcher()
+    OOPS.addHandler(catcher)
+    yield catcher.oopses
+    OOPS.removeHandler(catcher)
+    if catcher.oopses:
+        pytest.fail("an oops was logged:\n" + "\n".join(catcher.oopses), pytrace=False)
