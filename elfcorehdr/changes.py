@@ -174,7 +174,7 @@ BACKUP_OFFSET_AT_EVENT = Change(
 AUTO_ONLINE = Change(
     "auto-online-blocks",
     "CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_AUTO; golden ppc64/A (7.2) reads online, ppc64/D (6.12) offline",
-    (6, 17),
+    (7, 2),
     "memory/auto_online_blocks is `online` at boot unless the machine or memhp_default_state= says otherwise; before, `offline`.",
     kind=Kind.CONFIG,
 )

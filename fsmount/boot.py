@@ -57,8 +57,8 @@ def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
     from fsmount.sysfs import DECLARATIONS
 
     declarations = [*DECLARATIONS, kmsg.dev, *control.GROUPS]
-    if options.modules:
-        from fsmount.modules import load_modules
+    for path in options.modules:
+        from fsmount.modules import load_module
 
-        declarations = load_modules(options.modules, declarations, kernel)
+        declarations += load_module(path, declarations)
     return Tree(kernel, declarations, page_limit=options.page_limit)

@@ -54,7 +54,7 @@ def mount(directory: str, foreground: bool, **options: Any) -> None:
     """
     from fsmount.boot import BootOptions, boot
     from fsmount.fuse_adapter import Mount, MountError
-    from fsmount.mounting import check_mountpoint, in_background
+    from fsmount.mounting import check_mountpoint, in_background, on_sigterm
 
     check_mountpoint(directory)
     _, tree = boot(BootOptions(**options))
@@ -64,9 +64,9 @@ def mount(directory: str, foreground: bool, **options: Any) -> None:
             mounted = Mount(tree, os.path.abspath(directory))
         except MountError as error:
             raise ProfileError(str(error)) from None
+        on_sigterm(mounted.stop)
         try:
-            ready()
-            mounted.serve()
+            mounted.serve(ready)
         finally:
             mounted.close()
 
