@@ -42,18 +42,23 @@ def _imported(path: str) -> dict[str, object]:
         raise ProfileError(f"{path}: is not a Python file; expected FILE.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    litter, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # his directory is not ours
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise ProfileError(f"{path}: line {error.lineno}: {error.msg}; expected Python") from None
-    except Exception as error:  # whatever a stranger's file does wrong is his input, not our bug
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a stranger's file does wrong is his input, not our bug
         raise ProfileError(f"{path}: {_where(error, path)}{_what(error)}") from None
     finally:
+        sys.dont_write_bytecode = litter
         del sys.modules[name]
     return vars(module)
 
 
-def _where(error: Exception, path: str) -> str:
+def _where(error: BaseException, path: str) -> str:
     """The last line of the user's file on the way to the error."""
     line, at = 0, error.__traceback__
     while at is not None:
@@ -63,7 +68,7 @@ def _where(error: Exception, path: str) -> str:
     return f"line {line}: " if line else ""
 
 
-def _what(error: Exception) -> str:
+def _what(error: BaseException) -> str:
     if isinstance(error, ValueError):
         return str(error)
     if isinstance(error, FileNotFoundError):
