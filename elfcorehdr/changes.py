@@ -103,7 +103,7 @@ FADUMP_HOTPLUG_READY = Change(
 )
 CPU_ENABLED = Change(
     "cpu-enabled",
-    "commit 4e1a7df45480 (cpu: Add mask for present CPUs which are enabled); golden k6.12 has it, k6.1 not",
+    "commit 4e1a7df45480 (cpumask: Add enabled cpumask for present CPUs that can be brought online); golden k6.12 has it, k6.1 not",
     (6, 11),
     "/sys/devices/system/cpu/enabled exists.",
 )
@@ -146,7 +146,7 @@ SYSFS_KEXEC_DIR = Change(
 )
 SPLIT_NOT_WRAPPED = Change(
     "split-not-wrapped",
-    "commit 7afe2383eff0 (powerpc/kexec: fix the range that is left behind a removed one)",
+    "commit 7afe2383eff0; seen in golden ppc64/A, B and D",
     (6, 19),
     "Offlining a block in the middle of a range leaves a tail that is one byte too long (G2) instead of one that wraps to 2^64 (G1).",
     stable=((6, 18, 2), (6, 12, 107)),

@@ -52,13 +52,14 @@ class CrashMem:
     def __repr__(self) -> str:
         return "CrashMem(" + ", ".join(f"{r.start:#x}-{r.end:#x}" for r in self.ranges) + ")"
 
-    def exclude(self, start: int, end: int) -> None:
+    def exclude(self, start: int, end: int, *, continues: bool = True) -> None:
         """Take start..end (included) out of the ranges, splitting one if need be.
 
         The list must ascend: the walk stops at the first range wholly above the cut.
         KernelError(ENOMEM) if a split does not fit in max_nr_ranges; ranges before the one to be
         split are then cut already, as the kernel leaves them.
-        Mirrors crash_exclude_mem_range(), kernel/crash_core.c (v6.8 and later).
+        continues=False stops after the first range that was cut at an edge, as kernels before 6.8.
+        Mirrors crash_exclude_mem_range(), kernel/crash_core.c.
         """
         i = 0
         while i < len(self.ranges):
@@ -79,10 +80,11 @@ class CrashMem:
                 return
             if cut_end == e:
                 self.ranges[i] = Range(s, cut_start - 1)
-                i += 1
             else:
                 self.ranges[i] = Range(cut_end + 1, e)
-                i += 1
+            if not continues:
+                return
+            i += 1
 
     def sort(self, *, merge: bool = False) -> None:
         """Order by start; with merge, join ranges that overlap or touch.

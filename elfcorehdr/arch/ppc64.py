@@ -100,7 +100,7 @@ class Ppc64(Arch):
             if cut is not None:
                 if ranges.full:
                     ranges.grow()
-                ranges.exclude(cut.start, cut.end)
+                ranges.exclude(cut.start, cut.end, continues=kernel.has(changes.EXCLUDE_CONTINUES))
         self._add_firmware(kernel, ranges)
         ranges.add(0, BACKUP_SRC_SIZE)
         ranges.sort()
