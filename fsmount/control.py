@@ -136,7 +136,7 @@ def error_show(kernel: Kernel) -> str:
     return f"{kernel.control_error}\n" if kernel.control_error else ""
 
 
-@control.bin_show(size=0)
+@control.bin_show()
 def elfcorehdr_show(kernel: Kernel) -> bytes:
     """The loaded crash image's ELF core header, byte for byte; empty without one."""
     return kernel.crash_elfcorehdr() or b""
