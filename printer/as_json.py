@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 
 from .arches import machine_name
+from .diff import Diff
 from .kernel_text import flags_text, type_name
 from .notes import Note
 from .roles import Layout
@@ -121,3 +122,26 @@ def jsonl_pieces(
         yield json.dumps(phdr_dict(layout, row)) + "\n"
     for note in notes or ():
         yield json.dumps(note_dict(note)) + "\n"
+
+
+def diff_dict(found: Diff) -> dict[str, Any]:
+    """What diff() found; a row that is in one header only has null on the other side."""
+    return {
+        "schema": "elfcorehdr-diff-1",
+        "a": found.a.core.name,
+        "b": found.b.core.name,
+        "same": not found,
+        "sentence": found.sentence(),
+        "offsets_compared": found.offsets,
+        "removed": [{"start": hex(r.start), "size": hex(r.size)} for r in found.removed],
+        "added": [{"start": hex(r.start), "size": hex(r.size)} for r in found.added],
+        "fields": {name: {"a": a, "b": b} for name, a, b in found.fields},
+        "rows": [
+            {
+                "changes": [change.value for change in row.changes],
+                "a": None if row.a is None else phdr_dict(found.a, row.a),
+                "b": None if row.b is None else phdr_dict(found.b, row.b),
+            }
+            for row in found.rows
+        ],
+    }

@@ -15,6 +15,7 @@ import click
 from . import __version__
 
 if TYPE_CHECKING:
+    from .diff import Diff
     from .roles import Layout
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -189,9 +190,7 @@ def _print_pieces(
     else:
         from . import tables
 
-        if fmt not in tables.formats():
-            known = ", ".join(("kernel", "json", "jsonl", *tables.formats()))
-            raise Trouble(f"--format: {fmt!r} is not a format, expected one of {known}")
+        _known(fmt, "kernel", "json", "jsonl")
         yield from tables.table(tables.PHDR_COLUMNS, lambda: tables.phdr_rows(layout, rows), fmt)
     if notes:
         yield from _note_pieces(layout, "table" if fmt == "kernel" else fmt)
@@ -214,3 +213,73 @@ def _note_pieces(layout: Layout, fmt: str) -> Iterator[str]:
     for note in found:
         if note.text is not None and fmt not in ("csv", "tsv", "html", "unsafehtml"):
             yield f"\n{note.name}:\n{note.text}" + "\n" * (not note.text.endswith("\n"))
+
+
+@cli.command("diff")
+@click.argument("a", type=INPUT)
+@click.argument("b", type=INPUT)
+@click.option(
+    "-f",
+    "--format",
+    "fmt",
+    default="text",
+    metavar="FORMAT",
+    help="text (default: a sentence, then the rows), json, or a table format as in print.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing, only the exit status.")
+@click.option("--scan", is_flag=True, help="Search memory images for the headers.")
+def diff_(a: str, b: str, fmt: str, quiet: bool, scan: bool) -> None:
+    """Show what is different in header B, compared with header A.
+
+    Rows are matched by the memory they describe. A and B may be any two inputs: p_offset is
+    left out where it is a physical address in one and a place in the file in the other.
+    Exit status 0: the same, 1: different, 2: trouble.
+
+    \b
+    Examples:
+      elfcorehdr print /mnt > before.txt; echo offline > /mnt/sys/devices/system/memory/memory62/state
+      elfcorehdr diff before.txt /mnt
+      elfcorehdr diff elfcorehdr.bin /proc/vmcore --format json | jq -r .sentence
+    """
+    from .diff import diff
+    from .source import read
+
+    if a == b == "-":
+        raise click.UsageError("only one of A and B can be standard input")
+    with one_sentence():
+        found = diff(read(a, scan=scan), read(b, scan=scan))
+        if not quiet:
+            show(_diff_pieces(found, fmt))
+    sys.exit(1 if found else 0)
+
+
+def _diff_pieces(found: Diff, fmt: str) -> Iterator[str]:
+    from . import tables
+    from .diff import row_words
+
+    if fmt == "json":
+        import json
+
+        from .as_json import diff_dict
+
+        yield json.dumps(diff_dict(found), indent=2) + "\n"
+        return
+    _known(fmt, "text", "json")
+    if fmt == "text":
+        yield found.sentence() + "\n"
+    if found.rows:
+        yield "\n" if fmt == "text" else ""
+        yield from tables.table(
+            tables.DIFF_COLUMNS,
+            lambda: map(row_words, found.rows),
+            "table" if fmt == "text" else fmt,
+        )
+
+
+def _known(fmt: str, *ours: str) -> None:
+    """Trouble if fmt is neither one of ours nor a table format."""
+    from . import tables
+
+    known = (*ours, *tables.formats())
+    if fmt not in known:
+        raise Trouble(f"--format: {fmt!r} is not a format, expected one of {', '.join(known)}")

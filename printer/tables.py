@@ -35,6 +35,7 @@ PHDR_COLUMNS = (
     *("Index", "Type", "Offset", "VirtAddr", "PhysAddr", "FileSize", "MemSize"),
     *("Size", "Flags", "Align", "What"),
 )
+DIFF_COLUMNS = ("A", "B", "Type", "PhysAddr", "Change", "Details")
 NOTE_COLUMNS = ("Index", "Name", "Type", "Bytes", "CPU", "PID", "Registers", "IP", "SP")
 
 

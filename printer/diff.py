@@ -1,0 +1,339 @@
+"""What is different between two headers: row by row, in memory, and in a sentence.
+
+Rows are matched by what they describe (type and physical start, then what overlaps), not by
+their index, so a block taken out of the middle shows as one change. Imports elfcorehdr.ranges.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+
+from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
+from elfcorehdr.ranges import Range
+
+from .kernel_text import flags_text, type_name
+from .roles import BACKUP_SRC_SIZE, U64, Layout, Role
+from .sizes import range_text, size_text
+from .source import Core
+
+
+class Change(Enum):
+    """What happened to a row from A to B; a row may have several."""
+
+    APPEARED = "appeared"
+    GONE = "gone"
+    GREW = "grew"
+    SHRANK = "shrank"
+    MOVED = "moved"
+    OFFSET = "changed offset"
+    OTHER = "changed"
+    REORDERED = "changed place"
+
+
+@dataclass(frozen=True, slots=True)
+class RowDiff:
+    """One row that differs; a or b is None where the row is in one header only."""
+
+    changes: tuple[Change, ...]
+    a: int | None
+    b: int | None
+    phdr_a: Phdr | None
+    phdr_b: Phdr | None
+
+    def fields(self) -> list[tuple[str, int, int]]:
+        """(field, value in A, value in B) of each field that differs."""
+        if not (self.phdr_a and self.phdr_b):
+            return []
+        triples = zip(Phdr._fields, self.phdr_a, self.phdr_b, strict=True)
+        return [(name, a, b) for name, a, b in triples if a != b]
+
+
+@dataclass(frozen=True)
+class Diff:
+    """A comparison of two headers; it is false if they are the same."""
+
+    a: Layout
+    b: Layout
+    rows: tuple[RowDiff, ...]
+    fields: tuple[tuple[str, int, int], ...]
+    """Fields of the ELF header that differ: name, value in A, value in B."""
+    offsets: bool
+    """Whether p_offset was compared: not where it means an address in one and a place in the other."""
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.fields)
+
+    @cached_property
+    def removed(self) -> tuple[Range, ...]:
+        """Memory that A loads and B does not, ends included, ascending."""
+        return tuple(subtract(loaded(self.a.core.phdrs), loaded(self.b.core.phdrs)))
+
+    @cached_property
+    def added(self) -> tuple[Range, ...]:
+        """Memory that B loads and A does not, ends included, ascending."""
+        return tuple(subtract(loaded(self.b.core.phdrs), loaded(self.a.core.phdrs)))
+
+    def sentence(self) -> str:
+        """The whole of it in one sentence, without a full stop."""
+        return "; ".join(_clauses(self)) or "same"
+
+
+def diff(a: Core, b: Core) -> Diff:
+    """Compare two headers; either may be of any form and byte order."""
+    offsets = a.form is b.form
+    rows = tuple(_rows(a.phdrs, b.phdrs, offsets=offsets))
+    names = ("e_type", "e_machine", "e_flags", "e_entry", "ei_class", "ei_data", "ei_osabi")
+    fields = tuple(
+        (name, getattr(a.ehdr, name), getattr(b.ehdr, name))
+        for name in names
+        if getattr(a.ehdr, name) != getattr(b.ehdr, name)
+        and not (name == "e_machine" and 0 in (a.ehdr.e_machine, b.ehdr.e_machine))
+    )
+    return Diff(Layout(a), Layout(b), rows, fields, offsets)
+
+
+def loaded(phdrs: Iterable[Phdr]) -> list[Range]:
+    """The physical memory of all PT_LOADs as ascending ranges that neither overlap nor touch.
+
+    A size that wraps ends at the last address.
+    """
+    spans = sorted(
+        Range(p.p_paddr, min(p.p_paddr + p.p_memsz, U64) - 1)
+        for p in phdrs
+        if p.p_type == PT_LOAD and p.p_memsz
+    )
+    return union(spans)
+
+
+def union(spans: Iterable[Range]) -> list[Range]:
+    """Ascending ranges joined where they overlap or touch."""
+    joined: list[Range] = []
+    for span in spans:
+        if joined and span.start <= joined[-1].end + 1:
+            joined[-1] = Range(joined[-1].start, max(joined[-1].end, span.end))
+        else:
+            joined.append(span)
+    return joined
+
+
+def subtract(spans: Iterable[Range], cuts: Iterable[Range]) -> Iterator[Range]:
+    """What of spans lies in no cut; both ascending and without overlaps."""
+    remaining = iter(cuts)
+    cut = next(remaining, None)
+    for start, end in spans:
+        while cut is not None and cut.start <= end:
+            if cut.start > start:
+                yield Range(start, cut.start - 1)
+            start = max(start, cut.end + 1)
+            if cut.end >= end:
+                break
+            cut = next(remaining, None)
+        if start <= end:
+            yield Range(start, end)
+
+
+def _key(phdr: Phdr) -> tuple[int, int, int]:
+    """What a row describes: notes and memory by place, the kernel's image apart from the memory."""
+    return phdr.p_type, phdr.p_paddr, (phdr.p_vaddr - phdr.p_paddr) % U64
+
+
+def _rows(a: tuple[Phdr, ...], b: tuple[Phdr, ...], *, offsets: bool) -> Iterator[RowDiff]:
+    pairs, only_a, only_b = _match(a, b)
+    found = [
+        RowDiff(changes, i, j, a[i], b[j])
+        for i, j in pairs
+        if (changes := _changes(a[i], b[j], offsets=offsets))
+    ]
+    found += [RowDiff((Change.GONE,), i, None, a[i], None) for i in only_a]
+    found += [RowDiff((Change.APPEARED,), None, j, None, b[j]) for j in only_b]
+    found += [
+        RowDiff((Change.REORDERED,), i, j, a[i], b[j])
+        for i, j in _out_of_order(pairs)
+        if not _changes(a[i], b[j], offsets=offsets)
+    ]
+    found.sort(key=lambda r: (r.a if r.a is not None else r.b or 0, r.b if r.b is not None else -1))
+    yield from found
+
+
+def _match(
+    a: tuple[Phdr, ...], b: tuple[Phdr, ...]
+) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+    """Pairs of rows that describe the same, and what is left of either side."""
+    pairs: list[tuple[int, int]] = []
+    left_a, left_b = list(range(len(a))), list(range(len(b)))
+    keys = (
+        lambda p: p,
+        _key,
+        lambda p: (p.p_type, p.p_paddr),
+        lambda p: (p.p_type == PT_LOAD and (p.p_type, p.p_paddr + p.p_memsz)) or None,
+        lambda p: (p.p_type, p.p_memsz, p.p_flags) if p.p_type == PT_NOTE else None,
+    )
+    for key in keys:
+        waiting: defaultdict[object, list[int]] = defaultdict(list)
+        for j in reversed(left_b):
+            waiting[key(b[j])].append(j)
+        waiting.pop(None, None)
+        taken: set[int] = set()
+        rest: list[int] = []
+        for i in left_a:
+            candidates = waiting.get(key(a[i]))
+            if candidates:
+                j = candidates.pop()
+                pairs.append((i, j))
+                taken.add(j)
+            else:
+                rest.append(i)
+        left_a, left_b = rest, [j for j in left_b if j not in taken]
+    return pairs, left_a, left_b
+
+
+def _changes(a: Phdr, b: Phdr, *, offsets: bool) -> tuple[Change, ...]:
+    found: list[Change] = []
+    if a.p_memsz != b.p_memsz:
+        found.append(Change.GREW if b.p_memsz > a.p_memsz else Change.SHRANK)
+    elif a.p_filesz != b.p_filesz:
+        found.append(Change.OTHER)
+    if a.p_paddr != b.p_paddr and a.p_memsz == b.p_memsz:
+        found.append(Change.MOVED)
+    by_itself = (b.p_offset - a.p_offset) != (b.p_paddr - a.p_paddr)
+    if offsets and a.p_offset != b.p_offset and by_itself:
+        found.append(Change.OFFSET)
+    same_map = (a.p_vaddr - a.p_paddr) % U64 == (b.p_vaddr - b.p_paddr) % U64
+    if a.p_type == PT_LOAD and not same_map:
+        found.append(Change.OTHER)
+    if (a.p_flags, a.p_align) != (b.p_flags, b.p_align) or (
+        a.p_type != PT_LOAD and a.p_vaddr != b.p_vaddr
+    ):
+        found.append(Change.OTHER)
+    return tuple(dict.fromkeys(found))
+
+
+def _out_of_order(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pairs that have to be lifted out so that the rest stands in the same order in both."""
+    from bisect import bisect_left
+
+    ordered = sorted(pairs)
+    tails: list[int] = []
+    ends: list[int] = []
+    previous: list[int] = []
+    for n, (_, j) in enumerate(ordered):
+        at = bisect_left(tails, j)
+        previous.append(ends[at - 1] if at else -1)
+        tails[at : at + 1] = [j]
+        ends[at : at + 1] = [n]
+    keep: set[int] = set()
+    n = ends[-1] if ends else -1
+    while n >= 0:
+        keep.add(n)
+        n = previous[n]
+    return [pair for n, pair in enumerate(ordered) if n not in keep]
+
+
+def _clauses(d: Diff) -> Iterator[str]:
+    for word, spans in (("removed", d.removed), ("added", d.added)):
+        if spans:
+            shown = ", ".join(range_text(span.start, span.size) for span in spans[:3])
+            rest = spans[3:]
+            more = f" and {len(rest)} more ranges ({size_text(sum(s.size for s in rest))})"
+            yield f"{shown}{more if rest else ''} {word}"
+    for row in d.rows:
+        if row.a is not None and row.b is not None and Change.OFFSET in row.changes:
+            yield _offset_clause(d, row)
+    yield from _note_clauses(d)
+    odd_a, odd_b = _odd_sizes(d.a), _odd_sizes(d.b)
+    for what, before, after in zip(
+        ("wraps past 2^64", "is one byte too long"), odd_a, odd_b, strict=True
+    ):
+        if before != after:
+            yield f"a size {what}" if after else f"no size {what} any more"
+    moved = sum(Change.REORDERED in row.changes for row in d.rows)
+    if moved:
+        yield f"{moved} {'row' if moved == 1 else 'rows'} at another place in the order"
+    others = sum(
+        Change.OTHER in row.changes or (Change.MOVED in row.changes and not _is_note(row))
+        for row in d.rows
+    )
+    if others:
+        yield f"{others} {'row' if others == 1 else 'rows'} moved, or with other fields changed"
+    if _same_memory_other_rows(d):
+        yield "the same memory in other rows"
+    for name, a, b in d.fields:
+        yield f"{name} {a:#x} became {b:#x}"
+
+
+def _is_note(row: RowDiff) -> bool:
+    return bool(row.phdr_a and row.phdr_a.p_type == PT_NOTE)
+
+
+def _odd_sizes(layout: Layout) -> tuple[bool, bool]:
+    loads = [p for p in layout.core.phdrs if p.p_type == PT_LOAD]
+    return (
+        any(p.p_paddr + p.p_memsz > U64 for p in loads),
+        any(p.p_memsz & 0xFFF == 1 for p in loads),
+    )
+
+
+def _same_memory_other_rows(d: Diff) -> bool:
+    loads = [r for r in d.rows if (r.phdr_a or r.phdr_b or Phdr(*[0] * 8)).p_type == PT_LOAD]
+    sized = {Change.APPEARED, Change.GONE, Change.GREW, Change.SHRANK}
+    return not d.added and not d.removed and any(sized & set(row.changes) for row in loads)
+
+
+def _offset_clause(d: Diff, row: RowDiff) -> str:
+    assert row.phdr_a is not None
+    assert row.phdr_b is not None
+    a, b = row.phdr_a, row.phdr_b
+    where = f"{size_text(b.p_memsz)} at {b.p_paddr:#x}"
+    if b.p_paddr == 0 and b.p_memsz == BACKUP_SRC_SIZE:
+        where = "first 64 KiB"
+    assert row.a is not None
+    assert row.b is not None
+    if d.a.roles[row.a] is Role.BACKUP and d.b.roles[row.b] is not Role.BACKUP:
+        return f"{where} no longer point at the backup region ({a.p_offset:#x})"
+    if d.a.roles[row.a] is not Role.BACKUP and d.b.roles[row.b] is Role.BACKUP:
+        return f"{where} now point at the backup region ({b.p_offset:#x})"
+    return f"{where}: offset {a.p_offset:#x} became {b.p_offset:#x}"
+
+
+def _note_clauses(d: Diff) -> Iterator[str]:
+    def count(change: Change) -> int:
+        return sum(
+            change in row.changes and (row.phdr_a or row.phdr_b or (0,))[0] == PT_NOTE
+            for row in d.rows
+        )
+
+    for change, word in (
+        (Change.APPEARED, "appeared"),
+        (Change.GONE, "gone"),
+        (Change.MOVED, "moved"),
+        (Change.GREW, "grew"),
+        (Change.SHRANK, "shrank"),
+    ):
+        if n := count(change):
+            yield f"{n} {'note' if n == 1 else 'notes'} {word}"
+
+
+def row_words(row: RowDiff) -> tuple[str, str, str, str, str, str]:
+    """A row for a table: index in A, index in B, type, physical start, change, and what of it."""
+    phdr = row.phdr_b or row.phdr_a
+    assert phdr is not None
+    details = []
+    if row.changes[0] in (Change.APPEARED, Change.GONE):
+        details.append(f"{size_text(phdr.p_memsz)}, offset {phdr.p_offset:#x}")
+    for name, a, b in row.fields():
+        if name in ("p_filesz",) and row.phdr_b and row.phdr_b.p_filesz == row.phdr_b.p_memsz:
+            continue
+        text = f"{name} {a:#x} -> {b:#x}"
+        if name == "p_memsz":
+            text += f" ({'+' if b > a else '-'}{size_text(abs(b - a))})"
+        if name == "p_flags":
+            text = f"{name} {flags_text(a)} -> {flags_text(b)}"
+        details.append(text)
+    index = ["" if n is None else hex(n) for n in (row.a, row.b)]
+    words = " and ".join(change.value for change in row.changes)
+    kind = type_name(phdr.p_type).removeprefix("PT_")
+    return index[0], index[1], kind, hex(phdr.p_paddr), words, ", ".join(details)
