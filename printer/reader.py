@@ -37,9 +37,9 @@ class FileReader:
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self.size: int | None = None
-        if stat.S_ISBLK(os.fstat(fd).st_mode):
-            self.size = os.lseek(fd, 0, os.SEEK_END)
+        status = os.fstat(fd)
+        block = stat.S_ISBLK(status.st_mode)
+        self.size: int | None = os.lseek(fd, 0, os.SEEK_END) if block else status.st_size
 
     def read(self, offset: int, size: int) -> bytes:
         """size bytes at offset; fewer only where the file ends."""

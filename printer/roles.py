@@ -91,7 +91,7 @@ class Layout:
             if self.core.form is Form.CORE:
                 return Role.NOTES
             return Role.CPU_NOTE if phdr.p_memsz == self.cpu_note_size else Role.VMCOREINFO
-        if phdr.p_type != PT_LOAD:
+        if phdr.p_type != PT_LOAD or phdr.p_paddr == U64 - 1:  # /proc/kcore: no physical address
             return Role.OTHER
         kernel = self.arch.kernel_map if self.arch else None
         if kernel and kernel[0] <= phdr.p_vaddr <= kernel[1]:

@@ -79,6 +79,8 @@ class Core:
     """Where in the input the ELF header begins, in bytes."""
     note_data: tuple[bytes | None, ...] | None = None
     """With notes=True: for every PT_NOTE in order its bytes, None where the input has not got them."""
+    size: int | None = None
+    """Bytes of the input, where that is known beforehand: a regular file or block device."""
     elsewhere: tuple[int, ...] = ()
     """Offsets of further, different headers that a scan found."""
 
@@ -177,7 +179,7 @@ def _read_elf(
         table = reader.read(at + ehdr.e_phoff, count * size)
         if len(table) < count * size:
             raise ElfFormatError(_cut_off(reader, ehdr, count, len(table) // size))
-    core = Core(name, kind, ehdr, table, at, None, elsewhere)
+    core = Core(name, kind, ehdr, table, at, None, reader.size, elsewhere)
     if not notes:
         return core
     from dataclasses import replace

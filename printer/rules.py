@@ -1,0 +1,233 @@
+"""What check() can find: each rule with why it matters and which kernel change it points to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Level(IntEnum):
+    """How bad a finding is; the words are SARIF's."""
+
+    NOTE = 1
+    WARNING = 2
+    ERROR = 3
+
+    @property
+    def word(self) -> str:
+        """note, warning or error."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One kind of finding."""
+
+    id: str
+    level: Level
+    title: str
+    why: str
+    change: str = ""
+    """The kernel change or source that it points to."""
+
+
+_ERROR, _WARNING, _NOTE = Level.ERROR, Level.WARNING, Level.NOTE
+
+RULES = (
+    Rule(
+        "backup-offset-zero",
+        _ERROR,
+        "first 64 KiB at offset 0",
+        "purgatory saves the first 64 KiB to the backup region and the capture kernel then runs in "
+        "them: at offset 0 the dump shows the capture kernel's memory, not the crashed one's",
+        "powerpc: Linux commit 789335cacdf3 sets it at kexec_file_load (broken since v5.9), "
+        "f53b24d1fa26 after a memory event; both in v7.1-rc1",
+    ),
+    Rule(
+        "backup-outside-crashkernel",
+        _ERROR,
+        "backup region outside the crashkernel",
+        "only memory of the crashkernel is left alone by the crashed kernel; elsewhere the backup is "
+        "overwritten, or overwrites what should be dumped",
+        "powerpc: load_backup_segment() places it in crashk_res (arch/powerpc/kexec/file_load_64.c)",
+    ),
+    Rule(
+        "size-wraps",
+        _ERROR,
+        "a size that wraps past 2^64",
+        "makedumpfile and the capture kernel reject the header, or read far beyond memory",
+        "powerpc: remove_mem_range() in v6.10 to v6.18.1; Linux commit 7afe2383eff0 (v6.19, 6.18.2)",
+    ),
+    Rule(
+        "size-one-byte-long",
+        _ERROR,
+        "a size that is one byte too long",
+        "the range reaches into memory behind it, which may be gone; vmcore is a page longer",
+        "powerpc: remove_mem_range() after Linux commit 7afe2383eff0 (v6.19 to v7.1-rc), when a "
+        "block is taken from inside a range",
+    ),
+    Rule(
+        "duplicate-load",
+        _ERROR,
+        "the same memory twice",
+        "the dump holds it twice and tools may take either",
+        "kexec-tools 2.0.32 does so after crash_size was shrunk: System RAM nested in System RAM",
+    ),
+    Rule(
+        "overlapping-loads",
+        _ERROR,
+        "loads that overlap",
+        "tools that look an address up find either row",
+        "kexec-tools 2.0.32 does so after crash_size was shrunk: System RAM nested in System RAM",
+    ),
+    Rule(
+        "load-in-crashkernel",
+        _ERROR,
+        "memory of the capture kernel is loaded",
+        "what is read there is the capture kernel itself, not the crashed kernel",
+        "crash_exclude_mem_range() cuts crashk_res, crashk_low_res and CMA out (kernel/crash_core.c)",
+    ),
+    Rule(
+        "firmware-in-crashkernel",
+        _NOTE,
+        "a load inside the crashkernel that may be firmware",
+        "powerpc lists RTAS and OPAL even where the crashkernel surrounds them; --machine says where "
+        "they are",
+        "powerpc: add_rtas_mem_range(), add_opal_mem_range() (arch/powerpc/kexec/ranges.c)",
+    ),
+    Rule(
+        "cpu-notes-missing",
+        _ERROR,
+        "fewer CPU notes than possible CPUs",
+        "registers of the CPUs without a note are not in the dump",
+        "since v6.6 crash_prepare_elf64_headers() writes one for every possible CPU, before for "
+        "every present one: plugging in a CPU needs a new load there",
+    ),
+    Rule(
+        "note-repeated",
+        _ERROR,
+        "two notes at one address",
+        "one CPU's registers show twice and another's are missing",
+    ),
+    Rule(
+        "note-not-loaded",
+        _ERROR,
+        "a note outside the loaded memory",
+        "the note lies in the crashed kernel's memory: where no row loads it, it may be gone",
+        "a block that holds crash notes cannot go offline (EBUSY), so a range is missing or wrong",
+    ),
+    Rule(
+        "vmcoreinfo-missing",
+        _ERROR,
+        "no VMCOREINFO note",
+        "makedumpfile and crash cannot tell the kernel without it",
+        "crash_prepare_elf64_headers() writes it behind the CPUs' notes (kernel/crash_core.c)",
+    ),
+    Rule(
+        "phnum-limit",
+        _ERROR,
+        "e_phnum at its limit",
+        "0xffff is PN_XNUM, an escape that the kernel neither writes nor reads: rows are lost",
+        "x86: crash_load_segments() logs `number of Phdrs %lu exceeds max`",
+    ),
+    Rule(
+        "unaligned-start",
+        _WARNING,
+        "a load that does not begin at a page",
+        "the capture kernel widens it to whole pages, so a page is read that nobody asked for",
+        "vmcore_init() rounds to pages (fs/proc/vmcore.c)",
+    ),
+    Rule(
+        "unaligned-size",
+        _NOTE,
+        "a load that does not end at a page",
+        "the capture kernel widens it to whole pages",
+        "powerpc lists RTAS with the exact size that the device tree gives",
+    ),
+    Rule(
+        "not-ascending",
+        _WARNING,
+        "loads that do not ascend",
+        "tools that search by halves miss rows; vmcore's offsets no longer follow the addresses",
+        "powerpc: remove_mem_range() appends the split-off part last (v6.10 to v7.1-rc); kexec-tools "
+        "appends RTAS",
+    ),
+    Rule(
+        "vaddr-not-direct-map",
+        _ERROR,
+        "a virtual address that is not the direct map's",
+        "tools translate through it: data shows at wrong addresses",
+        "crash_prepare_elf64_headers() writes __va(start) (kernel/crash_core.c)",
+    ),
+    Rule(
+        "offset-not-paddr",
+        _ERROR,
+        "a load read from elsewhere",
+        "the capture kernel reads p_offset: only the low memory that is backed up may differ from "
+        "p_paddr",
+        "read_from_oldmem() is given the elfcorehdr's p_offset (fs/proc/vmcore.c)",
+    ),
+    Rule(
+        "filesz-not-memsz",
+        _WARNING,
+        "p_filesz differs from p_memsz",
+        "the kernel writes the same into both; a dump with pages left out may differ",
+    ),
+    Rule(
+        "header-not-sane",
+        _ERROR,
+        "an ELF header that the capture kernel rejects",
+        "there will be no /proc/vmcore: `Warning: Core image elf header is not sane`",
+        "parse_crash_elf64_headers() (fs/proc/vmcore.c)",
+    ),
+    Rule(
+        "no-load",
+        _ERROR,
+        "no memory at all",
+        "nothing but notes can be dumped",
+    ),
+    Rule(
+        "process-core",
+        _ERROR,
+        "not the core of a kernel",
+        "every p_paddr is 0, as in the core of a process: there is no physical memory to check",
+    ),
+    Rule(
+        "file-cut-off",
+        _ERROR,
+        "the file ends before its rows do",
+        "the dump was not written to its end, or only its beginning was copied",
+    ),
+    Rule(
+        "memory-not-loaded",
+        _ERROR,
+        "memory that no load covers",
+        "it will be missing from the dump: the header is older than the memory, or a row is wrong",
+        "x86, powerpc: the header follows memory events only while kexec's hotplug support is on "
+        "(/sys/devices/system/memory/crash_hotplug is 1)",
+    ),
+    Rule(
+        "load-not-memory",
+        _WARNING,
+        "a load of what is no memory",
+        "reading it in the capture kernel may fault or hang: the memory was removed",
+        "x86: MEM_OFFLINE comes before the resource goes, so a removed DIMM stays listed until the "
+        "next memory event",
+    ),
+)
+BY_ID = {rule.id: rule for rule in RULES}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    rule: Rule
+    message: str
+    row: int | None = None
+    """Index of the program header, None if it is about the whole."""
+
+    @property
+    def level(self) -> Level:
+        """The rule's."""
+        return self.rule.level
