@@ -17,6 +17,7 @@ from .diff import Diff
 from .kernel_text import flags_text, type_name
 from .notes import Note
 from .roles import Layout
+from .rules import Finding
 
 SCHEMA = "elfcorehdr-1"
 _ADDRESSES = {"e_entry", "e_phoff", "e_shoff"}
@@ -145,3 +146,23 @@ def diff_dict(found: Diff) -> dict[str, Any]:
             for row in found.rows
         ],
     }
+
+
+def findings_dict(layout: Layout, findings: Iterable[Finding]) -> dict[str, Any]:
+    """What check() found; index is null for a finding about the whole."""
+    head = head_dict(layout)
+    head["schema"] = "elfcorehdr-check-1"
+    del head["ehdr"]
+    head["findings"] = [
+        {
+            "rule": finding.rule.id,
+            "level": finding.level.word,
+            "index": finding.row,
+            "title": finding.rule.title,
+            "message": finding.message,
+            "why": finding.rule.why,
+            "change": finding.rule.change,
+        }
+        for finding in findings
+    ]
+    return head

@@ -56,14 +56,14 @@ class _Check:
     def loaded(self) -> list[Range]:
         return loaded(p for _, p in self.loads)
 
+    @cached_property
+    def firmware(self) -> list[Range]:
+        """RTAS and OPAL as the machine says, in whole 64 KiB pages: kexec-tools lists them so."""
+        return union(sorted(Range(r.start & ~0xFFFF, r.end | 0xFFFF) for r in self.machine.rtas))
+
     def findings(self) -> Iterator[Finding]:
         yield from self._header()
-        if (
-            self.phdrs
-            and all(p.p_paddr == 0 for p in self.phdrs)
-            and any(p.p_vaddr for p in self.phdrs)
-            and not self.elfcorehdr
-        ):
+        if not self.elfcorehdr and self._of_a_process():
             yield _found("process-core", f"p_paddr is 0 in all {len(self.phdrs)} rows")
             return
         yield from self._cut_off()
@@ -73,6 +73,10 @@ class _Check:
         yield from self._backup()
         yield from self._notes()
         yield from self._around()
+
+    def _of_a_process(self) -> bool:
+        mapped = any(p.p_vaddr for p in self.phdrs)
+        return mapped and all(p.p_paddr == 0 for p in self.phdrs)
 
     def _header(self) -> Iterator[Finding]:
         ehdr = self.layout.core.ehdr
@@ -138,10 +142,7 @@ class _Check:
             if not p.p_memsz or not crash.overlaps(p.p_paddr, end):
                 continue
             inside = Range(max(crash.start, p.p_paddr), min(crash.end, end))
-            if any(
-                r.start // PAGE <= inside.start // PAGE and inside.end // 65536 <= r.end // 65536
-                for r in self.machine.rtas
-            ):
+            if any(f.start <= inside.start and inside.end <= f.end for f in self.firmware):
                 continue
             # Without its place from the machine's description, what lies wholly inside and is not
             # at an edge is taken for firmware: powerpc lists RTAS and OPAL there.
@@ -264,10 +265,7 @@ class _Check:
         wanted = list(subtract(memory, union(left_out)))
         for span in subtract(wanted, self.loaded):
             yield _found("memory-not-loaded", f"{range_text(span.start, span.size)} is in no load")
-        firmware = union(
-            sorted(Range(r.start // 65536 * 65536, r.end | 65535) for r in self.machine.rtas)
-        )
-        known = union(sorted([*memory, *firmware]))
+        known = union(sorted([*memory, *self.firmware]))
         for row, p in self.loads:
             span = Range(p.p_paddr, min(p.p_paddr + p.p_memsz, U64) - 1)
             outside = list(subtract([span] if p.p_memsz else [], known))

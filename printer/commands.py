@@ -15,8 +15,8 @@ import click
 from . import __version__
 
 if TYPE_CHECKING:
-    from .diff import Diff
     from .roles import Layout
+    from .surroundings import Surroundings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -145,6 +145,7 @@ def print_(
       dmesg | elfcorehdr print -
       elfcorehdr print --scan guest-ram.img
     """
+    from . import views
     from .roles import Layout
     from .source import read
 
@@ -156,7 +157,7 @@ def print_(
                 f"{file}: header at {layout.core.offset:#x} shown, others (--at): {places}",
                 err=True,
             )
-        show(_print_pieces(layout, fmt, _rows(layout, only, sort, reverse), notes=notes))
+        show(views.print_pieces(layout, fmt, _rows(layout, only, sort, reverse), notes=notes))
 
 
 def _rows(layout: Layout, only: str | None, sort: str | None, reverse: bool) -> list[int] | None:
@@ -169,50 +170,6 @@ def _rows(layout: Layout, only: str | None, sort: str | None, reverse: bool) -> 
     if sort and sort != "index":
         rows.sort(key=lambda i: getattr(phdrs[i], f"p_{sort}"))
     return rows[::-1] if reverse else rows
-
-
-def _print_pieces(
-    layout: Layout, fmt: str, chosen: list[int] | None, *, notes: bool
-) -> Iterator[str]:
-    rows = range(layout.core.phnum) if chosen is None else chosen
-    if fmt in ("json", "jsonl"):
-        from . import as_json
-        from .notes import notes_of
-
-        pieces = as_json.json_pieces if fmt == "json" else as_json.jsonl_pieces
-        yield from pieces(layout, rows, notes_of(layout.core) if notes else None)
-        return
-    if fmt == "kernel":
-        from .kernel_text import render_rows
-
-        for piece in render_rows(layout.core.phdrs, rows):
-            yield piece.decode("ascii")
-    else:
-        from . import tables
-
-        _known(fmt, "kernel", "json", "jsonl")
-        yield from tables.table(tables.PHDR_COLUMNS, lambda: tables.phdr_rows(layout, rows), fmt)
-    if notes:
-        yield from _note_pieces(layout, "table" if fmt == "kernel" else fmt)
-
-
-def _note_pieces(layout: Layout, fmt: str) -> Iterator[str]:
-    from . import tables
-    from .notes import notes_of
-
-    found = notes_of(layout.core)
-    if not found:
-        click.echo(
-            f"{layout.core.name}: no notes here: they lie in the crashed kernel's memory, "
-            "or no CPU has written one",
-            err=True,
-        )
-        return
-    yield "\n"
-    yield from tables.table(tables.NOTE_COLUMNS, lambda: tables.note_rows(layout, found), fmt)
-    for note in found:
-        if note.text is not None and fmt not in ("csv", "tsv", "html", "unsafehtml"):
-            yield f"\n{note.name}:\n{note.text}" + "\n" * (not note.text.endswith("\n"))
 
 
 @cli.command("diff")
@@ -241,6 +198,7 @@ def diff_(a: str, b: str, fmt: str, quiet: bool, scan: bool) -> None:
       elfcorehdr diff before.txt /mnt
       elfcorehdr diff elfcorehdr.bin /proc/vmcore --format json | jq -r .sentence
     """
+    from . import views
     from .diff import diff
     from .source import read
 
@@ -249,37 +207,84 @@ def diff_(a: str, b: str, fmt: str, quiet: bool, scan: bool) -> None:
     with one_sentence():
         found = diff(read(a, scan=scan), read(b, scan=scan))
         if not quiet:
-            show(_diff_pieces(found, fmt))
+            show(views.diff_pieces(found, fmt))
     sys.exit(1 if found else 0)
 
 
-def _diff_pieces(found: Diff, fmt: str) -> Iterator[str]:
-    from . import tables
-    from .diff import row_words
-
-    if fmt == "json":
-        import json
-
-        from .as_json import diff_dict
-
-        yield json.dumps(diff_dict(found), indent=2) + "\n"
-        return
-    _known(fmt, "text", "json")
-    if fmt == "text":
-        yield found.sentence() + "\n"
-    if found.rows:
-        yield "\n" if fmt == "text" else ""
-        yield from tables.table(
-            tables.DIFF_COLUMNS,
-            lambda: map(row_words, found.rows),
-            "table" if fmt == "text" else fmt,
-        )
+def around(command: _F) -> _F:
+    """The options that describe the machine around a header."""
+    command = click.option(
+        "--possible", metavar="CPUS", help="The possible CPUs, as /sys/devices/system/cpu/possible."
+    )(command)
+    command = click.option(
+        "--iomem", type=INPUT, metavar="FILE", help="RAM and crashkernel from a /proc/iomem."
+    )(command)
+    return click.option(
+        "--machine",
+        type=INPUT,
+        metavar="FILE",
+        help="RAM, crashkernel, RTAS and CPUs from a kdumpfs machine (TOML) or captured case (JSON).",
+    )(command)
 
 
-def _known(fmt: str, *ours: str) -> None:
-    """Trouble if fmt is neither one of ours nor a table format."""
-    from . import tables
+def _surroundings(machine: str | None, iomem: str | None, possible: str | None) -> Surroundings:
+    from .surroundings import Surroundings, count_cpus, read_iomem, read_machine
 
-    known = (*ours, *tables.formats())
-    if fmt not in known:
-        raise Trouble(f"--format: {fmt!r} is not a format, expected one of {', '.join(known)}")
+    found = Surroundings(possible=count_cpus("--possible", possible) if possible else None)
+    if iomem:
+        found |= read_iomem(iomem)
+    if machine:
+        found |= read_machine(machine)
+    return found
+
+
+@cli.command("check")
+@click.argument("file", type=INPUT)
+@click.option("-f", "--format", "fmt", type=click.Choice(["text", "json", "sarif"]), default="text")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "note"]),
+    default="warning",
+    help="Findings from this level on make the exit status 1 (default: warning).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing, only the exit status.")
+@around
+@reading
+def check_(
+    file: str,
+    fmt: str,
+    fail_on: str,
+    quiet: bool,
+    machine: str | None,
+    iomem: str | None,
+    possible: str | None,
+    scan: bool,
+    at: int | None,
+) -> None:
+    """Find what is wrong with the header in FILE, and say why it matters.
+
+    With a description of the machine also memory that no row loads, loads in the crashkernel
+    and CPUs without a note. Exit status 0: nothing from --fail-on's level on, 1: something,
+    2: trouble.
+
+    \b
+    Examples:
+      elfcorehdr check /proc/vmcore
+      elfcorehdr check --iomem /proc/iomem --possible 0-7 elfcorehdr.bin
+      elfcorehdr check --machine machine.toml --format sarif elfcorehdr.bin > results.sarif
+    """
+    from . import views
+    from .check import check
+    from .roles import Layout
+    from .rules import Level
+    from .source import Form, read
+
+    with one_sentence():
+        core = read(file, scan=scan, at=at)
+        if core.form is Form.CORE and file != "-":
+            core = read(file, scan=scan, at=at, notes=True)
+        found = check(core, _surroundings(machine, iomem, possible))
+        if not quiet:
+            show(views.check_pieces(Layout(core), found, fmt))
+    level = Level[fail_on.upper()]
+    sys.exit(1 if any(finding.level >= level for finding in found) else 0)

@@ -63,8 +63,8 @@ RULES = (
         _ERROR,
         "a size that is one byte too long",
         "the range reaches into memory behind it, which may be gone; vmcore is a page longer",
-        "powerpc: remove_mem_range() after Linux commit 7afe2383eff0 (v6.19 to v7.1-rc), when a "
-        "block is taken from inside a range",
+        "powerpc: remove_mem_range() after Linux commit 7afe2383eff0 (v6.19, 6.18.2; still in 7.2.13), "
+        "when a block is taken from inside a range",
     ),
     Rule(
         "duplicate-load",
@@ -149,7 +149,7 @@ RULES = (
         _WARNING,
         "loads that do not ascend",
         "tools that search by halves miss rows; vmcore's offsets no longer follow the addresses",
-        "powerpc: remove_mem_range() appends the split-off part last (v6.10 to v7.1-rc); kexec-tools "
+        "powerpc: remove_mem_range() appends the split-off part last (since v6.10, still in 7.2.13); kexec-tools "
         "appends RTAS",
     ),
     Rule(

@@ -106,7 +106,7 @@ def _text(name: str) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ProfileError(f"{name}: byte {error.start}: is not text") from None
+        raise ProfileError(f"{name}: byte {error.start}: is no text, expected UTF-8") from None
 
 
 def _parsed(name: str, text: str) -> dict[str, Any]:
