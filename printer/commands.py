@@ -288,3 +288,65 @@ def check_(
             show(views.check_pieces(Layout(core), found, fmt))
     level = Level[fail_on.upper()]
     sys.exit(1 if any(finding.level >= level for finding in found) else 0)
+
+
+@cli.command("map")
+@click.argument("file", type=INPUT)
+@click.argument("after", type=INPUT, required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Draw an svg, png or pdf, by the name's ending (needs matplotlib: kdumpfs[plot]).",
+)
+@click.option("--width", type=click.IntRange(20, 1000), help="Columns (default: the terminal's).")
+@click.option("--ascii", "plain", is_flag=True, help="Draw with ASCII alone.")
+@around
+@reading
+def map_(
+    file: str,
+    after: str | None,
+    output: str | None,
+    width: int | None,
+    plain: bool,
+    machine: str | None,
+    iomem: str | None,
+    possible: str | None,
+    scan: bool,
+    at: int | None,
+) -> None:
+    """Draw the physical memory that the header in FILE describes; with AFTER, both on one scale.
+
+    \b
+    Examples:
+      elfcorehdr map elfcorehdr.bin
+      elfcorehdr map before.bin after.bin --iomem /proc/iomem
+      elfcorehdr map /proc/vmcore -o memory.svg
+    """
+    import shutil
+
+    from . import views
+    from .memmap import draw, picture
+    from .roles import Layout
+    from .source import read
+
+    if file == after == "-":
+        raise click.UsageError("only one of FILE and AFTER can be standard input")
+    with one_sentence():
+        names = [file] if after is None else [file, after]
+        layouts = [Layout(read(name, scan=scan, at=at)) for name in names]
+        found = picture(layouts, _surroundings(machine, iomem, possible))
+        if output:
+            from .plot import save
+
+            save(found, output)
+            return
+        encoding = sys.stdout.encoding or "ascii"
+        lines = draw(
+            found,
+            width or shutil.get_terminal_size().columns,
+            colour=views.in_colour(),
+            unicode=not plain and encoding.lower().startswith("utf"),
+        )
+        show(line + "\n" for line in lines)

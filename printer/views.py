@@ -116,9 +116,14 @@ def _check_text(layout: Layout, found: list[Finding]) -> Iterator[str]:
     yield f"{layout.core.name}: {', '.join(words) or 'nothing found'}\n"
 
 
+def in_colour() -> bool:
+    """Whether standard output is a terminal and NO_COLOR is not set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
 def coloured(text: str, code: int) -> str:
-    """text in an ANSI colour if standard output is a terminal and NO_COLOR is not set."""
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+    """text in an ANSI colour where in_colour()."""
+    if not in_colour():
         return text
     return f"\033[1;{code}m{text}\033[0m"
 
