@@ -14,10 +14,11 @@ from .sizes import size_text
 ENDINGS = ("svg", "png", "pdf")
 _UNITS = 1000
 """Width of the bar in units of which every range gets at least _LEAST."""
-_LEAST = 14
+_LEAST = 20
 _DRAWN = 400
-"""Ranges that are drawn one by one; of more, neighbours of one kind are joined."""
-_LABELS = 18
+"""From this many ranges on there are no lines between them."""
+_LABEL_ROOM = 21
+"""Units between two addresses below the bar that can be told apart."""
 
 
 def save(found: Picture, path: str) -> None:
@@ -48,6 +49,7 @@ def _draw(axes: Any, found: Picture) -> None:
     top = len(found.views) - 1
     for n, view in enumerate(found.views):
         _bar(axes, view, widths, edges, top - n)
+        _sizes(axes, found, view, widths, edges, top - n)
         _marks(axes, view, column, top - n)
         _offsets(axes, view, column, top - n)
     axes.set_xlim(0, edges[-1])
@@ -83,6 +85,26 @@ def _bar(axes: Any, view: View, widths: list[float], edges: list[float], y: int)
             )
 
 
+def _sizes(
+    axes: Any, found: Picture, view: View, widths: list[float], edges: list[float], y: int
+) -> None:
+    """The size in every range that has room for it, in the colour that can be read there."""
+    for i, span in enumerate(found.ranges):
+        text = size_text(span.size)
+        if widths[i] >= 6.5 * len(text):
+            dark = view.kinds[i] in (Kind.HOLE, Kind.CRASHKERNEL)
+            colour = "#333333" if dark else "white"
+            axes.text(
+                edges[i] + widths[i] / 2,
+                y,
+                text,
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=colour,
+            )
+
+
 def _marks(axes: Any, view: View, column: Any, y: int) -> None:
     signs = {"n": ("|", "#333333"), "v": ("D", "#333333"), "k": ("^", "#333333")}
     for sign, (marker, colour) in signs.items():
@@ -101,13 +123,13 @@ def _offsets(axes: Any, view: View, column: Any, y: int) -> None:
         start, end = column(p.p_paddr + p.p_memsz // 2), column(p.p_offset)
         arrow = {
             "arrowstyle": "-|>",
-            "connectionstyle": "arc3,rad=-0.35",
+            "connectionstyle": "arc3,rad=-0.3",
             "color": Kind.BACKED_UP.colour,
         }
         axes.annotate("", (end, y + 0.22), (start, y + 0.22), arrowprops=arrow)
         axes.text(
-            (start + end) / 2,
-            y + 0.5,
+            max(start, end) + 6,
+            y + 0.27,
             f"{size_text(p.p_memsz)} read from {p.p_offset:#x}",
             ha="left",
             fontsize=8,
@@ -120,7 +142,7 @@ def _ticks(axes: Any, found: Picture, edges: list[float]) -> None:
     places: list[tuple[float, str]] = []
     addresses = [*(span.start for span in found.ranges), found.ranges[-1].end + 1]
     for edge, address in zip(edges, addresses, strict=True):
-        if not places or edge - places[-1][0] >= _UNITS / (_LABELS * 4):
+        if not places or edge - places[-1][0] >= _LABEL_ROOM:
             places.append((edge, hex(address)))
     axes.set_xticks([x for x, _ in places], [text for _, text in places], rotation=38, ha="right")
     axes.tick_params(axis="x", labelsize=8)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,28 +11,10 @@ from hypothesis import strategies as st
 from elfcorehdr.elf import EM_PPC64, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
 from printer import kernel_text
+from tests.headers import CAPTURED, GOLDEN, SEED_TEXT, elf_of, name, seed_header, xnum
+from tests.headers import SEED as SEED_PHDRS
 
-GOLDEN = Path(__file__).parent / "golden" / "kernel"
-SEED = (GOLDEN / "seed" / "crash_elfcorehdr_print.txt").read_text()
-HEADERS = sorted(GOLDEN.glob("*/**/elfcorehdr*.bin")) + sorted(GOLDEN.glob("*/*/elfcorehdr/*.bin"))
-HEADERS = [path for path in HEADERS if "stale-tail" not in path.name]
-DIRECT = 0xC000000000000000
-
-# The cover letter's machine, written out as the kernel packed it (kernel/crash_core.c).
-NOTES = (0x3FD966400, 0x3FD996400, 0x3FD9C6400, 0x3FD9F6400)
-NOTES += (0x3FDA26400, 0x3FDA56400, 0x3FDA86400, 0x3FDAB6400)
-SEED_PHDRS = (
-    *(Phdr(4, 0, note, 0, note, 0x218, 0x218, 0) for note in NOTES),
-    Phdr(4, 0, 0xA2C0000, 0, 0xA2C0000, 0x10024, 0x10024, 0),
-    Phdr(1, 7, 0x1AF40000, DIRECT, 0, 0x10000, 0x10000, 0),
-    Phdr(1, 7, 0x10000, DIRECT | 0x10000, 0x10000, 0x17FF0000, 0x17FF0000, 0),
-    Phdr(1, 7, 0x2EC70000, DIRECT | 0x2EC70000, 0x2EC70000, 0x1390000, 0x1390000, 0),
-    Phdr(1, 7, 0x58000000, DIRECT | 0x58000000, 0x58000000, 0x3A8000000, 0x3A8000000, 0),
-)
-
-
-def seed_header() -> ElfCoreHdr:
-    return ElfCoreHdr(Ehdr(EM_PPC64, e_phnum=13), SEED_PHDRS)
+SEED = SEED_TEXT.read_text()
 
 
 def test_renders_the_cover_letters_sample_byte_for_byte():
@@ -55,7 +35,7 @@ def test_render_takes_any_buffer(kind):
     assert kernel_text.render(kind(seed_header().pack())) == SEED
 
 
-@pytest.mark.parametrize("path", HEADERS, ids=lambda p: f"{p.parts[-3]}/{p.parts[-2]}/{p.stem}")
+@pytest.mark.parametrize("path", CAPTURED, ids=name)
 def test_captured_header_survives_text_and_back(path):
     header = ElfCoreHdr.unpack(path.read_bytes())
     text = kernel_text.render(path.read_bytes())
@@ -66,7 +46,7 @@ def test_captured_header_survives_text_and_back(path):
 
 
 def test_there_are_captured_headers_of_four_architectures():
-    assert {p.relative_to(GOLDEN).parts[0] for p in HEADERS} == {
+    assert {p.relative_to(GOLDEN).parts[0] for p in CAPTURED} == {
         "arm64",
         "ppc64",
         "riscv64",
@@ -117,12 +97,8 @@ def test_no_program_headers_print_the_heading_alone():
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("klass", [1, 2])
 def test_either_class_and_byte_order_prints_the_same_rows(klass, order):
-    sizes = {1: (52, 32), 2: (64, 56)}[klass]
     phdrs = (Phdr(4, 0, 0x200, 0, 0x200, 0x94, 0x94, 0), Phdr(1, 5, 0, 0xC0000000, 0, 9, 9, 0))
-    ehdr = Ehdr(
-        20, ei_class=klass, ei_data=order, e_phoff=sizes[0], e_ehsize=sizes[0], e_phentsize=sizes[1]
-    )
-    assert kernel_text.render(ElfCoreHdr(ehdr, phdrs).pack()).splitlines()[8:] == [
+    assert kernel_text.render(elf_of(klass, order, phdrs)).splitlines()[8:] == [
         "0x0   PT_NOTE            0x200              0x0                0x200              "
         "0x94               0x94               ---",
         "0x1   PT_LOAD            0x0                0xc0000000         0x0                "
@@ -131,12 +107,7 @@ def test_either_class_and_byte_order_prints_the_same_rows(klass, order):
 
 
 def test_pn_xnum_takes_the_count_from_section_0():
-    rows = 0x10001
-    ehdr = Ehdr(62, e_phnum=0xFFFF, e_phoff=128, e_shoff=64, e_shentsize=64, e_shnum=1)
-    section = bytearray(64)
-    struct.pack_into("<I", section, 44, rows)
-    buf = ehdr.pack() + section + bytes(56) * rows
-    text = kernel_text.render(buf)
+    text = kernel_text.render(xnum(0x10001))
     assert "  Total Program Headers: 65537 (0x10001)\n" in text
     assert text.splitlines()[-1].startswith("0x10000 PT_NULL ")
 
