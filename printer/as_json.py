@@ -126,7 +126,7 @@ def jsonl_pieces(
 
 
 def diff_dict(found: Diff) -> dict[str, Any]:
-    """What diff() found; a row that is in one header only has null on the other side."""
+    """What compare() found; a row that is in one header only has null on the other side."""
     return {
         "schema": "elfcorehdr-diff-1",
         "a": found.a.core.name,

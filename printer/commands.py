@@ -199,13 +199,13 @@ def diff_(a: str, b: str, fmt: str, quiet: bool, scan: bool) -> None:
       elfcorehdr diff elfcorehdr.bin /proc/vmcore --format json | jq -r .sentence
     """
     from . import views
-    from .diff import diff
+    from .diff import compare
     from .source import read
 
     if a == b == "-":
         raise click.UsageError("only one of A and B can be standard input")
     with one_sentence():
-        found = diff(read(a, scan=scan), read(b, scan=scan))
+        found = compare(read(a, scan=scan), read(b, scan=scan))
         if not quiet:
             show(views.diff_pieces(found, fmt))
     sys.exit(1 if found else 0)
@@ -274,7 +274,7 @@ def check_(
       elfcorehdr check --machine machine.toml --format sarif elfcorehdr.bin > results.sarif
     """
     from . import views
-    from .check import check
+    from .checks import check
     from .roles import Layout
     from .rules import Level
     from .source import Form, read

@@ -82,7 +82,7 @@ class Diff:
         return "; ".join(_clauses(self)) or "same"
 
 
-def diff(a: Core, b: Core) -> Diff:
+def compare(a: Core, b: Core) -> Diff:
     """Compare two headers; either may be of any form and byte order."""
     offsets = a.form is b.form
     rows = tuple(_rows(a.phdrs, b.phdrs, offsets=offsets))

@@ -58,7 +58,7 @@ def _note_pieces(layout: Layout, found: list[Note], fmt: str) -> Iterator[str]:
 
 
 def diff_pieces(found: Diff, fmt: str) -> Iterator[str]:
-    """What diff() found: a sentence and its rows (text), json, or the rows in a table format."""
+    """What compare() found: a sentence and its rows (text), json, or the rows in a table format."""
     if fmt == "json":
         yield json.dumps(as_json.diff_dict(found), indent=2) + "\n"
         return

@@ -1,0 +1,333 @@
+"""check: every rule, on captured headers where real kernels made the mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
+from elfcorehdr.errors import ProfileError
+from elfcorehdr.ranges import Range
+from printer import Layout, Surroundings, as_json, check, from_bytes, read, read_iomem, read_machine
+from printer.as_sarif import sarif
+from printer.rules import BY_ID, RULES, Level
+from tests.headers import (
+    CAPTURED,
+    DIRECT,
+    GOLDEN,
+    PPC64_A,
+    PPC64_B,
+    SEED,
+    SEED_TEXT,
+    VMCORE,
+    load,
+    name,
+    note,
+    packed,
+)
+
+X86 = GOLDEN / "x86_64"
+SEED_MACHINE = Surroundings(
+    memory=(Range.sized(0, 0x400000000),),
+    crashkernel=(Range.sized(0x18000000, 0x40000000),),
+    rtas=(Range.sized(0x2EC70000, 0x1390000),),
+    possible=8,
+)
+
+
+def found(core, machine=None):
+    return [(f.rule.id, f.row) for f in check(core, machine)]
+
+
+def of(*phdrs: Phdr, machine: Surroundings | None = None):
+    return found(from_bytes(packed(*phdrs)), machine)
+
+
+def with_row(row: int, phdr: Phdr):
+    return (*SEED[:row], phdr, *SEED[row + 1 :])
+
+
+def captured(path: Path, *, machine: bool = True):
+    case = path.parent if (path.parent / "replay.json").exists() else path.parent.parent
+    return found(read(str(path)), read_machine(str(case / "replay.json")) if machine else None)
+
+
+# What kernels did
+
+
+def test_cover_letters_header_is_right_on_its_machine():
+    assert found(read(str(SEED_TEXT)), SEED_MACHINE) == []
+    assert found(read(str(SEED_TEXT))) == []
+
+
+def test_the_seeds_bug_is_found():
+    # p_offset of row 9 as v5.9 to v7.0 left it (cover letter; update_backup_region_phdr()).
+    assert of(*with_row(9, load(0, 0x10000, 0))) == [("backup-offset-zero", 9)]
+    (finding,) = check(from_bytes(packed(*with_row(9, load(0, 0x10000, 0)))))
+    assert finding.level is Level.ERROR
+    assert "789335cacdf3" in finding.rule.change
+    assert "f53b24d1fa26" in finding.rule.change
+
+
+@pytest.mark.parametrize(
+    ("path", "row"),
+    [
+        *((PPC64_A / f"elfcorehdr-{n:02d}.bin", row) for n, row in
+          ((3, 13), (7, 13), (8, 13), (12, 14), (13, 14), (14, 14), (22, 14), (23, 14))),
+        *((PPC64_B / f"elfcorehdr-{n:02d}.bin", row) for n, row in ((3, 13), (8, 14), (9, 14))),
+    ],
+    ids=lambda p: p.parent.name[:1] + p.stem[-3:] if isinstance(p, Path) else str(p),
+)  # fmt: skip
+def test_captured_split_that_is_one_byte_too_long_is_found(path, row):
+    assert ("size-one-byte-long", row) in captured(path, machine=False)
+
+
+def test_one_byte_too_long_is_found_nowhere_else():
+    hits = {
+        path for path in CAPTURED if "size-one-byte-long" in dict(captured(path, machine=False))
+    }
+    assert {path.parent.parent.name for path in hits} == {"ppc64"}
+    assert len(hits) == 11 + len([p for p in hits if p.parent.name.startswith("D")])
+
+
+def test_captured_offline_block_is_missing_from_the_header():
+    path = PPC64_A / "elfcorehdr-03.bin"
+    machine = read_machine(str(PPC64_A / "replay.json"))
+    messages = {f.rule.id: f.message for f in check(read(str(path)), machine)}
+    assert messages["memory-not-loaded"] == "256 MiB at 0x280000000 is in no load"
+
+
+def test_captured_removed_dimm_is_still_listed():
+    # MEM_OFFLINE comes before the resource goes (x86); the machine is that of the boot.
+    path = X86 / "k7.3-dimm-sequence-movable" / "elfcorehdr" / "08-dimm-del-0.bin"
+    assert [rule for rule, _ in captured(path)] == ["load-not-memory", "load-not-memory"]
+
+
+def test_captured_kexec_tools_header_after_a_shrink_overlaps():
+    path = X86 / "k7.3-crash-size-shrink" / "elfcorehdr" / "08-load-legacy-after-shrink-2.bin"
+    rules = [rule for rule, _ in captured(path, machine=False)]
+    assert rules.count("overlapping-loads") == 2
+
+
+def test_captured_kexec_tools_header_puts_rtas_last():
+    assert captured(PPC64_A / "elfcorehdr-01.bin") == [("not-ascending", 12)]
+
+
+def test_captured_kernel_6_1_lists_present_cpus_alone():
+    path = X86 / "k6.1-hotplug-file" / "elfcorehdr" / "00-load-file.bin"
+    assert captured(path) == [("cpu-notes-missing", None)]
+
+
+CLEAN_AT_LOAD = [
+    PPC64_B / "elfcorehdr-01.bin",
+    *sorted(X86.glob("k7.3-*/elfcorehdr/00-load-file.bin")),
+    X86 / "k6.12-hotplug-file" / "elfcorehdr" / "00-load-file.bin",
+    *sorted(GOLDEN.glob("*64/*-lab-kexec_file_load/elfcorehdr-01.bin")),
+]
+
+
+@pytest.mark.parametrize("path", CLEAN_AT_LOAD, ids=name)
+def test_header_that_a_kernel_built_at_load_is_right_on_its_machine(path):
+    assert captured(path) == []
+
+
+def test_header_only_copy_of_a_vmcore_is_cut_off():
+    assert found(read(str(VMCORE), notes=True)) == [("file-cut-off", row) for row in (1, 2, 3)]
+
+
+# Each rule
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (with_row(12, load(0x58000000, 0xFFFFFFFFF0000000)), ("size-wraps", 12)),
+        (with_row(12, load(0x58000000, 0x3A8000001)), ("size-one-byte-long", 12)),
+        (with_row(11, load(0x2EC70000, 0x89C)), ("unaligned-size", 11)),
+        (with_row(12, load(0x58000800, 0x3A7FF0000)), ("unaligned-start", 12)),
+        ((*SEED, SEED[12]), ("duplicate-load", 13)),
+        ((*SEED, load(0x3F0000000, 0x20000000)), ("overlapping-loads", 13)),
+        ((*SEED[:11], SEED[12], SEED[11]), ("not-ascending", 12)),
+        (with_row(12, SEED[12]._replace(p_vaddr=0x58000000)), ("vaddr-not-direct-map", 12)),
+        (with_row(12, SEED[12]._replace(p_offset=0x60000000)), ("offset-not-paddr", 12)),
+        (with_row(12, SEED[12]._replace(p_filesz=0x1000)), ("filesz-not-memsz", 12)),
+        (with_row(9, load(0, 0x10000, 0x60000000)), ("backup-outside-crashkernel", 9)),
+        (with_row(3, SEED[2]), ("note-repeated", 3)),
+        (with_row(3, note(0x18000000, 0x218)), ("note-not-loaded", 3)),
+        ((*SEED[:8], *SEED[9:]), ("vmcoreinfo-missing", None)),
+        (SEED[:9], ("no-load", None)),
+        ((), ("header-not-sane", None)),
+    ],
+    ids=lambda value: value[0] if isinstance(value[:1], tuple) and value and isinstance(value[0], str) else "",
+)  # fmt: skip
+def test_rule_finds(rows, expected):
+    assert expected in of(*rows)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("e_type", 3), ("ei_version", 2), ("e_version", 0), ("e_ehsize", 52)],
+)
+def test_field_that_the_capture_kernel_rejects_is_found(field, value):
+    from dataclasses import replace
+
+    ehdr = replace(Ehdr(21), **{field: value})
+    findings = check(from_bytes(ElfCoreHdr(ehdr, SEED).pack()))
+    assert [f.rule.id for f in findings] == ["header-not-sane"]
+    assert str(value) in findings[0].message
+
+
+def test_e_phnum_at_its_limit_is_found():
+    rows = (SEED[0],) * 0xFFFF
+    assert ("phnum-limit", None) in found(from_bytes(packed(*rows)))
+    assert ("phnum-limit", None) not in found(from_bytes(packed(*rows[:-1])))
+
+
+def test_load_in_the_crashkernel_is_found_but_rtas_is_not():
+    machine = SEED_MACHINE
+    assert of(*SEED, machine=machine) == []
+    rows = (*SEED[:12], load(0x50000000, 0x3B0000000))
+    assert of(*rows, machine=machine) == [("load-in-crashkernel", 12)]
+
+
+def test_lone_row_inside_the_crashkernel_may_be_firmware_if_the_machine_does_not_say():
+    machine = Surroundings(crashkernel=SEED_MACHINE.crashkernel)
+    assert of(*SEED, machine=machine) == [("firmware-in-crashkernel", 11)]
+    assert BY_ID["firmware-in-crashkernel"].level is Level.NOTE
+
+
+def test_backup_region_is_checked_against_the_known_crashkernel():
+    rows = with_row(9, load(0, 0x10000, 0x58000000 - 0x8000))
+    assert ("backup-outside-crashkernel", 9) in of(*rows, machine=SEED_MACHINE)
+
+
+def test_cpu_without_a_note_is_found_where_the_number_is_known():
+    assert of(*SEED[1:], machine=Surroundings(possible=8)) == [("cpu-notes-missing", None)]
+    assert of(*SEED, machine=Surroundings(possible=8)) == []
+
+
+def test_core_of_a_process_is_named_as_such(tmp_path):
+    rows = (Phdr(4, 0, 0x1000, 0, 0, 8, 8, 4), Phdr(1, 5, 0x2000, 0x400000, 0, 4096, 4096, 4096))
+    path = tmp_path / "core"
+    path.write_bytes(packed(*rows, machine=62))
+    assert found(read(str(path))) == [("process-core", None)]
+
+
+def test_kernel_image_row_does_not_count_as_an_overlap():
+    path = X86 / "k7.3-hotplug-file" / "elfcorehdr" / "00-load-file.bin"
+    core = read(str(path))
+    assert core.phdrs[9].p_vaddr == 0xFFFFFFFF81000000
+    assert found(core) == []
+
+
+def test_every_rule_says_why_and_has_a_name_of_its_own():
+    assert len(BY_ID) == len(RULES)
+    assert all(rule.why and rule.title and rule.id.islower() for rule in RULES)
+
+
+# The machine around
+
+
+def test_iomem_gives_system_ram_and_crashkernel(tmp_path):
+    path = tmp_path / "iomem"
+    path.write_text(
+        "00001000-0009fbff : System RAM\n"
+        "00100000-7ffdffff : System RAM\n"
+        "  01000000-01e00000 : Kernel code\n"
+        "  6e000000-7dffffff : Crash kernel\n"
+        "  70000000-70ffffff : System RAM\n"
+        "100000000-10fffffff : Device\n"
+        "  100000000-10fffffff : System RAM (virtio_mem)\n"
+    )
+    machine = read_iomem(str(path))
+    assert machine.memory == (
+        Range(0x1000, 0x9FBFF),
+        Range(0x100000, 0x7FFDFFFF),
+        Range(0x100000000, 0x10FFFFFFF),
+    )
+    assert machine.crashkernel == (Range(0x6E000000, 0x7DFFFFFF),)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no line with System RAM"),
+        ("00000000-00000000 : System RAM\n", "only root is shown"),
+        ("2000-1000 : System RAM\n", "ends before it begins"),
+    ],
+)
+def test_wrong_iomem_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "iomem"
+    path.write_text(text)
+    with pytest.raises(ProfileError, match=message):
+        read_iomem(str(path))
+
+
+def test_machine_is_read_from_a_profile(tmp_path):
+    path = tmp_path / "machine.toml"
+    path.write_text(
+        'name = "m"\nsource = "test"\narch = "ppc64"\ncmdline = "quiet crashkernel=1G@384M"\n'
+        "memory = [{ start = 0, size = 0x400000000 }]\n"
+        "rtas = { start = 0x2ec70000, size = 0x1390000 }\n"
+        'cpus = { possible = "0-7" }\n'
+    )
+    machine = read_machine(str(path))
+    assert machine.crashkernel == (Range.sized(0x18000000, 0x40000000),)
+    assert (machine.possible, machine.arch) == (8, "ppc64")
+    assert found(read(str(SEED_TEXT)), machine) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("= 3", "neither TOML nor JSON"),
+        ("{", "neither TOML nor JSON"),
+        ("x = 1", "key 'memory' is missing"),
+        ("memory = [3]", r"memory\[0\]: 3, expected start and size"),
+        ("memory = [{ start = -1, size = 1 }]", r"memory\[0\].start: -1, expected bytes"),
+        ("memory = [{ start = 0, size = 0 }]", r"memory\[0\]: size 0x0 at 0x0 is no range"),
+        (
+            'memory = [{ start = 0, size = 1 }]\ncpus = { possible = "x" }',
+            "cpus.possible: 'x', expected a list such as 0-7",
+        ),
+    ],
+)
+def test_wrong_machine_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "machine.toml"
+    path.write_text(text)
+    with pytest.raises(ProfileError, match=message) as error:
+        read_machine(str(path))
+    assert str(path) in str(error.value)
+
+
+# For programs
+
+
+def test_findings_as_json():
+    core = from_bytes(packed(*with_row(9, load(0, 0x10000, 0))), "hdr")
+    document = as_json.findings_dict(Layout(core), check(core))
+    assert document["schema"] == "elfcorehdr-check-1"
+    (finding,) = json.loads(json.dumps(document))["findings"]
+    assert (finding["rule"], finding["level"], finding["index"]) == (
+        "backup-offset-zero",
+        "error",
+        9,
+    )
+
+
+def test_findings_as_sarif_point_at_the_rows_bytes():
+    core = from_bytes(packed(*with_row(9, load(0, 0x10000, 0))), "a dir/hdr")
+    document = sarif(Layout(core), check(core))
+    assert document["version"] == "2.1.0"
+    run = document["runs"][0]
+    (result,) = run["results"]
+    assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"] == "a%20dir/hdr"
+    assert place["region"] == {"byteOffset": 64 + 9 * 56, "byteLength": 56}
+
+
+def test_direct_map_of_ppc64_is_its_constant():
+    assert Layout(from_bytes(packed(*SEED))).direct_map == DIRECT
