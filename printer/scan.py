@@ -7,9 +7,18 @@ p_offset and p_paddr are the same address (crash_prepare_elf64_headers(), kernel
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 
-from elfcorehdr.elf import PT_LOAD, PT_NOTE, Ehdr, phdr_size, unpack_ehdr, unpack_phdr_table
+from elfcorehdr.elf import (
+    ELFDATA2MSB,
+    PT_LOAD,
+    PT_NOTE,
+    Ehdr,
+    phdr_size,
+    unpack_ehdr,
+    unpack_phdr_table,
+)
 from elfcorehdr.errors import ElfFormatError
 
 from .reader import Reader
@@ -17,7 +26,7 @@ from .reader import Reader
 _CHUNK = 4 << 20
 _ET_CORE = re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01.{9}(?:\x04\x00|\x00\x04)", re.DOTALL)
 _LOOKALIKES = 1 << 16
-_TABLES = 1 << 28
+_TABLES = 1 << 26
 """Bytes of tables that are examined in all before a hostile image is given up."""
 
 
@@ -27,20 +36,20 @@ def find(reader: Reader) -> tuple[int, tuple[int, ...]]:
     ElfFormatError if there is none.
     """
     first: int | None = None
-    seen: set[bytes] = set()
+    seen: set[int] = set()
     others: list[int] = []
-    read = looked = 0
+    examined = looked = 0
     for at in _candidates(reader):
         looked += 1
-        table = _table(reader, at)
-        read += len(table)
-        if looked > _LOOKALIKES or read > _TABLES:
+        table, valid = _table(reader, at)
+        examined += len(table)
+        if looked > _LOOKALIKES or examined > _TABLES:
             raise ElfFormatError(
                 f"offset {at:#x}: too many look-alikes before it, gave up the search"
             )
-        if not table or table in seen:
+        if not valid or hash(table) in seen:
             continue
-        seen.add(table)
+        seen.add(hash(table))
         if first is None:
             first = at
         elif len(others) < 64:
@@ -60,25 +69,29 @@ def _candidates(reader: Reader) -> Iterator[int]:
                 yield at
 
 
-def _table(reader: Reader, at: int) -> bytes:
-    """The program header table of an elfcorehdr at offset at; empty if there is none."""
+def _table(reader: Reader, at: int) -> tuple[bytes, bool]:
+    """What was read of a table at offset at, and whether it is that of an elfcorehdr."""
     try:
         ehdr = unpack_ehdr(reader.read(at, 64))
         size = phdr_size(ehdr)
     except ElfFormatError:
-        return b""
+        return b"", False
     if not ehdr.e_phnum or not ehdr.e_ehsize <= ehdr.e_phoff <= 4096:
-        return b""
-    table = reader.read(at + ehdr.e_phoff, size)
-    if len(table) < size or not _is_note(table, ehdr):
-        return b""
+        return b"", False
+    begin = reader.read(at + ehdr.e_phoff, size)
+    if len(begin) < size or not _is_note(begin, ehdr):
+        return begin, False
     table = reader.read(at + ehdr.e_phoff, ehdr.e_phnum * size)
-    if len(table) < ehdr.e_phnum * size:
-        return b""
-    kinds = {phdr.p_type for phdr in unpack_phdr_table(table, ehdr)}
-    return table if kinds <= {PT_NOTE, PT_LOAD} else b""
+    whole = len(table) == ehdr.e_phnum * size
+    return table, whole and _is_notes_and_loads(table, ehdr, size)
 
 
 def _is_note(row: bytes, ehdr: Ehdr) -> bool:
     phdr = unpack_phdr_table(row, ehdr)[0]
     return phdr.p_type == PT_NOTE and 0 != phdr.p_paddr == phdr.p_offset
+
+
+def _is_notes_and_loads(table: bytes, ehdr: Ehdr, size: int) -> bool:
+    form = ">I" if ehdr.ei_data == ELFDATA2MSB else "<I"
+    wanted = {struct.pack(form, kind) for kind in (PT_NOTE, PT_LOAD)}
+    return all(table[at : at + 4] in wanted for at in range(0, len(table), size))
