@@ -12,11 +12,11 @@ from functools import cached_property
 from elfcorehdr.elf import ELFCLASS64, ET_CORE, EV_CURRENT, PN_XNUM, PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.ranges import Range
 
-from .diff import loaded, subtract, union
-from .roles import BACKUP_SRC_SIZE, U64, Layout, Role
+from .roles import BACKUP_SRC_SIZE, Layout, Role
 from .rules import BY_ID, Finding
 from .sizes import range_text, size_text
 from .source import Core, Form
+from .spans import U64, loaded, subtract, union, within
 from .surroundings import Surroundings
 
 PAGE = 4096
@@ -219,13 +219,13 @@ class _Check:
             yield from self._core_notes(notes)
             return
         seen: dict[int, int] = {}
-        starts = [r.start for r in self.loaded]
+        inside = within(self.loaded)
         for row, p in notes:
             if p.p_paddr in seen:
                 at = seen[p.p_paddr]
                 yield _found("note-repeated", f"{p.p_paddr:#x} is also that of row {at:#x}", row)
             seen.setdefault(p.p_paddr, row)
-            if not self._is_loaded(starts, p):
+            if not inside(p.p_paddr, p.p_paddr + max(p.p_memsz, 1) - 1):
                 yield _found(
                     "note-not-loaded", f"{range_text(p.p_paddr, p.p_memsz)} in no load", row
                 )
@@ -236,12 +236,6 @@ class _Check:
             )
         if Role.VMCOREINFO not in self.layout.roles:
             yield _found("vmcoreinfo-missing", "no PT_NOTE beside those of CPUs")
-
-    def _is_loaded(self, starts: list[int], p: Phdr) -> bool:
-        from bisect import bisect_right
-
-        at = bisect_right(starts, p.p_paddr) - 1
-        return at >= 0 and p.p_paddr + p.p_memsz - 1 <= self.loaded[at].end
 
     def _core_notes(self, notes: list[tuple[int, Phdr]]) -> Iterator[Finding]:
         from .notes import notes_of
@@ -259,12 +253,17 @@ class _Check:
         if not self.machine.memory:
             return
         memory = union(sorted(self.machine.memory))
-        left_out = sorted(self.machine.crashkernel)
+        crashkernel = self.machine.crashkernel or self.layout.crashkernel_gap
+        left_out = sorted(crashkernel)
         if self.layout.arch and self.layout.arch.name == "x86_64":
             left_out = sorted([Range(0, LOW_MEMORY - 1), *left_out])
         wanted = list(subtract(memory, union(left_out)))
+        # /proc/iomem of powerpc does not list the crashkernel (arch_add_crash_res_to_iomem()).
+        unless = "" if crashkernel or not self.layout.is_ppc64 else ", unless it is the crashkernel"
         for span in subtract(wanted, self.loaded):
-            yield _found("memory-not-loaded", f"{range_text(span.start, span.size)} is in no load")
+            yield _found(
+                "memory-not-loaded", f"{range_text(span.start, span.size)} is in no load{unless}"
+            )
         known = union(sorted([*memory, *self.firmware]))
         for row, p in self.loads:
             span = Range(p.p_paddr, min(p.p_paddr + p.p_memsz, U64) - 1)

@@ -214,9 +214,6 @@ def diff_(a: str, b: str, fmt: str, quiet: bool, scan: bool) -> None:
 def around(command: _F) -> _F:
     """The options that describe the machine around a header."""
     command = click.option(
-        "--possible", metavar="CPUS", help="The possible CPUs, as /sys/devices/system/cpu/possible."
-    )(command)
-    command = click.option(
         "--iomem", type=INPUT, metavar="FILE", help="RAM and crashkernel from a /proc/iomem."
     )(command)
     return click.option(
@@ -227,7 +224,9 @@ def around(command: _F) -> _F:
     )(command)
 
 
-def _surroundings(machine: str | None, iomem: str | None, possible: str | None) -> Surroundings:
+def _surroundings(
+    machine: str | None, iomem: str | None, possible: str | None = None
+) -> Surroundings:
     from .surroundings import Surroundings, count_cpus, read_iomem, read_machine
 
     found = Surroundings(possible=count_cpus("--possible", possible) if possible else None)
@@ -248,6 +247,9 @@ def _surroundings(machine: str | None, iomem: str | None, possible: str | None) 
     help="Findings from this level on make the exit status 1 (default: warning).",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing, only the exit status.")
+@click.option(
+    "--possible", metavar="CPUS", help="The possible CPUs, as in /sys/devices/system/cpu/possible."
+)
 @around
 @reading
 def check_(
@@ -264,8 +266,7 @@ def check_(
     """Find what is wrong with the header in FILE, and say why it matters.
 
     With a description of the machine also memory that no row loads, loads in the crashkernel
-    and CPUs without a note. Exit status 0: nothing from --fail-on's level on, 1: something,
-    2: trouble.
+    and CPUs without a note. Exit status 0: nothing wrong, 1: something is, 2: trouble.
 
     \b
     Examples:
@@ -312,7 +313,6 @@ def map_(
     plain: bool,
     machine: str | None,
     iomem: str | None,
-    possible: str | None,
     scan: bool,
     at: int | None,
 ) -> None:
@@ -336,7 +336,7 @@ def map_(
     with one_sentence():
         names = [file] if after is None else [file, after]
         layouts = [Layout(read(name, scan=scan, at=at)) for name in names]
-        found = picture(layouts, _surroundings(machine, iomem, possible))
+        found = picture(layouts, _surroundings(machine, iomem))
         if output:
             from .plot import save
 

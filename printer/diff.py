@@ -7,7 +7,7 @@ their index, so a block taken out of the middle shows as one change. Imports elf
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -16,9 +16,10 @@ from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.ranges import Range
 
 from .kernel_text import flags_text, type_name
-from .roles import BACKUP_SRC_SIZE, U64, Layout, Role
+from .roles import BACKUP_SRC_SIZE, Layout, Role
 from .sizes import range_text, size_text
 from .source import Core
+from .spans import U64, loaded, subtract
 
 
 class Change(Enum):
@@ -94,46 +95,6 @@ def compare(a: Core, b: Core) -> Diff:
         and not (name == "e_machine" and 0 in (a.ehdr.e_machine, b.ehdr.e_machine))
     )
     return Diff(Layout(a), Layout(b), rows, fields, offsets)
-
-
-def loaded(phdrs: Iterable[Phdr]) -> list[Range]:
-    """The physical memory of all PT_LOADs as ascending ranges that neither overlap nor touch.
-
-    A size that wraps ends at the last address.
-    """
-    spans = sorted(
-        Range(p.p_paddr, min(p.p_paddr + p.p_memsz, U64) - 1)
-        for p in phdrs
-        if p.p_type == PT_LOAD and p.p_memsz
-    )
-    return union(spans)
-
-
-def union(spans: Iterable[Range]) -> list[Range]:
-    """Ascending ranges joined where they overlap or touch."""
-    joined: list[Range] = []
-    for span in spans:
-        if joined and span.start <= joined[-1].end + 1:
-            joined[-1] = Range(joined[-1].start, max(joined[-1].end, span.end))
-        else:
-            joined.append(span)
-    return joined
-
-
-def subtract(spans: Iterable[Range], cuts: Iterable[Range]) -> Iterator[Range]:
-    """What of spans lies in no cut; both ascending and without overlaps."""
-    remaining = iter(cuts)
-    cut = next(remaining, None)
-    for start, end in spans:
-        while cut is not None and cut.start <= end:
-            if cut.start > start:
-                yield Range(start, cut.start - 1)
-            start = max(start, cut.end + 1)
-            if cut.end >= end:
-                break
-            cut = next(remaining, None)
-        if start <= end:
-            yield Range(start, end)
 
 
 def _key(phdr: Phdr) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ plot.py draws the same with matplotlib. Imports elfcorehdr.elf and .ranges.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import accumulate, pairwise
@@ -16,16 +16,14 @@ from itertools import accumulate, pairwise
 from elfcorehdr.elf import PT_NOTE
 from elfcorehdr.ranges import Range
 
-from .diff import loaded, subtract, union
-from .roles import U64, Layout, Role
+from .roles import Layout, Role
 from .sizes import size_text
 from .source import Form
+from .spans import U64, within
 from .surroundings import Surroundings
 
 LISTED = 48
 """Ranges that are listed below the bar; with more the first and last are."""
-FIRMWARE_LIMIT = 256 << 20
-"""A lone row of fewer bytes beside the backup region is taken for firmware: an LMB is 256 MiB."""
 
 
 class Kind(Enum):
@@ -107,7 +105,7 @@ def picture(layouts: Sequence[Layout], machine: Surroundings | None = None) -> P
     Without machine the crashkernel is taken to be the gap that the backup region lies in.
     """
     around = machine or Surroundings()
-    reserved = [around.crashkernel or _gap_of_backup(layout) for layout in layouts]
+    reserved = [around.crashkernel or layout.crashkernel_gap for layout in layouts]
     edges: set[int] = {0}
     for layout, crash in zip(layouts, reserved, strict=True):
         spans = [*_load_spans(layout).values(), *crash, *around.memory]
@@ -131,55 +129,18 @@ def _load_spans(layout: Layout) -> dict[int, Range]:
     }
 
 
-def _gap_of_backup(layout: Layout) -> tuple[Range, ...]:
-    """The stretch around the backup region that no row loads, powerpc's firmware rows included.
-
-    RTAS or OPAL inside the crashkernel stand alone: a row with a gap on either side, smaller than
-    a memory block (256 MiB).
-    """
-    phdrs = layout.core.phdrs
-    rows = zip(phdrs, layout.roles, strict=True)
-    target = next((p.p_offset for p, role in rows if role is Role.BACKUP), None)
-    if target is None:
-        return ()
-    spans = loaded(phdrs)
-    if layout.is_ppc64:
-        neighbours = zip(spans[1:], spans, [*spans[2:], None], strict=False)
-        alone = {
-            span
-            for span, before, after in neighbours
-            if after and span.size < FIRMWARE_LIMIT and before.end + 1 < span.start
-        }
-        spans = [span for span in spans if span not in alone]
-    gaps = subtract([Range(0, spans[-1].end)], spans) if spans else iter(())
-    gap = next((g for g in gaps if g.start <= target <= g.end), None)
-    return (gap,) if gap else ()
-
-
-def _within(spans: Iterable[Range]) -> Callable[[int], bool]:
-    """A function that tells whether an address lies in one of the spans."""
-    joined = union(sorted(spans))
-    starts = [span.start for span in joined]
-
-    def inside(address: int) -> bool:
-        i = bisect_right(starts, address) - 1
-        return i >= 0 and address <= joined[i].end
-
-    return inside
-
-
 def _view(
     layout: Layout, ranges: tuple[Range, ...], crash: tuple[Range, ...], around: Surroundings
 ) -> View:
     spans = sorted((span, row) for row, span in _load_spans(layout).items())
     starts = [span.start for span, _ in spans]
-    in_crashkernel, in_memory = _within(crash), _within(around.memory)
+    in_crashkernel, in_memory = within(crash), within(around.memory)
     kinds: list[Kind] = []
     rows: list[int | None] = []
     for at in ranges:
         i = bisect_right(starts, at.start) - 1
         row = spans[i][1] if i >= 0 and spans[i][0].end >= at.start else None
-        inside = in_crashkernel(at.start)
+        inside = in_crashkernel(*at)
         if row is not None and layout.roles[row] is Role.BACKUP:
             kind = Kind.BACKED_UP
         elif row is not None:
@@ -187,7 +148,7 @@ def _view(
         elif inside:
             kind = Kind.CRASHKERNEL
         else:
-            kind = Kind.NOT_LOADED if in_memory(at.start) else Kind.HOLE
+            kind = Kind.NOT_LOADED if in_memory(*at) else Kind.HOLE
         kinds.append(kind)
         rows.append(row)
     return View(layout, tuple(kinds), tuple(rows), tuple(_marks(layout)))

@@ -12,13 +12,18 @@ from enum import Enum
 from functools import cached_property
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
+from elfcorehdr.ranges import Range
 
 from .arches import Arch, arch_of
 from .source import Core, Form
+from .spans import U64, loaded, subtract
 
-U64 = 1 << 64
 BACKUP_SRC_SIZE = 0x10000
 """The first 64 KiB that powerpc's purgatory saves (arch/powerpc/include/asm/crashdump-ppc64.h)."""
+
+
+FIRMWARE_LIMIT = 256 << 20
+"""A lone row of fewer bytes beside the backup region is taken for firmware: an LMB is 256 MiB."""
 
 
 class Role(Enum):
@@ -76,6 +81,30 @@ class Layout:
         """Row of each CPU note -> the CPU, counting the notes as the kernel writes them."""
         rows = [i for i, role in enumerate(self.roles) if role is Role.CPU_NOTE]
         return {row: cpu for cpu, row in enumerate(rows)}
+
+    @cached_property
+    def crashkernel_gap(self) -> tuple[Range, ...]:
+        """Where the crashkernel seems to be: the gap between loads that the backup region lies in.
+
+        powerpc's firmware rows in it are passed over: RTAS or OPAL stand alone there, with a gap on
+        either side, smaller than a memory block. Empty if no row points at a backup region.
+        """
+        rows = zip(self.core.phdrs, self.roles, strict=True)
+        target = next((p.p_offset for p, role in rows if role is Role.BACKUP), None)
+        if target is None:
+            return ()
+        spans = loaded(self.core.phdrs)
+        if self.is_ppc64:
+            neighbours = zip(spans[1:], spans, [*spans[2:], None], strict=False)
+            alone = {
+                span
+                for span, before, after in neighbours
+                if after and span.size < FIRMWARE_LIMIT and before.end + 1 < span.start
+            }
+            spans = [span for span in spans if span not in alone]
+        gaps = subtract([Range(0, spans[-1].end)], spans) if spans else iter(())
+        gap = next((g for g in gaps if g.start <= target <= g.end), None)
+        return (gap,) if gap else ()
 
     def what(self, row: int) -> str:
         """A few words on a row, for a table."""

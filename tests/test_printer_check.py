@@ -185,6 +185,21 @@ def test_e_phnum_at_its_limit_is_found():
     assert ("phnum-limit", None) not in found(from_bytes(packed(*rows[:-1])))
 
 
+def test_powerpcs_iomem_lists_no_crashkernel_so_it_is_taken_from_the_backup_region():
+    machine = Surroundings(memory=SEED_MACHINE.memory)
+    assert of(*SEED, machine=machine) == []
+    findings = check(from_bytes(packed(*with_row(9, load(0, 0x10000, 0)))), machine)
+    assert [f.message for f in findings if f.rule.id == "memory-not-loaded"] == [
+        "~364.437 MiB at 0x18000000 is in no load, unless it is the crashkernel",
+        "640 MiB at 0x30000000 is in no load, unless it is the crashkernel",
+    ]
+
+
+def test_note_that_reaches_beyond_its_load_is_found():
+    rows = with_row(3, note(0x400000000 - 0x100, 0x218))
+    assert of(*rows) == [("note-not-loaded", 3)]
+
+
 def test_load_in_the_crashkernel_is_found_but_rtas_is_not():
     machine = SEED_MACHINE
     assert of(*SEED, machine=machine) == []

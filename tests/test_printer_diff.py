@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from elfcorehdr.ranges import Range
 from printer import Change, compare, from_bytes, read
-from printer.diff import subtract, union
+from printer.spans import subtract, union
 from tests.headers import CAPTURED, GOLDEN, PPC64_A, SEED, load, name, note, packed
 
 X86_FILE = GOLDEN / "x86_64" / "k7.3-hotplug-file" / "elfcorehdr"
