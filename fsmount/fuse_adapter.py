@@ -8,6 +8,7 @@ fuse_device.py.
 from __future__ import annotations
 
 import ctypes
+import enum
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -22,6 +23,17 @@ from fsmount.kernfs import Tree
 
 TIMEOUT_S = 3600
 """How long the kernel may keep names and attributes; changed names are announced."""
+
+
+class NameCache(enum.Enum):
+    """What the host's kernel may keep of names, absences and attributes."""
+
+    ANNOUNCED = "announced"
+    """All, for long; it is told when names have changed. NONE where it cannot be told."""
+    NONE = "none"
+    """Nothing: it asks at every use."""
+    STALE = "stale"
+    """All, and it is not told: wrong, for measurements only."""
 
 
 class MountError(Exception):
@@ -65,12 +77,16 @@ class Mount:
     """A mounted tree: made by the constructor, served by serve(), gone after close().
 
     fd is a /dev/fuse descriptor that is mounted already; without it the tree is mounted on
-    mountpoint. invalidate=False leaves stale names in the kernel's cache: for measurements.
-    MountError if it cannot be mounted.
+    mountpoint. MountError if it cannot be mounted.
     """
 
     def __init__(
-        self, tree: Tree, mountpoint: str, *, fd: int | None = None, invalidate: bool = True
+        self,
+        tree: Tree,
+        mountpoint: str,
+        *,
+        fd: int | None = None,
+        names: NameCache = NameCache.ANNOUNCED,
     ) -> None:
         self._fuse = load_fuse()
         self._lib = ctypes.PyDLL("libfuse", handle=self._fuse._libfuse._handle)
@@ -87,8 +103,11 @@ class Mount:
         self.device = FuseDevice(
             self._lib.fuse_chan_fd(ctypes.c_void_p(self._chan)), tree.kernel, self._to_libfuse
         )
-        self.cached = self._announces()
-        self.device.announce = self.cached and invalidate
+        if names is NameCache.ANNOUNCED and not self._announces():
+            names = NameCache.NONE
+        self.names = names
+        """How the kernel's name cache is used, in the end."""
+        self.device.announce = names is NameCache.ANNOUNCED
         self._callbacks = Callbacks(tree, self.device, self._fuse.c_stat)
         self._operations = self._table()
         try:
@@ -97,6 +116,14 @@ class Mount:
             if self._own:
                 self._lib.fuse_unmount(os.fsencode(mountpoint), ctypes.c_void_p(self._chan))
             raise
+        self._process = self._lib.fuse_session_process
+        self._process.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_void_p,
+        ]
+        self._process.restype = None
         self._session = self._lib.fuse_get_session(ctypes.c_void_p(self._handle))
 
     def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -139,9 +166,9 @@ class Mount:
         return True
 
     def _new(self) -> int:
-        seconds = TIMEOUT_S if self.cached else 0
+        seconds = 0 if self.names is NameCache.NONE else TIMEOUT_S
         options = ",".join(f"{what}_timeout={seconds}" for what in ("entry", "attr", "negative"))
-        options += ",use_ino,direct_io,big_writes"
+        options += ",use_ino,direct_io,big_writes,atomic_o_trunc"
         with _arguments("kdumpfs", "-o", options) as args:
             operations = ctypes.byref(self._operations)
             made = self._fuse_new(
@@ -152,12 +179,7 @@ class Mount:
         return int(made)
 
     def _to_libfuse(self, length: int) -> None:
-        self._lib.fuse_session_process(
-            ctypes.c_void_p(self._session),
-            self.device.buf,
-            ctypes.c_size_t(length),
-            ctypes.c_void_p(self._chan),
-        )
+        self._process(self._session, self.device.buf, length, self._chan)
 
     def _table(self) -> Any:
         """struct fuse_operations with what is served here; for the rest libfuse says ENOSYS."""

@@ -63,6 +63,9 @@ class FuseDevice:
         kernel.log.listeners.append(self._wake)
         self._stop_read, self._stop_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._watched: dict[int, Callable[[], None]] = {}
+        self._poller = select.poll()
+        self._poller.register(fd, select.POLLIN)
+        self._poller.register(self._stop_read, select.POLLIN)
         self._answers = {READ: self._read, WRITE: self._write, INTERRUPT: self._interrupt}
         self._answers |= {POLL: self._poll, LSEEK: self._lseek}
 
@@ -80,8 +83,17 @@ class FuseDevice:
     # The loop
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
-        """Have the loop call ready() whenever fd is readable, between two requests."""
+        """Have the loop call ready() whenever fd is readable or hung up, between two requests.
+
+        If ready() changes names and answers someone, it calls announce_names() before it answers.
+        """
         self._watched[fd] = ready
+        self._poller.register(fd, select.POLLIN)
+
+    def unwatch(self, fd: int) -> None:
+        """Undo watch(), before fd is closed."""
+        del self._watched[fd]
+        self._poller.unregister(fd)
 
     def stop(self) -> None:
         """End the loop; may be called by a signal handler."""
@@ -92,18 +104,16 @@ class FuseDevice:
 
         on_ready is called once, after the first request (INIT): the mount answers from then on.
         """
-        poller = select.poll()
-        for fd in (self.fd, self._stop_read, *self._watched):
-            poller.register(fd, select.POLLIN)
         ready: Callable[[], None] | None = on_ready
         while True:
-            for fd, _ in poller.poll():
+            for fd, _ in self._poller.poll():
                 if fd == self._stop_read:
                     return
-                if fd != self.fd:
+                if fd == self.fd:
+                    if not self._request():
+                        return
+                elif fd in self._watched:
                     attempt(self._kernel.log, self._watched[fd])
-                elif not self._request():
-                    return
                 self._after()
             if ready is not None:
                 ready()

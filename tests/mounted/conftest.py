@@ -13,13 +13,14 @@ import pytest
 class Server:
     """The mounted tree and the process behind it."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, names: str = "announced") -> None:
         self.root = directory / "mnt"
         self.root.mkdir()
         self._stderr = directory / "stderr"
         with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.mounted.serve", str(self.root), *options],
+                [sys.executable, "-m", "tests.mounted.serve", str(self.root), names],
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 cwd=Path(__file__).parents[2],
@@ -40,6 +41,7 @@ class Server:
             if os.path.ismount(self.root):
                 subprocess.run(["umount", "-l", self.root], check=False)
         self.process.stdout.close()
+        self.process.stdin.close()
         assert status == 0, self.stderr()
         assert ("Oops" in self.stderr()) == self.oops_expected, self.stderr()
 
@@ -52,11 +54,17 @@ def server(tmp_path):
 
 
 @pytest.fixture
-def stale_server(tmp_path):
-    """One that never tells the kernel of changed names."""
-    server = Server(tmp_path, "stale")
-    yield server
-    server.stop()
+def server_with(tmp_path):
+    """A function: a server that uses the kernel's name cache in the way named."""
+    servers = []
+
+    def serve(names):
+        servers.append(Server(tmp_path, names))
+        return servers[-1]
+
+    yield serve
+    for server in servers:
+        server.stop()
 
 
 @pytest.fixture

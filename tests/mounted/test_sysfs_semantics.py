@@ -227,9 +227,22 @@ def test_no_name_is_stale_after_a_thousand_changes(counters):
     assert rounds_of_stale_names(counters, 1000) == 0
 
 
-def test_the_check_sees_stale_names_where_the_kernel_is_not_told(stale_server):
-    counters = stale_server.root / "sys/devices/system/counter"
+def test_no_name_is_stale_without_a_name_cache(server_with):
+    counters = server_with("none").root / "sys/devices/system/counter"
+    assert rounds_of_stale_names(counters, 100) == 0
+
+
+def test_the_check_sees_stale_names_where_the_kernel_is_not_told(server_with):
+    counters = server_with("stale").root / "sys/devices/system/counter"
     assert rounds_of_stale_names(counters, 100) > 10
+
+
+def test_change_from_outside_the_mount_is_seen_at_once(server, counters):
+    assert not (counters / "counter7").exists()
+    server.process.stdin.write(b"7\n")
+    server.process.stdin.flush()
+    assert server.process.stdout.readline() == b"plugged\n"
+    assert (counters / "counter7/value").read_text() == "0\n"
 
 
 def test_invisible_directory_vanishes_at_once(counters):
