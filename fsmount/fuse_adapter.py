@@ -76,8 +76,8 @@ def allow_other() -> bool:
 class Mount:
     """A mounted tree: made by the constructor, served by serve(), gone after close().
 
-    fd is a /dev/fuse descriptor that is mounted already; without it the tree is mounted on
-    mountpoint. MountError if it cannot be mounted.
+    fd is a /dev/fuse descriptor that is mounted already; whoever did that unmounts it, but close()
+    closes it. Without it the tree is mounted on mountpoint. MountError if it cannot be mounted.
     """
 
     def __init__(

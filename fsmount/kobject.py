@@ -227,7 +227,8 @@ class AttributeGroup(Generic[T]):
     ) -> Callable[[Fn], Fn]:
         """Declare a binary attribute, struct bin_attribute: `<name>_show(obj[, caller]) -> bytes`.
 
-        show gives the whole content at each read(2). size is st_size, None for the true length.
+        show gives the whole content at each read(2). size is st_size, None for the true length; the
+        host's kernel keeps it, so a change of that length must change names_seq.
         """
 
         def declare(fn: Fn) -> Fn:

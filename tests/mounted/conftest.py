@@ -13,13 +13,14 @@ import pytest
 class Server:
     """The mounted tree and the process behind it."""
 
-    def __init__(self, directory: Path, names: str = "announced") -> None:
+    def __init__(self, directory: Path, *options: str) -> None:
         self.root = directory / "mnt"
         self.root.mkdir()
         self._stderr = directory / "stderr"
+        options += ("announced", "4096")[len(options) :]
         with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.mounted.serve", str(self.root), names],
+                [sys.executable, "-m", "tests.mounted.serve", str(self.root), *options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -55,11 +56,11 @@ def server(tmp_path):
 
 @pytest.fixture
 def server_with(tmp_path):
-    """A function: a server that uses the kernel's name cache in the way named."""
+    """A function that starts a server with options: name cache, page size, `by-hand`."""
     servers = []
 
-    def serve(names):
-        servers.append(Server(tmp_path, names))
+    def serve(*options):
+        servers.append(Server(tmp_path, *options))
         return servers[-1]
 
     yield serve

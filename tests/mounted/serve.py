@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -12,10 +13,22 @@ from fsmount.kmsg import dev
 from tests.counters import DECLARATIONS, Machine
 
 
-def main(directory: str, names: NameCache) -> None:
-    machine = Machine()
+def mounted_by_hand(directory: str) -> int:
+    """A /dev/fuse descriptor that is mounted on directory with mount(2), no libfuse."""
+    fd = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other"
+    libc = ctypes.CDLL(None, use_errno=True)
+    words = (b"kdumpfs", directory.encode(), b"fuse.kdumpfs", 0, options.encode())
+    if libc.mount(*words):
+        raise OSError(ctypes.get_errno(), directory)
+    return fd
+
+
+def main(directory: str, names: NameCache, page_size: int, *, by_hand: bool) -> None:
+    machine = Machine(page_size=page_size)
     machine.log.info("booted")
-    mount = Mount(Tree(machine, [*DECLARATIONS, dev]), directory, names=names)
+    fd = mounted_by_hand(directory) if by_hand else None
+    mount = Mount(Tree(machine, [*DECLARATIONS, dev]), directory, fd=fd, names=names)
     signal.signal(signal.SIGTERM, lambda *_: mount.stop())
 
     def plug() -> None:
@@ -36,4 +49,4 @@ def main(directory: str, names: NameCache) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], NameCache(sys.argv[2]))
+    main(sys.argv[1], NameCache(sys.argv[2]), int(sys.argv[3]), by_hand=sys.argv[4:] == ["by-hand"])

@@ -115,6 +115,21 @@ def test_write_takes_a_page_at_most(text):
     assert len((text / "raw").read_bytes()) == 4096
 
 
+def test_write_takes_a_page_of_64k_in_one_store(server_with):
+    text = server_with("announced", "65536").root / "sys/kernel/text"
+    fd = os.open(text / "text", os.O_WRONLY)
+    assert os.write(fd, b"x" * 200_000) == 65536
+    os.close(fd)
+    assert len((text / "raw").read_bytes()) == 65536
+    assert (text / "text").stat().st_size == 65536
+    assert len((text / "text").read_bytes()) == 65535
+
+
+def test_appending_is_a_store_too(server, text):
+    assert sh("echo more >> text; cat text; stat -c %s text", text)[1] == "more\n4096\n"
+    assert sh("echo more >> kmsg; echo more >> kmsg", server.root / "dev") == (0, "", "")
+
+
 def test_refused_write_is_the_errno_of_write(text):
     assert sh("echo no > text", text)[2].endswith("write error: Invalid argument\n")
     assert (text / "text").read_text() == "hello\n"
@@ -254,7 +269,15 @@ def test_invisible_directory_vanishes_at_once(counters):
     assert (directory / "core_id").read_text() == "1\n"
 
 
-# Unmounting
+# Mounting and unmounting
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can call mount(2) itself")
+def test_descriptor_that_is_mounted_already_is_served(server_with):
+    server = server_with("announced", "4096", "by-hand")
+    assert (server.root / "sys/kernel/text/text").read_text() == "hello\n"
+    assert subprocess.run(["umount", server.root], check=False).returncode == 0
+    assert server.process.wait(10) == 0
 
 
 def test_unmounting_from_outside_ends_the_server(server):

@@ -1,0 +1,65 @@
+"""What is missing for a mount is said in a sentence with the remedy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fsmount.fuse_callbacks import capable
+from fsmount.kobject import CAP_SYS_ADMIN
+
+LOAD = (
+    "from fsmount.fuse_adapter import MountError, load_fuse\n"
+    "try:\n"
+    "    load_fuse()\n"
+    "except MountError as error:\n"
+    "    print(error)\n"
+)
+
+
+def loading(tmp_path, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", LOAD],
+        env=os.environ | environment,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_missing_libfuse(tmp_path):
+    assert loading(tmp_path, FUSE_LIBRARY_PATH="libnothing.so.2") == (
+        "libnothing.so.2 cannot be loaded: apt install libfuse2\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        ("Operations = 1", "the module `fuse` is python-fuse, not fusepy: pip install fusepy\n"),
+        ("raise ImportError", "fusepy is missing: pip install fusepy\n"),
+    ],
+)
+def test_module_fuse_that_is_not_fusepy(tmp_path, module, sentence):
+    (tmp_path / "fuse.py").write_text(module + "\n")
+    assert loading(tmp_path, PYTHONPATH=str(tmp_path)) == sentence
+
+
+def test_capabilities_are_those_in_effect():
+    proc = os.open("/proc", os.O_PATH)
+    with subprocess.Popen(
+        ["cat"],
+        stdin=subprocess.PIPE,
+        user=65534 if os.geteuid() == 0 else None,
+    ) as other:
+        assert capable(proc, other.pid, CAP_SYS_ADMIN) is False
+        other.communicate()
+    assert capable(proc, other.pid, CAP_SYS_ADMIN) is False
+    if os.geteuid() == 0:
+        assert capable(proc, os.getpid(), CAP_SYS_ADMIN) is True
+    os.close(proc)
