@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
@@ -102,6 +103,9 @@ class OpenFile:
             raise KernelError(errno.ENODEV)
         return self._node
 
+    def _is_device(self) -> bool:
+        return self._node is not None and self._node.path.startswith("sys/devices/")
+
     def _show(self, entry: FileEntry, obj: Any) -> bytes:
         show = entry.attr.show
         if show is None:
@@ -110,20 +114,22 @@ class OpenFile:
         content = shown if isinstance(shown, bytes) else shown.encode(errors="surrogateescape")
         tree = self._tree
         if entry.sized and tree.page_limit and len(content) >= tree.kernel.page_size:
-            node = self._node
-            device = node is not None and node.path.startswith("sys/devices/")
-            return bad_count(tree.kernel, getattr(show, "__name__", "show"), content, device=device)
+            return bad_count(tree.kernel, show, content, device=self._is_device())
         return content
 
 
-def bad_count(kernel: KernelState, symbol: str, content: bytes, *, device: bool) -> bytes:
+def bad_count(
+    kernel: KernelState, show: Callable[..., object], content: bytes, *, device: bool
+) -> bytes:
     """Cut what show() gave to a page less one byte and say so in the log.
 
-    Mirrors sysfs_kf_seq_show(), fs/sysfs/file.c, and dev_attr_show(), drivers/base/core.c. Their
-    %pS also prints the function's offset and size, which an emulated function has not.
+    Mirrors sysfs_kf_seq_show(), fs/sysfs/file.c, which names the kobject type's show(), and
+    dev_attr_show(), drivers/base/core.c, which names the attribute's. Their %pS also prints the
+    function's offset and size, which an emulated function has not.
     """
     if device:
-        kernel.log.emit(KERN_WARNING, f"dev_attr_show: {symbol} returned bad count")
-        symbol = "dev_attr_show"
-    kernel.log.emit(KERN_WARNING, f"fill_read_buffer: {symbol} returned bad count")
+        name = getattr(show, "__name__", "show")
+        kernel.log.emit(KERN_WARNING, f"dev_attr_show: {name} returned bad count")
+    of_type = "dev_attr_show" if device else "kobj_attr_show"
+    kernel.log.emit(KERN_WARNING, f"fill_read_buffer: {of_type} returned bad count")
     return content[: kernel.page_size - 1]

@@ -330,7 +330,7 @@ def test_show_is_cut_at_a_page_less_one_byte_and_logged(tree, machine):
     machine.text = "x" * 4096
     assert len(cat(tree, "sys/kernel/text/text")) == 4095
     assert [(r.level, r.text) for r in machine.log] == [
-        (4, "fill_read_buffer: text_show returned bad count")
+        (4, "fill_read_buffer: kobj_attr_show returned bad count")
     ]
 
 
