@@ -175,7 +175,7 @@ class FuseDevice:
         if not flags & os.O_NONBLOCK and hasattr(file, "poll") and not file.poll():
             self._waiting[unique] = (file, size, offset)
             return None
-        return bytes(file.read(size, offset, flags))
+        return bytes(file.read(size, offset, flags)[:size])
 
     def _write(self, _unique: int, length: int) -> bytes:
         fh, offset, size, _, _, flags, _ = WRITE_IN.unpack_from(self.buf, BODY)

@@ -19,9 +19,9 @@ def kmsg(server):
     return server.root / "dev/kmsg"
 
 
-def reader(kmsg, *options):
+def reader(kmsg):
     """cat, its output a pipe."""
-    return subprocess.Popen(["cat", kmsg, *options], stdout=subprocess.PIPE)
+    return subprocess.Popen(["cat", kmsg], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def test_drained_is_eagain_for_nonblocking_readers(kmsg):
@@ -54,6 +54,23 @@ def test_waiting_reader_can_be_killed_and_the_file_closed(kmsg, text):
     assert cat.returncode == -signal.SIGKILL
     kmsg.write_text("after\n")
     assert (text / "text").read_text() == "hello\n"
+
+
+def test_waiting_reader_is_let_go_when_the_server_ends(server, kmsg):
+    with reader(kmsg) as cat:
+        cat.stdout.readline()
+        server.process.terminate()
+        assert server.process.wait(10) == 0
+        assert cat.wait(10) == 1
+
+
+def test_too_small_buffer_is_einval_and_consumes(kmsg):
+    kmsg.write_text("second\n")
+    fd = os.open(kmsg, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.read(fd, 1)
+    assert os.read(fd, 8191).endswith(b";second\n")
+    os.close(fd)
 
 
 def test_signal_with_a_handler_gives_eintr(kmsg):
