@@ -103,6 +103,7 @@ class Memory:
         self.auto_online = OnlineType.OFFLINE
         self._codes = bytearray()
         self._forced_zones: dict[int, str] = {}
+        self._removals: dict[int, int] = {}
         for region in kernel.memblock:
             first, last = region.start // self.block_size, region.end // self.block_size
             self._reach(last)
@@ -126,6 +127,10 @@ class Memory:
     def block(self, n: int) -> MemoryBlock | None:
         """Block n, or None."""
         return MemoryBlock(self, n) if self.code(n) != _ABSENT else None
+
+    def removals(self, n: int) -> int:
+        """How often block n was taken away: tells a block that came back from the one before it."""
+        return self._removals.get(n, 0)
 
     def block_ids(self) -> Iterator[int]:
         """The numbers of all blocks, ascending."""
@@ -293,6 +298,7 @@ class Memory:
         for n in ids:
             self._uevent("remove", MemoryBlock(self, n))
             self._codes[n] = _ABSENT
+            self._removals[n] = self._removals.get(n, 0) + 1
         self.kernel.memory_removed(start, start + size - 1)
         self.kernel.names_changed()
 

@@ -65,7 +65,14 @@ def _does(known: str) -> Callable[[Callable[[Kernel, Json], None]], Callable[[Ke
 
 
 def file_arg(path: str) -> FileArg:
-    """A file as kexec_file_load would find it: its kind, and its content."""
+    """A file as kexec_file_load would find it: its kind, and its content.
+
+    KernelError(ELOOP) for a path in a kdumpfs: the server would wait for itself.
+    """
+    if _on_kdumpfs(path):
+        raise KernelError(
+            errno.ELOOP, f"{path} is in a mounted kdumpfs, expected a file of the host"
+        )
     if os.path.isdir(path):
         return FileArg(FileKind.DIRECTORY)
     try:
@@ -73,6 +80,14 @@ def file_arg(path: str) -> FileArg:
             return FileArg(FileKind.REGULAR, file.read())
     except OSError:
         return FileArg(FileKind.BAD)
+
+
+def _on_kdumpfs(path: str) -> bool:
+    """Whether a path is below a mounted kdumpfs, judged by the mount table alone."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
+        rows = [line.split(" ") for line in table]
+    points = [row[4] for row in rows if row[row.index("-") + 1] == "fuse.kdumpfs"]
+    return any(path == point or path.startswith(point + "/") for point in points)
 
 
 @control.store

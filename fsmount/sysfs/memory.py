@@ -95,6 +95,7 @@ blocks: Kset[MemoryBlock] = Kset(
     names=lambda kernel: named("memory", kernel.memory.block_ids()),
     lookup=lambda kernel, name: _block(kernel, name),
     count=lambda kernel: kernel.memory.count(),
+    identity=lambda b: b.memory.removals(b.id),
 )
 
 

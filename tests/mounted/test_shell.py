@@ -133,9 +133,21 @@ def test_load_unload_plug_and_unplug(shell: Shell) -> None:
     assert kdumpfs("unplug", "memory", shell.dir, "0x400000000", "1G").returncode == 0
     assert shell.row("0xc")[5] == "0x3a8000000"
     assert kdumpfs("unload", shell.dir).returncode == 0
+    own = kdumpfs("load", shell.dir, shell.dir / "proc/cmdline")
+    assert (own.returncode, "is in a mounted kdumpfs" in own.stderr) == (2, True)
     failed = kdumpfs("load", shell.dir, "/nonexistent")
     assert failed.returncode == 2
     assert failed.stderr == "kdumpfs: load: Bad file descriptor (EBADF: bad file descriptor)\n"
+
+
+def test_a_descriptor_of_a_block_that_came_back_says_enodev(shell: Shell) -> None:
+    shell.mount()
+    remove = "echo 'memory remove index 0x80000020' > sys/kernel/dlpar"
+    add = "echo 'memory add index 0x80000020' > sys/kernel/dlpar"
+    read = "exec 3< sys/devices/system/memory/memory32/state"
+    assert shell(
+        f"{read}; {remove}; {add}; cat <&3; cat sys/devices/system/memory/memory32/state"
+    ) == ("cat: -: No such device\nonline\n")
 
 
 def test_control_gives_the_header_s_bytes(shell: Shell) -> None:
