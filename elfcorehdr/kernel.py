@@ -215,12 +215,14 @@ class Kernel:
         return (min(s for s, _ in ends), max(e for _, e in ends)) if ends else (0, 0)
 
     def node_for_new(self, address: int) -> int:
-        """memory_add_physaddr_to_nid(): what firmware says, else the node nearest below, else 0."""
+        """What firmware says of memory there: when it was plugged in, at boot, else the first node."""
         for r, node in reversed(self.hotplug_nodes):
             if r.start <= address <= r.end:
                 return node
-        below = [r for r in self.memblock if r.start <= address]
-        return below[-1].node if below else 0
+        for m in self.machine.memory:
+            if m.start <= address <= m.end:
+                return m.node
+        return self.node_ids()[0]
 
     def memory_nodes(self) -> list[int]:
         """Nodes with memory, ascending."""

@@ -306,7 +306,8 @@ class Memory:
         """probe_store(): add the one block that begins at address; EINVAL unaligned, EEXIST there already."""
         if address % self.block_size:
             raise KernelError(errno.EINVAL, "not the start of a block")
-        self.add(address, self.block_size, self.kernel.node_for_new(address))
+        node = self.kernel.arch.node_for_probe(self.kernel, address)
+        self.add(address, self.block_size, node)
 
     def _reach(self, last: int) -> None:
         """Make room for block number `last`."""

@@ -92,7 +92,7 @@ def test_zones_of_a_block_follow_where_it_was_put(kernel: Kernel) -> None:
     assert zones(b) == "Normal Movable"  # Normal still reaches over it
 
 
-def test_new_memory_above_a_movable_zone_stays_normal_by_default(kernel: Kernel) -> None:
+def test_the_policy_decides_the_zone_of_new_blocks(kernel: Kernel) -> None:
     kernel.memory.auto_online = OnlineType.ONLINE_MOVABLE
     kernel.plug_memory(0x100000000, 0x10000000)
     assert kernel.memory.valid_zones(block(kernel, 16)) == "Movable"

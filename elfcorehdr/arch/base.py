@@ -156,6 +156,10 @@ class Arch:
     ) -> None:
         """arch_crash_handle_hotplug_event(): bring the image up to date; image.hp_action says why."""
 
+    def node_for_probe(self, kernel: Kernel, address: int) -> int:
+        """memory_add_physaddr_to_nid(): the node of memory that is added through `probe`."""
+        return kernel.node_for_new(address)
+
     def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
         """The hypervisor plugs in memory: `how` is dimm, virtio-mem or lmb. KernelError."""
         raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no memory hotplug here")

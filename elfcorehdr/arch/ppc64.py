@@ -345,6 +345,14 @@ class Ppc64(Arch):
             return
         kernel.crash_hp.replace(image, header)
 
+    def node_for_probe(self, kernel: Kernel, address: int) -> int:
+        """hot_add_scn_to_nid(): the node of an LMB that is assigned and not reserved, else the first."""
+        if kernel.dlpar is not None:
+            lmb = kernel.dlpar.lmbs.by_base(address)
+            if lmb is None or not kernel.dlpar.lmbs.removable(lmb.row):
+                return kernel.node_ids()[0]
+        return kernel.node_for_new(address)
+
     def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
         """The hypervisor's event is a DLPAR request for a run of LMBs."""
         kernel.hotplug_nodes.append((Range.sized(start, size), node))

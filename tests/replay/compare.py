@@ -97,15 +97,19 @@ def check_crashkernel(verdict: Verdict, kernel: Kernel, rows: list[Json]) -> Non
 
 
 class Surroundings:
-    """For the time of one step: memory that something keeps, firmware that refuses."""
+    """For the time of one step: memory that something keeps, firmware that refuses, a lock left held."""
 
-    def __init__(self, kernel: Kernel, pinned: list[Region], firmware: bool) -> None:
+    def __init__(
+        self, kernel: Kernel, pinned: list[Region], firmware: bool, locked: bool = False
+    ) -> None:
         self._kernel = kernel
         self._pinned = pinned
         self._firmware = firmware
+        self._locked = locked
 
     def __enter__(self) -> None:
         self._kernel.pinned += self._pinned
+        self._kernel.kexec.locked = self._locked
         if self._kernel.dlpar is not None:
             self._kernel.dlpar.firmware_refuses = self._firmware
 
@@ -115,6 +119,7 @@ class Surroundings:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._kernel.kexec.locked = False
         for r in self._pinned:
             self._kernel.pinned.remove(r)
         if self._kernel.dlpar is not None:

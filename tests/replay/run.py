@@ -138,6 +138,13 @@ class Run:
         data = self.tree.open(node, os.O_RDONLY).read(1 << 20, 0)
         return data.decode("latin-1").removesuffix("\n")
 
+    def content(self, path: str) -> object:
+        """A file's content, or the errno that reading it gives, as `reads` has it."""
+        try:
+            return self.read(path)
+        except KernelError as error:
+            return {"errno": errno.errorcode[error.errno]}
+
     # steps
 
     def step(self, index: int, step: Json) -> Verdict:
@@ -164,12 +171,24 @@ class Run:
         if "log" in seen and do["op"] != "other":  # an `other` is not done, so it says nothing
             texts = [r.text for r in self.kernel.log if r.seq >= log_from]
             verdict.check_lines("log", compare.log_lines(seen["log"]), compare.log_lines(texts))
+        self.check_blocks(verdict, do, seen, uevents_from)
         if "uevents" in seen:
             events = [str(e) for e in self.kernel.uevents.kept if e.seqnum > uevents_from]
             verdict.check_lines(
                 "uevents", compare.uevents(seen["uevents"]), compare.uevents(events)
             )
         return verdict
+
+    def check_blocks(self, verdict: Verdict, do: Json, seen: Json, uevents_from: int) -> None:
+        """Which blocks went on- and offline in this step, in order."""
+        for key, action in (("onlined", "online@"), ("offlined", "offline@")):
+            expected = seen.get(key, do.get(key) if do["op"].endswith("plug_memory") else None)
+            if expected is None or do.get("removed") is False:
+                continue
+            prefix = f"{action}/devices/system/memory/memory"
+            events = [str(e) for e in self.kernel.uevents.kept if e.seqnum > uevents_from]
+            got = [int(e.removeprefix(prefix)) for e in events if e.startswith(prefix)]
+            verdict.check(key, expected, got)
 
     def check_errno(self, verdict: Verdict, do: Json, seen: Json, code: int | None) -> None:
         """The errno of a write or a load; a load that failed only says that it did, if `fails` is true."""
@@ -214,11 +233,7 @@ class Run:
         if "crashkernel" in seen:
             compare.check_crashkernel(verdict, kernel, seen["crashkernel"])
         for path, content in seen.get("reads", {}).items():
-            try:
-                got: object = self.read(path)
-            except KernelError as error:
-                got = {"errno": errno.errorcode[error.errno]}
-            verdict.check(path, content, got)
+            verdict.check(path, content, self.content(path))
 
     def size_file(self) -> int:
         """crash_elfcorehdr_size as the tree has it."""
@@ -268,7 +283,7 @@ class Run:
                     verdict.check("errno_at", seen["errno_at"], None)
             finally:
                 if "value" in seen:
-                    verdict.check("value", seen["value"], self.read(do["path"]))
+                    verdict.check("value", seen["value"], self.content(do["path"]))
 
     def surroundings(self, do: Json, seen: Json) -> compare.Surroundings:
         """What the running system kept in memory, and what its firmware refused, during this step."""
@@ -278,11 +293,19 @@ class Run:
             if m := re.search(r"/memory(\d+)/(state|online)$", do.get("path", "")):
                 pinned.append(int(m.group(1)))
             firmware = do.get("path", "").endswith("dlpar") and " add " in do["data"]
+        locked = environment_locked(do, seen)
         size = self.kernel.memory.block_size
-        return compare.Surroundings(self.kernel, [Region(n * size, size) for n in pinned], firmware)
+        return compare.Surroundings(
+            self.kernel, [Region(n * size, size) for n in pinned], firmware, locked
+        )
 
     def do_load(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """kexec_load or kexec_file_load of a crash image."""
+        with compare.Surroundings(self.kernel, [], False, environment_locked(do, seen)):
+            self.load(do, seen, verdict)
+
+    def load(self, do: Json, seen: Json, verdict: Verdict) -> None:
+        """The load itself."""
         if do["syscall"] == "kexec_load":
             self.kexec_load(do)
             return
@@ -375,6 +398,14 @@ class Run:
         if m:
             kernel_file, initrd, cmdline = files_of(what)
             self.kernel.kexec_file_load(kernel_file, initrd, cmdline, number(m.group(1)))
+
+
+def environment_locked(do: Json, seen: Json) -> bool:
+    """Whether the kexec lock was left held by an oops of the captured kernel before this step."""
+    busy = "EBUSY" in (seen.get("errno"), do.get("fails"))
+    said = any("kexec_trylock() failed" in line for line in seen.get("log", ()))
+    about_kexec = do["op"] in ("load", "unload") or "crash_size" in do.get("path", "")
+    return bool(seen.get("environment")) and (said or (busy and about_kexec))
 
 
 def describe(do: Json) -> str:
