@@ -151,12 +151,6 @@ SPLIT_NOT_WRAPPED = Change(
     "Offlining a block in the middle of a range leaves a tail that is one byte too long (G2) instead of one that wraps to 2^64 (G1).",
     stable=((6, 18, 2), (6, 12, 107)),
 )
-ELFCOREHDR_MEMSZ_IN_FDT = Change(
-    "elfcorehdr-memsz-in-fdt",
-    "powerpc/crash: adjust the elfcorehdr size (with powerpc-7.0 and stables)",
-    (7, 0),
-    "The capture kernel's device tree reserves the header's memsz, not its bufsz.",
-)
 BACKUP_OFFSET_AT_LOAD = Change(
     "backup-offset-at-load",
     "commit 789335cacdf3 (powerpc/crash: fix backup region offset update to elfcorehdr)",

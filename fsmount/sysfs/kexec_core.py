@@ -94,9 +94,9 @@ def print_elfcorehdr(kernel: Kernel) -> str:
         return "" if text_only else "0\n"
     text = kernel_text.render(header)
     if not text_only:
-        # The blank line belongs to the record before it.
-        for record in text.replace("\n\nProgram", "\n\0Program").splitlines():
-            kernel.log.err(f"kexec_core: {record}".replace("\0", "\nkexec_core: "))
+        # The blank line is a second newline at the end of the record before it.
+        for record in text.replace("\n\n", "\0\n").splitlines():
+            kernel.log.err("kexec_core: " + record.replace("\0", "\n"))
     return "0\n" if kernel.print_mode is PrintMode.DMESG else text
 
 

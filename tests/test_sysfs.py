@@ -1,0 +1,189 @@
+"""Files that differ by kernel version or option, on the tree without a mount."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+
+import pytest
+
+from elfcorehdr import changes, profiles
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from fsmount.boot import BootOptions, boot
+from fsmount.kernfs import Tree
+
+OLD_NAMES = ("kexec_loaded", "kexec_crash_loaded", "kexec_crash_size", "crash_elfcorehdr_size")
+PRINT = "sys/kernel/kexec/crash_elfcorehdr_print"
+
+
+def booted(**options: object) -> tuple[Kernel, Tree]:
+    return boot(BootOptions(**{"load": True, **options}))  # type: ignore[arg-type]
+
+
+def read(tree: Tree, path: str) -> str:
+    return tree.open(tree.lookup(path)).read(1 << 20, 0).decode()
+
+
+def write(tree: Tree, path: str, text: str) -> int:
+    return tree.open(tree.lookup(path), os.O_WRONLY).write(text.encode(), 0)
+
+
+def refused(call: Callable[[], object]) -> str:
+    with pytest.raises(KernelError) as caught:
+        call()
+    return errno.errorcode[caught.value.errno]
+
+
+def names(tree: Tree, path: str) -> set[str]:
+    return {name for name, _ in tree.names(tree.lookup(path))}
+
+
+def test_before_6_19_the_old_names_are_files_and_there_is_no_directory() -> None:
+    _, tree = booted(kernel="6.18")
+    for name in OLD_NAMES:
+        assert stat.S_ISREG(tree.getattr(tree.lookup(f"sys/kernel/{name}")).mode)
+    assert "kexec" not in names(tree, "sys/kernel")
+    assert "kexec_crash_cma_ranges" not in names(tree, "sys/kernel")
+
+
+def test_from_6_19_the_old_names_are_links_into_the_directory() -> None:
+    _, tree = booted(kernel="6.19")
+    for name in (*OLD_NAMES, "kexec_crash_cma_ranges"):
+        target = tree.readlink(tree.lookup(f"sys/kernel/{name}"))
+        assert target == "kexec/" + name.removeprefix("kexec_")
+
+
+def test_before_6_10_there_is_no_crash_hotplug_on_ppc64() -> None:
+    _, tree = booted(kernel="6.1")
+    assert "crash_elfcorehdr_size" not in names(tree, "sys/kernel")
+    assert "crash_hotplug" not in names(tree, "sys/devices/system/memory")
+    assert "crash_hotplug" not in names(tree, "sys/devices/system/cpu")
+
+
+def test_load_limits_appear_in_6_3() -> None:
+    for kernel, there in (("6.1", False), ("6.12", True)):
+        _, tree = booted(kernel=kernel)
+        assert ("kexec_load_limit_panic" in names(tree, "proc/sys/kernel")) is there
+
+
+def test_dmesg_mode_logs_the_table_and_returns_zero() -> None:
+    kernel, tree = booted(print_mode="dmesg")
+    before = kernel.log.next_seq
+    assert read(tree, PRINT) == "0\n"
+    records = [r for r in kernel.log if r.seq >= before]
+    assert {r.level for r in records} == {3}
+    assert records[0].text == "kexec_core: ELF Program Header Summary:"
+    assert records[3].text == "kexec_core:   PT_NOTE segments:      9 (0x9)\n"
+    assert records[-1].text.startswith("kexec_core: 0xc   PT_LOAD")
+    assert len(records) == 20
+
+
+def test_both_modes_at_once() -> None:
+    kernel, tree = booted(print_mode="both")
+    assert read(tree, PRINT).count("\n") == 21
+    assert any("Program Headers:" in r.text for r in kernel.log)
+
+
+def test_without_a_crash_image_the_file_is_empty_and_success() -> None:
+    _, tree = booted(load=False)
+    assert read(tree, PRINT) == ""
+
+
+def test_the_lock_leak_of_the_author_s_tree_is_there_if_asked_for() -> None:
+    _, tree = booted(load=False, with_=("print-leaks-lock",), print_mode="dmesg")
+    assert read(tree, PRINT) == "0\n"
+    assert read(tree, PRINT) == "1\n"
+    assert refused(lambda: read(tree, "sys/kernel/kexec/crash_size")) == "EBUSY"
+    assert read(tree, "sys/devices/system/memory/crash_hotplug") == "0\n"
+
+
+@pytest.mark.parametrize(("page_limit", "rows"), [(True, 525), (False, 2069)])
+def test_the_table_is_cut_at_a_page_unless_asked_not_to(page_limit: bool, rows: int) -> None:
+    _, tree = booted(machine="pseries-64t", page_limit=page_limit)
+    text = read(tree, PRINT)
+    whole = [line for line in text.split("\n")[8:] if len(line) >= 115]
+    assert len(whole) >= rows - 1
+    assert (len(text) == 65535) is page_limit
+
+
+def test_every_change_is_asked_for_somewhere() -> None:
+    from pathlib import Path
+
+    root = Path(__file__).parent.parent
+    sources = [p for d in ("elfcorehdr", "fsmount") for p in (root / d).rglob("*.py")]
+    code = "".join(p.read_text() for p in sources if p.name != "changes.py")
+    named = {n for n, v in vars(changes).items() if isinstance(v, changes.Change)}
+    elsewhere = {"CRASH_HOTPLUG_X86", "CMA_CRASHKERNEL_X86", "IOMEM_CRASH_ROW_PPC64"}  # x86_64
+    assert {n for n in named if f"changes.{n}" not in code} == elsewhere
+
+
+def test_probe_and_release_of_cpus() -> None:
+    kernel, tree = booted(machine="pseries-4g")
+    cpu = "sys/devices/system/cpu"
+    write(tree, f"{cpu}/probe", "0x10000002")
+    assert read(tree, f"{cpu}/online") == "0-2\n"
+    write(tree, f"{cpu}/release", "/cpus/PowerPC,POWER9@2")
+    assert read(tree, f"{cpu}/present") == "0-1\n"
+    assert [str(e) for e in kernel.uevents.kept] == [
+        "online@/devices/system/cpu/cpu2",
+        "offline@/devices/system/cpu/cpu2",
+    ]
+
+
+def test_smt_control_leaves_each_core_its_first_thread() -> None:
+    _, tree = booted()
+    cpu = "sys/devices/system/cpu"
+    write(tree, f"{cpu}/smt/control", "off")
+    assert (read(tree, f"{cpu}/online"), read(tree, f"{cpu}/smt/active")) == ("0\n", "0\n")
+    write(tree, f"{cpu}/smt/control", "on\n")
+    assert read(tree, f"{cpu}/online") == "0-7\n"
+
+
+def test_synthetic_uevents_are_sent_or_refused_as_the_kernel_does() -> None:
+    kernel, tree = booted()
+    path = "sys/devices/system/memory/memory1/uevent"
+    write(tree, path, "change\n")
+    write(tree, path, "add fe4d7c9d-b8c6-4a70-9ef1-3d8a58d18eed A=1")
+    assert refused(lambda: write(tree, path, "frob")) == "EINVAL"
+    assert refused(lambda: write(tree, path, "add nonsense")) == "EINVAL"
+    first, second = kernel.uevents.kept
+    assert first.payload() == (
+        b"change@/devices/system/memory/memory1\0ACTION=change\0"
+        b"DEVPATH=/devices/system/memory/memory1\0SUBSYSTEM=memory\0SYNTH_UUID=0\0SEQNUM=1\0"
+    )
+    assert second.env[1] == ("SYNTH_ARG_A", "1")
+    assert [r.text for r in kernel.log][-2:] == [
+        "synth uevent: /devices/system/memory/memory1: incorrect uevent action arguments",
+        "memory1: uevent: failed to send synthetic uevent: -22",
+    ]
+    write(tree, "sys/devices/system/memory/uevent", "add")
+    assert len(kernel.uevents.kept) == 2  # the root device is on no bus: nothing is sent
+
+
+def test_iomem_hides_addresses_from_the_unprivileged() -> None:
+    from fsmount.kobject import Caller
+
+    _, tree = booted()
+    node = tree.lookup("proc/iomem")
+    nobody = Caller(uid=65534, gid=65534, pid=1, capable=lambda capability: False)
+    assert tree.open(node, os.O_RDONLY, nobody).read(4096, 0) == b"00000000-00000000 : System RAM\n"
+    assert read(tree, "proc/iomem") == "00000000-3ffffffff : System RAM\n"
+
+
+def test_fadump_files_exist_where_firmware_has_it() -> None:
+    from dataclasses import replace
+
+    machine = replace(profiles.load("pseries-16g"), fadump=True, fadump_reserved=1 << 30)
+    from fsmount.boot import tree_of
+
+    kernel = Kernel.boot(replace(machine, cmdline="fadump=on"))
+    tree = tree_of(kernel, BootOptions())
+    assert read(tree, "sys/kernel/fadump/registered") == "1\n"
+    write(tree, "sys/kernel/fadump/registered", "0")
+    assert read(tree, "sys/kernel/fadump/registered") == "0\n"
+    assert tree.readlink(tree.lookup("sys/kernel/fadump_enabled")) == "fadump/enabled"
+    off = tree_of(Kernel.boot(machine), BootOptions())
+    assert refused(lambda: write(off, "sys/kernel/fadump/registered", "1")) == "EPERM"
