@@ -6,6 +6,7 @@ Imports .errors.
 from __future__ import annotations
 
 import errno
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class Cpus:
         self._kernel = kernel
         self.possible = machine.possible_cpus
         self._possible = frozenset(self.possible)
+        self.boot_nodes = frozenset(machine.cpus.node.values())
+        """Nodes that the machine names for its CPUs."""
         self.present = set(machine.present_cpus)
         self.online = set(machine.online_cpus)
         self._cores: dict[int, int] = {}
@@ -101,6 +104,14 @@ class Cpus:
 
     def _with_device(self) -> AbstractSet[int]:
         return self._possible if self._kernel.arch.cpu_dirs_for_possible else self.present
+
+    def device_count(self) -> int:
+        """How many CPUs have a device."""
+        return len(self._with_device())
+
+    def index(self, n: int) -> int:
+        """Which of the possible CPUs n is, from 0."""
+        return bisect_left(self.possible, n)
 
     @property
     def nr_cpu_ids(self) -> int:

@@ -113,11 +113,14 @@ class LmbTable:
         else:
             self._flags[row] &= ~self.ASSIGNED
 
-    def assign_present(self, present: Callable[[int], bool]) -> None:
-        """At boot: an LMB that is not reserved is assigned if its memory is there."""
-        for row, flag in enumerate(self._flags):
-            if not flag & self.RESERVED and present(self.lmb(row).base):
-                self._flags[row] |= self.ASSIGNED
+    def assign_present(self, present: Callable[[int, int], bytes]) -> None:
+        """At boot: an LMB that is not reserved is assigned if its memory is there.
+
+        present(base, count) says so for count LMBs from an address on: a byte each, 0 or ASSIGNED.
+        """
+        for first, run in self._runs:
+            if not run.flags & Lmbs.RESERVED:
+                self._flags[first : first + run.count] = present(run.start, run.count)
 
     def assigned(self, row: int) -> bool:
         """DRCONF_MEM_ASSIGNED"""
@@ -180,8 +183,9 @@ class Dlpar:
             for m in machine.memory
         )
         self.lmbs = LmbTable(runs, self._lmb_size)
-        memory = kernel.memory
-        self.lmbs.assign_present(lambda base: memory.code(base // self._lmb_size) != 0)
+        self.lmbs.assign_present(
+            lambda base, count: kernel.memory.present(base // self._lmb_size, count)
+        )
         self.firmware_refuses = False
         """Whether the hypervisor hands out no more: what dlpar_acquire_drc() meets on a real one."""
 

@@ -196,23 +196,11 @@ class Kernel:
 
     def nodes_of(self, start: int, end: int) -> list[int]:
         """NUMA nodes of the RAM in start..end (included), ascending."""
-        nodes = set()
-        while start <= end:
-            region = self.memblock.find(start)
-            if region is None:
-                following = [r.start for r in self.memblock if r.start > start]
-                if not following or following[0] > end:
-                    break
-                start = following[0]
-                continue
-            nodes.add(region.node)
-            start = region.end + 1
-        return sorted(nodes)
+        return sorted({r.node for r in self.memblock.overlapping(start, end)})
 
     def node_span(self, node: int) -> tuple[int, int]:
         """First and last byte of a node's RAM."""
-        ends = [(r.start, r.end) for r in self.memblock if r.node == node]
-        return (min(s for s, _ in ends), max(e for _, e in ends)) if ends else (0, 0)
+        return self.memblock.node_span(node) or (0, 0)
 
     def node_for_new(self, address: int) -> int:
         """What firmware says of memory there: when it was plugged in, at boot, else the first node."""
@@ -226,20 +214,17 @@ class Kernel:
 
     def memory_nodes(self) -> list[int]:
         """Nodes with memory, ascending."""
-        return sorted({r.node for r in self.memblock})
+        return self.memblock.nodes()
 
     def node_ids(self) -> list[int]:
         """Nodes with memory or CPUs, ascending."""
-        topology = self.machine.cpus.node
-        return sorted({r.node for r in self.memblock} | set(topology.values()) | {0})
+        return sorted({*self.memblock.nodes(), *self.cpus.boot_nodes, 0})
 
     def node_block_ids(self, node: int) -> Iterator[int]:
         """The memory blocks with RAM on a node, ascending."""
         size = self.memory.block_size
         last = -1
-        for region in self.memblock:
-            if region.node != node:
-                continue
+        for region in self.memblock.node_regions(node):
             for n in range(max(last + 1, region.start // size), region.end // size + 1):
                 if self.memory.code(n):
                     yield n
@@ -250,7 +235,7 @@ class Kernel:
 
         Total is RAM less what boot took (kernel, reservation); nothing else is ever allocated here.
         """
-        total = sum(r.end - r.start + 1 for r in self.memblock if r.node == node)
+        total = self.memblock.node_bytes(node)
         taken = [Range(0, self.machine.kernel_end - 1), self.kexec.crashk_res]
         total -= sum(r.size for r in taken if r and self.nodes_of(r.start, r.start) == [node])
         return max(total, 0), max(total, 0)
@@ -301,10 +286,9 @@ class Kernel:
         for name, r in named:
             if r is not None and r.overlaps(start, end):
                 return name
-        size = self.arch.crash_note_bytes
-        for cpu in self.cpus.possible:
-            if Range.sized(self.arch.crash_note(self, cpu), size).overlaps(start, end):
-                return f"the crash note of CPU {cpu}"
+        cpu = self.arch.crash_note_cpu(self, start, end)
+        if cpu is not None:
+            return f"the crash note of CPU {cpu}"
         return self.arch.unmovable(self, start, end)
 
     def reserve_crashkernel_cma(self, size: int) -> None:

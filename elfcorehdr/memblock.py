@@ -1,13 +1,16 @@
 """memblock.memory: what RAM there is, region by region. Mirrors mm/memblock.c (v6.18).
 
-Imports only .ranges.
+Imports only .journal, .ranges.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+
+from .journal import Edit, Journal
+from .ranges import Range
 
 NOMAP = "NOMAP"
 """MEMBLOCK_NOMAP: in no direct map, hence in no header."""
@@ -23,19 +26,18 @@ class Region(NamedTuple):
 
 
 class Memblock:
-    """An ascending list of disjoint regions; neighbours of one node and flags are one region.
-
-    `edits` holds what add() and remove() did since somebody last cleared it, as
-    (True for add, start, end): a header kept from the last build is brought up to date from it.
-    """
+    """An ascending list of disjoint regions; add() joins neighbours of one node and flags."""
 
     def __init__(self, regions: Iterable[Region] = ()) -> None:
         self._starts: list[int] = []
         self._regions: list[Region] = []
-        self.edits: list[tuple[bool, int, int]] = []
-        for region in sorted(regions):
-            self._starts.append(region.start)
-            self._regions.append(region)
+        self._node_starts: dict[int, list[int]] = {}
+        self._node_bytes: dict[int, int] = {}
+        self.seams: list[int] = []
+        """Where a region begins right behind another one, ascending."""
+        self.edits = Journal()
+        """What add() and remove() did."""
+        self._splice(0, 0, sorted(regions))
 
     def __iter__(self) -> Iterator[Region]:
         return iter(self._regions)
@@ -43,13 +45,45 @@ class Memblock:
     def __len__(self) -> int:
         return len(self._regions)
 
+    def __getitem__(self, index: int) -> Region:
+        return self._regions[index]
+
     def total(self) -> int:
         """memblock_phys_mem_size(): bytes of RAM."""
-        return sum(r.end - r.start + 1 for r in self._regions)
+        return sum(self._node_bytes.values())
 
     def end_of_dram(self) -> int:
         """memblock_end_of_DRAM(): the address behind the last byte."""
         return self._regions[-1].end + 1 if self._regions else 0
+
+    def nodes(self) -> list[int]:
+        """Nodes with memory, ascending."""
+        return sorted(self._node_starts)
+
+    def node_bytes(self, node: int) -> int:
+        """Bytes of RAM on a node."""
+        return self._node_bytes.get(node, 0)
+
+    def node_regions(self, node: int) -> Iterator[Region]:
+        """A node's regions, ascending, as they are when reached."""
+        at = -1
+        while starts := self._node_starts.get(node):
+            i = bisect_right(starts, at)
+            if i == len(starts):
+                return
+            at = starts[i]
+            yield self._regions[bisect_left(self._starts, at)]
+
+    def node_span(self, node: int) -> Range | None:
+        """First to last byte of a node's RAM; None without any."""
+        starts = self._node_starts.get(node)
+        if not starts:
+            return None
+        return Range(starts[0], self._regions[bisect_left(self._starts, starts[-1])].end)
+
+    def index(self, address: int) -> int:
+        """How many regions begin at or below address."""
+        return bisect_right(self._starts, address)
 
     def find(self, address: int) -> Region | None:
         """The region that holds address, or None."""
@@ -57,6 +91,15 @@ class Memblock:
         if i >= 0 and self._regions[i].end >= address:
             return self._regions[i]
         return None
+
+    def overlapping(self, start: int, end: int) -> Iterator[Region]:
+        """The regions with a byte in start..end (included), ascending."""
+        i = max(0, bisect_right(self._starts, start) - 1)
+        if i < len(self._regions) and self._regions[i].end < start:
+            i += 1
+        while i < len(self._regions) and self._regions[i].start <= end:
+            yield self._regions[i]
+            i += 1
 
     def covers(self, start: int, end: int) -> bool:
         """Whether every byte of start..end (included) is RAM."""
@@ -76,20 +119,18 @@ class Memblock:
 
         It is joined with neighbours of the same node and flags.
         """
-        self.edits.append((True, start, end))
-        i = bisect_left(self._starts, start)
+        lo = hi = i = bisect_left(self._starts, start)
         regions = self._regions
-        lo = hi = i
+        first, last = start, end
         if i and regions[i - 1].end + 1 == start and regions[i - 1][2:] == (node, flags):
-            lo, start = i - 1, regions[i - 1].start
+            lo, first = i - 1, regions[i - 1].start
         if i < len(regions) and end + 1 == regions[i].start and regions[i][2:] == (node, flags):
-            hi, end = i + 1, regions[i].end
-        regions[lo:hi] = [Region(start, end, node, flags)]
-        self._starts[lo:hi] = [start]
+            hi, last = i + 1, regions[i].end
+        self._splice(lo, hi, [Region(first, last, node, flags)])
+        self.edits.append(Edit(True, start, end, first < start, last > end))
 
     def remove(self, start: int, end: int) -> None:
         """memblock_remove(): take start..end (included) out, splitting regions if need be."""
-        self.edits.append((False, start, end))
         lo = max(0, bisect_right(self._starts, start) - 1)
         if lo < len(self._regions) and self._regions[lo].end < start:
             lo += 1
@@ -100,5 +141,42 @@ class Memblock:
                 kept.append(region._replace(end=start - 1))
             if region.end > end:
                 kept.append(region._replace(start=end + 1))
-        self._regions[lo:hi] = kept
-        self._starts[lo:hi] = [r.start for r in kept]
+        self._splice(lo, hi, kept)
+        self.edits.append(Edit(False, start, end))
+
+    def _splice(self, lo: int, hi: int, new: list[Region]) -> None:
+        """Put new in the place of regions lo up to hi (not included); the one place that changes them."""
+        for old in self._regions[lo:hi]:
+            starts = self._node_starts[old.node]
+            del starts[bisect_left(starts, old.start)]
+            self._node_bytes[old.node] -= old.end - old.start + 1
+            if not starts:
+                del self._node_starts[old.node], self._node_bytes[old.node]
+        self._drop_seams(lo, hi)
+        self._regions[lo:hi] = new
+        self._starts[lo:hi] = [r.start for r in new]
+        for region in new:
+            insort(self._node_starts.setdefault(region.node, []), region.start)
+            size = region.end - region.start + 1
+            self._node_bytes[region.node] = self._node_bytes.get(region.node, 0) + size
+        self._note_seams(lo, lo + len(new))
+
+    def _drop_seams(self, lo: int, hi: int) -> None:
+        """Forget the seams in front of regions lo to hi, both included."""
+        if self.seams:
+            starts = self._starts[lo : hi + 1]
+            if starts:
+                at = bisect_left(self.seams, starts[0])
+                del self.seams[at : bisect_right(self.seams, starts[-1])]
+
+    def _note_seams(self, lo: int, hi: int) -> None:
+        """Find the seams in front of regions lo to hi, both included."""
+        regions = self._regions
+        found = [
+            regions[i].start
+            for i in range(max(lo, 1), min(hi + 1, len(regions)))
+            if regions[i - 1].end + 1 == regions[i].start
+        ]
+        if found:
+            at = bisect_left(self.seams, found[0])
+            self.seams[at:at] = found

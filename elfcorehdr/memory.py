@@ -44,6 +44,8 @@ _STATE = {
     _GOING: MemState.GOING_OFFLINE,
 }
 
+_PRESENT = bytes(code != _ABSENT for code in range(256))
+
 ZONE_MOVABLE = "Movable"
 MAX_PHYSMEM_BITS = 51
 """Addresses beyond are refused (arch/powerpc/include/asm/sparsemem.h; 52 on x86_64 with LA57)."""
@@ -136,6 +138,11 @@ class Memory:
         """The numbers of all blocks, ascending."""
         codes = self._codes
         return (n for n in range(len(codes)) if codes[n])
+
+    def present(self, first: int, count: int) -> bytes:
+        """For each of count block numbers from first on a byte: 1 where there is a block, else 0."""
+        codes = self._codes[first : first + count].translate(_PRESENT)
+        return bytes(codes.ljust(count, b"\0"))
 
     def count(self) -> int:
         """How many blocks there are."""

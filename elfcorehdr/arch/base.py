@@ -101,15 +101,37 @@ class Arch:
 
         Computed: one unit of crash_notes_step bytes a CPU, packed below the end of RAM.
         """
+        pinned = kernel.machine.crash_notes.get(cpu)
+        if pinned is not None:
+            return pinned
+        first, step = self._note_units(kernel)
+        return first + kernel.cpus.index(cpu) * step
+
+    def _note_units(self, kernel: Kernel) -> tuple[int, int]:
+        """Address of the first possible CPU's note, and from each to the next, in bytes."""
         machine = kernel.machine
-        if cpu in machine.crash_notes:
-            return machine.crash_notes[cpu]
         step = machine.crash_notes_step or max(2 * kernel.page_size, 0x20000)
-        first = machine.crash_notes_first
-        if not first:
-            units = len(machine.possible_cpus) * step
-            first = (kernel.boot_memory_end - units) // step * step - step
-        return first + machine.possible_cpus.index(cpu) * step
+        if machine.crash_notes_first:
+            return machine.crash_notes_first, step
+        units = len(kernel.cpus.possible) * step
+        return (kernel.boot_memory_end - units) // step * step - step, step
+
+    def crash_note_cpu(self, kernel: Kernel, start: int, end: int) -> int | None:
+        """The lowest possible CPU whose crash note has a byte in start..end (included), or None."""
+        size, pinned, possible = (
+            self.crash_note_bytes,
+            kernel.machine.crash_notes,
+            kernel.cpus.possible,
+        )
+        first, step = self._note_units(kernel)
+        lowest = max(0, -((first + size - 1 - start) // step))
+        highest = min(len(possible) - 1, (end - first) // step)
+        found = [cpu for cpu, at in pinned.items() if at <= end and at + size > start]
+        for cpu in possible[lowest : highest + 1]:
+            if cpu not in pinned:
+                found.append(cpu)
+                break
+        return min(found, default=None)
 
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
         """The memory that a header lists, in its order."""

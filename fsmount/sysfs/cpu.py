@@ -140,7 +140,7 @@ def smt_control_store(kernel: Kernel, buf: str) -> None:
 cpus: Kset[Cpu] = Kset(
     names=lambda kernel: named("cpu", kernel.cpus.with_device()),
     lookup=lambda kernel, name: _cpu(kernel, name),
-    count=lambda kernel: sum(1 for _ in kernel.cpus.with_device()),
+    count=lambda kernel: kernel.cpus.device_count(),
 )
 
 

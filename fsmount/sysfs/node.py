@@ -40,7 +40,7 @@ class Node:
 
     def memory_bytes(self) -> int:
         """Bytes of its RAM, as memblock has it."""
-        return sum(r.end - r.start + 1 for r in self.kernel.memblock if r.node == self.id)
+        return self.kernel.memblock.node_bytes(self.id)
 
 
 def _list(nodes: list[int]) -> str:
