@@ -6,7 +6,7 @@ Imports .elf, .errors, .kexec_core, .notifier, .ranges.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from . import changes
@@ -18,6 +18,7 @@ from .notifier import MemAction, MemoryNotify
 from .ranges import Range
 
 if TYPE_CHECKING:
+    from .header_cache import HeaderCache, SplicedHeader
     from .kernel import Kernel
 
 ELF_CORE_HEADER_ALIGN = 4096
@@ -33,11 +34,11 @@ def header_size(nr_cpus: int, nr_ranges: int) -> int:
     return align_up(EHDR_SIZE + phdrs * PHDR_SIZE, ELF_CORE_HEADER_ALIGN)
 
 
-def note_cpus(kernel: Kernel) -> Iterable[int]:
+def note_cpus(kernel: Kernel) -> tuple[int, ...]:
     """The CPUs that get a PT_NOTE, ascending: possible ones, before 6.6 present ones."""
     if kernel.has(changes.POSSIBLE_CPUS):
         return kernel.cpus.possible
-    return sorted(kernel.cpus.present)
+    return tuple(sorted(kernel.cpus.present))
 
 
 def note_rows(kernel: Kernel) -> bytes:
@@ -53,10 +54,25 @@ def note_rows(kernel: Kernel) -> bytes:
     return b"".join(rows)
 
 
-def load_row(kernel: Kernel, r: Range) -> bytes:
-    """The PT_LOAD of one range; a range that wraps (ppc64's G1) gets the wrapped size."""
-    size = (r.end - r.start + 1) & U64
-    return PHDR.pack(PT_LOAD, RWX, r.start, kernel.arch.va(kernel, r.start), r.start, size, size, 0)
+def fixed_rows(kernel: Kernel) -> bytes:
+    """What stands before the memory: the PT_NOTEs, and a PT_LOAD of the kernel's text where it has one."""
+    text = kernel.machine.kernel_text
+    if not kernel.arch.need_kernel_map or text is None:
+        return note_rows(kernel)
+    return note_rows(kernel) + PHDR.pack(
+        PT_LOAD, RWX, text.paddr, text.vaddr, text.paddr, text.size, text.size, 0
+    )
+
+
+def load_rows(kernel: Kernel, ranges: Sequence[Range]) -> bytes:
+    """The PT_LOADs of ranges; one that wraps (ppc64's G1) gets the wrapped size."""
+    pack, vas = PHDR.pack, kernel.arch.vas(kernel, [r[0] for r in ranges])
+    return b"".join(
+        [
+            pack(PT_LOAD, RWX, start, va, start, size := (end - start + 1) & U64, size, 0)
+            for (start, end), va in zip(ranges, vas, strict=True)
+        ]
+    )
 
 
 def ehdr_bytes(kernel: Kernel, phnum: int) -> bytes:
@@ -71,24 +87,15 @@ def crash_prepare_elf64_headers(kernel: Kernel, ranges: Iterable[Range]) -> byte
     no real machine gets there).
     """
     ranges = list(ranges)
-    notes = note_rows(kernel)
-    rows = [notes]
-    text = kernel.machine.kernel_text
-    if kernel.arch.need_kernel_map and text is not None:
-        rows.append(
-            PHDR.pack(PT_LOAD, RWX, text.paddr, text.vaddr, text.paddr, text.size, text.size, 0)
-        )
-    rows += [load_row(kernel, r) for r in ranges]
-    body = b"".join(rows)
-    phnum = len(body) // PHDR_SIZE
+    fixed = fixed_rows(kernel)
+    phnum = len(fixed) // PHDR_SIZE + len(ranges)
     if phnum > 0xFFFF:
         raise KernelError(errno.ENOMEM, f"{phnum} program headers do not fit e_phnum")
     if kernel.kexec_debug:
         _log_loads(kernel, ranges, phnum)
-    nr_cpus = len(notes) // PHDR_SIZE - 1
-    return bytearray(
-        (ehdr_bytes(kernel, phnum) + body).ljust(header_size(nr_cpus, len(ranges)), b"\0")
-    )
+    size = header_size(len(note_cpus(kernel)), len(ranges))
+    rows = fixed + load_rows(kernel, ranges)
+    return bytearray((ehdr_bytes(kernel, phnum) + rows).ljust(size, b"\0"))
 
 
 def _log_loads(kernel: Kernel, ranges: list[Range], phnum: int) -> None:
@@ -110,6 +117,8 @@ class CrashHotplug:
         self._kernel = kernel
         self.rebuilds = 0
         """How often a header was written anew since boot."""
+        self.kept: HeaderCache | None = None
+        """The header of the last event, for kept_header() to bring up to date."""
         kernel.memory_chain.register(self._memory)
         kernel.cpus.on_online.append(lambda cpu: self._handle(HpAction.ADD_CPU, cpu=cpu))
         kernel.cpus.on_offline.append(lambda cpu: self._handle(HpAction.REMOVE_CPU, cpu=cpu))
@@ -159,8 +168,11 @@ class CrashHotplug:
         image.elfcorehdr_index = next(i for i, s in enumerate(image.segments) if s is segment)
         return True
 
-    def replace(self, image: Kimage, header: bytearray) -> None:
-        """Copy a rebuilt header over the old one; bytes behind it stay, as memcpy leaves them."""
+    def replace(self, image: Kimage, header: bytearray | SplicedHeader) -> None:
+        """Copy a header over the old one; bytes behind it stay, as memcpy leaves them."""
         content = image.segments[image.elfcorehdr_index].content
-        content[: len(header)] = header
+        if isinstance(header, bytearray):
+            content[: len(header)] = header
+        else:
+            header.copy_to(content)
         self.rebuilds += 1

@@ -6,10 +6,11 @@ Imports elfcorehdr modules below kernel.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.header_cache import RangeSource
 from elfcorehdr.kexec_core import Kimage
 from elfcorehdr.kexec_file import KEXEC_CRASH_HOTPLUG_SUPPORT, FileArg, Segment
 from elfcorehdr.notifier import MemoryNotify
@@ -62,6 +63,10 @@ class Arch:
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va()"""
         return (pa + kernel.machine.direct_map_base) & ((1 << 64) - 1)
+
+    def vas(self, kernel: Kernel, pas: Sequence[int]) -> list[int]:
+        """__va() of each address, for headers with tens of thousands of them."""
+        return [self.va(kernel, pa) for pa in pas]
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """The kernel's zones (not Movable) that start..end (included) reaches into, lowest first."""
@@ -136,6 +141,13 @@ class Arch:
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
         """The memory that a header lists, in its order."""
         raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no elfcorehdr of its own")
+
+    def crash_ranges_source(self, kernel: Kernel) -> RangeSource | None:
+        """What crash_ranges() follows from, so that an event splices the header of the one before.
+
+        None: each event builds it anew.
+        """
+        return None
 
     def crash_get_elfcorehdr_size(self, kernel: Kernel) -> int:
         """What crash_elfcorehdr_size reads, in bytes."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
@@ -13,6 +14,7 @@ from elfcorehdr.crash_reserve import parse_crashkernel, parse_suffix
 from elfcorehdr.dlpar import DRC_CPU, Action, IdType, Request, Resource
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, EM_PPC64, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
+from elfcorehdr.header_cache import RangeSource, Splice, SplicedHeader, kept_header
 from elfcorehdr.kexec_core import HpAction, KexecSegment, Kimage
 from elfcorehdr.kexec_file import (
     FileArg,
@@ -28,7 +30,7 @@ from elfcorehdr.ranges import Range
 
 from . import ppc64_devicetree, ppc64_kexec_tools
 from .base import Arch
-from .ppc64_ranges import MemRanges
+from .ppc64_ranges import MemRanges, joined_seams
 
 if TYPE_CHECKING:
     from elfcorehdr.cpu import Cpu
@@ -64,6 +66,10 @@ class Ppc64(Arch):
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): the direct map is the address with the top bits set."""
         return pa | PAGE_OFFSET
+
+    def vas(self, kernel: Kernel, pas: Sequence[int]) -> list[int]:
+        """__va() of each."""
+        return [pa | PAGE_OFFSET for pa in pas]
 
     # ranges, ranges.c
 
@@ -105,6 +111,20 @@ class Ppc64(Arch):
         ranges.add(0, BACKUP_SRC_SIZE)
         ranges.sort()
         return ranges
+
+    def crash_ranges_source(self, kernel: Kernel) -> RangeSource | None:
+        """memblock's journal; None while ranges.c logs them, and where firmware lies at a seam of memblock."""
+        memblock, machine, kexec = kernel.memblock, kernel.machine, kernel.kexec
+        put_in = [Range(0, BACKUP_SRC_SIZE - 1)]
+        put_in += [f.range for f in (machine.rtas, machine.opal) if f is not None]
+        if kernel.debugging("ranges") or not len(memblock) or memblock[0].end < BACKUP_SRC_SIZE:
+            return None
+        seams = memblock.seams
+        for r in put_in:
+            if bisect_left(seams, r.start) < bisect_right(seams, r.end + 1):
+                return None
+        cuts = [r for r in (kexec.crashk_res, *kexec.crashk_cma_ranges) if r is not None]
+        return RangeSource(memblock.edits, (*put_in, *cuts), joined_seams(memblock))
 
     def _exclude_ranges(self, kernel: Kernel) -> list[Range]:
         """get_exclude_memory_ranges(): what no segment may touch."""
@@ -322,26 +342,21 @@ class Ppc64(Arch):
 
     def _update_elfcorehdr(self, kernel: Kernel, image: Kimage, notify: MemoryNotify) -> None:
         """update_crash_elfcorehdr(): any failure leaves the old header in place."""
-        ranges = self.crash_ranges(kernel)
-        if image.hp_action is HpAction.REMOVE_MEMORY:
-            # The block is still in memblock: it is cut out of this one list.
-            size = notify.end - notify.start + 1
-            if kernel.has(changes.GENERIC_EXCLUDE_PPC64):
-                ranges.max_nr_ranges = None
-                ranges.exclude(notify.start, notify.end)
-            else:
-                wraps = not kernel.has(changes.SPLIT_NOT_WRAPPED)
-                ranges.remove(notify.start, size, wraps=wraps)
+        # A block that goes offline is still in memblock: it is cut out of this one list.
+        block = Range(notify.start, notify.end)
+        gone = block if image.hp_action is HpAction.REMOVE_MEMORY else None
+        header: bytearray | SplicedHeader | None
         try:
-            header = crash_prepare_elf64_headers(kernel, ranges)
+            header = self._spliced_header(kernel, image, gone)
+            if header is None:
+                header = self._rebuilt_header(kernel, image, gone)
         except KernelError:
             kernel.crash_hp.err("Failed to prepare elf header")
             return
-        if kernel.has(changes.BACKUP_OFFSET_AT_EVENT):
-            self._sync_backup_region_phdr(kernel, image, header, to_kimage=False)
+        size = len(header) if isinstance(header, bytearray) else header.size
         memsz = image.segments[image.elfcorehdr_index].memsz
-        if len(header) > memsz:
-            kernel.crash_hp.err(f"Updated crash elfcorehdr elfsz {len(header)} > memsz {memsz}")
+        if size > memsz:
+            kernel.crash_hp.err(f"Updated crash elfcorehdr elfsz {size} > memsz {memsz}")
             return
         kernel.crash_hp.replace(image, header)
 
@@ -352,6 +367,46 @@ class Ppc64(Arch):
             if lmb is None or not kernel.dlpar.lmbs.removable(lmb.row):
                 return kernel.node_ids()[0]
         return kernel.node_for_new(address)
+
+    def _rebuilt_header(self, kernel: Kernel, image: Kimage, gone: Range | None) -> bytearray:
+        """The header from memblock, less a block that goes offline."""
+        ranges = self.crash_ranges(kernel)
+        if gone is not None:
+            self._cut(kernel, ranges, gone)
+        header = crash_prepare_elf64_headers(kernel, ranges)
+        if kernel.has(changes.BACKUP_OFFSET_AT_EVENT):
+            self._sync_backup_region_phdr(kernel, image, header, to_kimage=False)
+        return header
+
+    def _spliced_header(
+        self, kernel: Kernel, image: Kimage, gone: Range | None
+    ) -> SplicedHeader | None:
+        """The same bytes from the last event's header; None where it has to be built anew."""
+        kept = kept_header(kernel)
+        if kept is None or (gone is not None and kept.touches_pinned(gone.start, gone.end)):
+            return None
+        splice = Splice()
+        if gone is not None:
+            first, stop = kept.overlapping(gone.start, gone.end)
+            around = MemRanges.of(kept.range(i) for i in range(first, stop))
+            tails = self._cut(kernel, around, gone)
+            left = len(around) - tails
+            splice = Splice(first, stop, around.ranges[:left], around.ranges[left:])
+        header = kept.header(splice)
+        at = kept.zero_paddr_at()
+        if at is not None and kernel.has(changes.BACKUP_OFFSET_AT_EVENT):
+            header.patch(at + P_OFFSET, image.backup_start.to_bytes(8, "little"))
+        return header
+
+    def _cut(self, kernel: Kernel, ranges: MemRanges, gone: Range) -> int:
+        """Take a block out; how many ranges that left at the end of the list, behind all others."""
+        if kernel.has(changes.GENERIC_EXCLUDE_PPC64):
+            ranges.max_nr_ranges = None
+            ranges.exclude(gone.start, gone.end)
+            return 0
+        before = len(ranges)
+        ranges.remove(gone.start, gone.size, wraps=not kernel.has(changes.SPLIT_NOT_WRAPPED))
+        return max(0, len(ranges) - before)
 
     def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
         """The hypervisor's event is a DLPAR request for a run of LMBs."""

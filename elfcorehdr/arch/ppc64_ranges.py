@@ -3,28 +3,60 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 
+from elfcorehdr.memblock import Memblock
 from elfcorehdr.ranges import CrashMem, Range
 
 CHUNK = 2048
 """MEM_RANGE_CHUNK_SZ: what a list grows by, in bytes."""
 HEAD, ENTRY = 8, 16
 """sizeof(struct crash_mem) and of one range in it."""
+GROWTH = CHUNK // ENTRY
+"""Entries that a list gains each time it grows."""
 U64 = (1 << 64) - 1
 
 Debug = Callable[[str], None]
 
 
+def joined_seams(memblock: Memblock) -> list[int]:
+    """Where regions that touch become one, because the list was full when both were in it.
+
+    Each region of memblock is added to a MemRanges, which is sorted and merged whenever it is full,
+    as get_crash_memory_ranges() does. Found from the seams alone: between two of them a full list
+    only grows.
+    """
+    seams, room, merged = memblock.seams, (CHUNK - HEAD) // ENTRY, 0
+    while merged < len(seams):
+        added = room + merged
+        missing = memblock.index(seams[merged]) - added
+        if missing > 0:
+            more = -(-missing // GROWTH) * GROWTH
+            room, added = room + more, added + more
+        if added > len(memblock):
+            break
+        merged = bisect_right(seams, memblock[added - 1].start)
+    return seams[:merged]
+
+
 class MemRanges(CrashMem):
     """struct crash_mem as ranges.c grows it; debug gets the pr_debug() lines, without their prefix."""
 
-    __slots__ = ("_debug", "_highest")
+    __slots__ = ("_debug", "_highest", "_settled")
 
     def __init__(self, debug: Debug | None = None) -> None:
         super().__init__(max_nr_ranges=0)
         self._debug = debug
         self._highest = -1  # the highest end so far: what begins above it overlaps nothing
+        self._settled = 0  # so many entries are merged already, and ascend with all added since
+
+    @classmethod
+    def of(cls, ranges: Iterable[Range]) -> MemRanges:
+        """A part of another list."""
+        part = cls()
+        part.ranges = list(ranges)
+        return part
 
     @property
     def full(self) -> bool:
@@ -50,6 +82,7 @@ class MemRanges(CrashMem):
                 if base < last and end > start:
                     self.ranges[i] = Range(min(base, start), max(end, last))
                     self._highest = max(self._highest, end)
+                    self._settled = 0
                     return
         if self.full:
             self.grow()
@@ -57,6 +90,8 @@ class MemRanges(CrashMem):
             self._debug(
                 f"Added memory range [{base:#016x} - {end:#016x}] at index {len(self.ranges)}"
             )
+        if base <= self._highest:
+            self._settled = 0
         self.ranges.append(Range(base, end))
         self._highest = max(self._highest, end)
 
@@ -66,7 +101,8 @@ class MemRanges(CrashMem):
         Quirk: merging compares with the entry before in the old list, not with the merged one, and
         takes the later end even if it is the smaller; equal for ranges that do not overlap.
         """
-        ranges = sorted(self.ranges, key=lambda r: r.start)
+        kept = max(self._settled - 1, 0) if merge else 0
+        ranges = sorted(self.ranges[kept:], key=lambda r: r.start)
         if merge and ranges:
             merged = [ranges[0]]
             for before, r in itertools.pairwise(ranges):
@@ -75,11 +111,18 @@ class MemRanges(CrashMem):
                 else:
                     merged.append(r)
             ranges = merged
-        self.ranges = ranges
+        self.ranges[kept:] = ranges
+        self._settled = len(self.ranges) if merge else 0
+        ranges = self.ranges
         if self._debug:
             self._debug("Memory ranges:")
             for i, (start, end) in enumerate(ranges):
                 self._debug(f"\t[{i:03}][{start:#016x} - {end:#016x}]")
+
+    def exclude(self, start: int, end: int, *, continues: bool = True) -> None:
+        """As CrashMem.exclude()."""
+        self._settled = 0
+        super().exclude(start, end, continues=continues)
 
     def remove(self, base: int, size: int, *, wraps: bool) -> None:
         """remove_mem_range(): take a block out of the one range that holds it whole, if there is one.
@@ -88,6 +131,7 @@ class MemRanges(CrashMem):
         with wraps of a size that wraps at 2^64 (G1). A block across an edge is not removed at all.
         """
         # Quirk: both tails are the kernel's own arithmetic, seen in golden ppc64/A, B and D (G2).
+        self._settled = 0
         end = base + size - 1
         for i, (start, last) in enumerate(self.ranges):
             if not (start <= base and end <= last):
