@@ -201,7 +201,7 @@ def draw(found: Picture, columns: int, *, colour: bool, unicode: bool) -> Iterat
         if signs := _signs(found, view, columns, widths):
             yield signs
     yield ""
-    yield from _legend(found, colour=colour, unicode=unicode)
+    yield from _legend(found, columns, colour=colour, unicode=unicode)
     yield ""
     yield from _list(found, colour=colour, unicode=unicode)
 
@@ -225,17 +225,21 @@ def _signs(found: Picture, view: View, columns: int, widths: list[int]) -> str:
     return "".join(line).rstrip()
 
 
-def _legend(found: Picture, *, colour: bool, unicode: bool) -> Iterator[str]:
+def _legend(found: Picture, columns: int, *, colour: bool, unicode: bool) -> Iterator[str]:
+    """What the glyphs and signs mean, as many to a line as there is room for."""
     present = {kind for view in found.views for kind in view.kinds}
-    words = [
-        f"{_cell(kind, colour=colour, unicode=unicode)} {kind.word}"
-        for kind in Kind
-        if kind in present
-    ]
     signs = {mark.sign for view in found.views for mark in view.marks}
     known = {"n": "CPU notes", "v": "vmcoreinfo", "k": "kernel image", "b": "backup region"}
-    words += [f"{sign} {word}" for sign, word in known.items() if sign in signs]
-    yield "  ".join(words)
+    words = [(_cell(k, colour=colour, unicode=unicode), k.word) for k in Kind if k in present]
+    words += [(sign, word) for sign, word in known.items() if sign in signs]
+    line, used = "", 0
+    for glyph, word in words:
+        if used and used + 4 + len(word) > columns:
+            yield line
+            line, used = "", 0
+        gap = "  " if used else ""
+        line, used = f"{line}{gap}{glyph} {word}", used + len(gap) + 2 + len(word)
+    yield line
     yield "Ranges are at least one column wide; beyond that, to scale."
 
 

@@ -6,7 +6,7 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def size_text(size: int) -> str:
-    """size in bytes as B, KiB, MiB, ...: exact where three decimals say it, else with `~`.
+    """size in bytes as B, KiB, MiB, ...: exact where four decimals say it, else rounded, with `~`.
 
     A few bytes beyond a whole number of pages are said apart: 5.75 GiB + 1 B.
     """
@@ -19,10 +19,11 @@ def size_text(size: int) -> str:
         return f"{size_text(size - odd)} + {odd} B"
     power = min((size.bit_length() - 1) // 10, len(_UNITS))
     unit = 1 << 10 * power
-    thousandths, rest = divmod(size * 1000, unit)
-    exact = "" if not rest else "~"
-    number = f"{thousandths // 1000}.{thousandths % 1000:03d}".rstrip("0").rstrip(".")
-    return f"{exact}{number} {_UNITS[power - 1]}"
+    parts, rest = divmod(size * 10_000, unit)
+    if rest:
+        return f"~{f'{size / unit:.2f}'.rstrip('0').rstrip('.')} {_UNITS[power - 1]}"
+    number = f"{parts // 10_000}.{parts % 10_000:04d}".rstrip("0").rstrip(".")
+    return f"{number} {_UNITS[power - 1]}"
 
 
 def range_text(start: int, size: int) -> str:

@@ -190,7 +190,7 @@ def test_powerpcs_iomem_lists_no_crashkernel_so_it_is_taken_from_the_backup_regi
     assert of(*SEED, machine=machine) == []
     findings = check(from_bytes(packed(*with_row(9, load(0, 0x10000, 0)))), machine)
     assert [f.message for f in findings if f.rule.id == "memory-not-loaded"] == [
-        "~364.437 MiB at 0x18000000 is in no load, unless it is the crashkernel",
+        "364.4375 MiB at 0x18000000 is in no load, unless it is the crashkernel",
         "640 MiB at 0x30000000 is in no load, unless it is the crashkernel",
     ]
 

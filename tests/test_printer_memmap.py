@@ -51,6 +51,12 @@ def test_list_says_where_what_and_which_row():
     assert "0x58000000    14.625 GiB  #  row 0xc: loaded (8 CPU notes)" in lines
 
 
+def test_legend_keeps_to_the_width():
+    lines = text(picture([Layout(read(str(SEED_TEXT)))]), 40)
+    assert max(map(len, lines[: lines.index("", 4)])) <= 62
+    assert max(len(line) for line in lines if line.startswith(("#", "B loaded"))) <= 40
+
+
 def test_two_headers_are_drawn_on_one_scale_with_what_changed():
     before, after = (Layout(read(str(PPC64_A / f"elfcorehdr-{n}.bin"))) for n in ("04", "03"))
     found = picture([before, after], read_machine(str(PPC64_A / "replay.json")))

@@ -1,0 +1,73 @@
+"""docs/elfcorehdr.md: its examples give what it shows, and it leaves nothing out."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import printer
+from printer import Change, Layout, as_json, notes_of, read
+from printer.commands import cli
+from printer.rules import RULES
+from tests.headers import GOLDEN, VMCORE
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "elfcorehdr.md").read_text()
+EXAMPLES = [
+    block.split("\n", 1) for block in re.findall(r"```console\n\$ (.*?)```", PAGE, flags=re.DOTALL)
+]
+
+
+@pytest.mark.parametrize(("command", "output"), EXAMPLES, ids=[e[0][:40] for e in EXAMPLES])
+def test_example_gives_what_the_page_shows(command, output, tmp_path):
+    script = tmp_path / "elfcorehdr"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m printer.cli "$@"\n')
+    script.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=GOLDEN,
+        env=os.environ
+        | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+        | {"PYTHONIOENCODING": "utf-8", "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout == output
+
+
+def test_every_option_is_on_the_page():
+    for command in cli.commands.values():
+        for parameter in command.params:
+            if parameter.opts[0].startswith("-"):
+                long = max(parameter.opts, key=len)
+                assert f"`{long}" in PAGE, long
+
+
+def test_every_rule_is_on_the_page():
+    for rule in RULES:
+        assert f"| `{rule.id}` | {rule.level.word} | {rule.title} |" in PAGE
+
+
+def test_every_json_key_is_on_the_page():
+    layout = Layout(read(str(VMCORE), notes=True))
+    document = as_json.document(layout, notes=notes_of(layout.core))
+    keys = {*document, *document["ehdr"], *document["counts"]}
+    keys |= {key for phdr in document["phdrs"] for key in phdr}
+    keys |= {key for note in document["notes"] for key in note}
+    keys |= {*as_json.diff_dict(printer.compare(layout.core, layout.core))}
+    assert [key for key in sorted(keys) if f"`{key}`" not in PAGE] == []
+    assert [change.value for change in Change if f'`"{change.value}"`' not in PAGE] == []
+
+
+def test_every_public_name_is_on_the_page():
+    names = [name for name in printer._HOME if not re.search(rf"\b{name}\b", PAGE)]
+    assert names == []
