@@ -6,6 +6,7 @@ ordinary (an option, another format, an error) goes to commands.py, which says a
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import sys
@@ -15,52 +16,79 @@ _LARGEST = 64 + 0xFFFE * 56  # Elf64_Ehdr and as many program headers as a kerne
 
 def main() -> None:
     """Entry point: exit status 0 done (diff, check: nothing found), 1 found, 2 trouble."""
+    gc.disable()  # the process is short; what it makes has no cycles
     argv = sys.argv[1:]
+    begin = b""
     if len(argv) == 2 and argv[0] == "print" and "_ELFCOREHDR_COMPLETE" not in os.environ:
         try:
-            if _print_kernel_form(argv[1]):
-                return
+            done, begin = _print_kernel_form(argv[1])
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(1)
+        if done:
+            return
     from .commands import run
 
-    run()
+    run(begin)
 
 
-def _print_kernel_form(name: str) -> bool:
-    """Print a regular file that begins with a header in the kernel's form; False: not one."""
+def _print_kernel_form(name: str) -> tuple[bool, bytes]:
+    """Print what begins with a header in the kernel's form; False: it does not, nothing is printed.
+
+    The bytes are what was taken from standard input, and cannot be read again.
+    """
     if name == "-":
         return _print_fd(0)
     if name.startswith("-"):
-        return False
+        return False, b""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
     except (OSError, ValueError):
-        return False
+        return False, b""
     try:
         return _print_fd(fd)
     finally:
         os.close(fd)
 
 
-def _print_fd(fd: int) -> bool:
+def _print_fd(fd: int) -> tuple[bool, bytes]:
     from .kernel_text import fast_table, render_table
 
+    taken = b""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return False
-        header = os.pread(fd, 4096, 0)
-        if len(header) == 4096 and header[:4] == b"\x7fELF":
-            header = os.pread(fd, _LARGEST, 0)
+        mode = os.fstat(fd).st_mode
+        if stat.S_ISREG(mode):
+            header = os.pread(fd, 4096, 0)
+            if len(header) == 4096 and header[:4] == b"\x7fELF":
+                header = os.pread(fd, _LARGEST, 0)
+        elif stat.S_ISFIFO(mode) and fd == 0:
+            header = taken = _read_pipe()
+        else:
+            return False, b""
     except OSError:
-        return False
+        return False, taken
     table = fast_table(memoryview(header))
     if table is None:
-        return False
+        return False, taken
     for piece in render_table(table):
         _write(piece)
-    return True
+    return True, taken
+
+
+def _read_pipe() -> bytes:
+    """The header on standard input, or as little as shows that there is none in the kernel's form."""
+    from .kernel_text import fast_table
+
+    kept = bytearray()
+    while part := os.read(0, 1 << 16):
+        kept += part
+        if (
+            kept[:4] != b"\x7fELF"[: len(kept)]
+            or len(kept) >= _LARGEST
+            or fast_table(memoryview(kept))
+        ):
+            break
+    return bytes(kept)
 
 
 def _write(piece: bytes) -> None:

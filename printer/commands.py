@@ -5,6 +5,7 @@ Nothing but click is imported at the top: `--help` and shell completion cost cli
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -46,9 +47,19 @@ def one_sentence() -> Iterator[None]:
         raise Trouble(f"{where}{error.strerror or error}") from None
 
 
-def run() -> None:
-    """The click side of main()."""
-    cli(prog_name="elfcorehdr")
+def run(begin: bytes = b"") -> None:
+    """The click side of main(); begin is what `print -` has read of standard input before."""
+    cli(prog_name="elfcorehdr", terminal_width=_help_width(), obj=begin)
+
+
+def _help_width() -> int:
+    """Columns of help texts as click computes them, without its import of shutil."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "0"))
+        columns = columns or os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    except (ValueError, AttributeError, OSError):
+        columns = 0
+    return max(min(columns or 80, 80) - 2, 50)
 
 
 def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
@@ -125,7 +136,9 @@ def show(pieces: Iterable[str]) -> None:
 @click.option("--sort", type=click.Choice(SORT_KEYS), help="Order the rows; the index stays.")
 @click.option("--reverse", is_flag=True, help="Last row first.")
 @reading
+@click.pass_obj
 def print_(
+    begin: bytes | None,
     file: str,
     fmt: str,
     notes: bool,
@@ -150,7 +163,7 @@ def print_(
     from .source import read
 
     with one_sentence():
-        layout = Layout(read(file, scan=scan, at=at, notes=notes))
+        layout = Layout(read(file, scan=scan, at=at, notes=notes, begin=begin or b""))
         if layout.core.elsewhere:
             places = ", ".join(map(hex, layout.core.elsewhere))
             click.echo(

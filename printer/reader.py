@@ -74,9 +74,9 @@ class StreamReader:
 
     size: int | None = None
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, begin: bytes = b"") -> None:
         self._fd = fd
-        self._kept = bytearray()
+        self._kept = bytearray(begin)
         self._ended = False
 
     def read(self, offset: int, size: int) -> bytes:
@@ -100,15 +100,18 @@ class StreamReader:
 
 
 @contextmanager
-def open_reader(name: str) -> Iterator[Reader]:
-    """A reader for a path, or for standard input if name is `-`; OSError if it cannot be opened."""
+def open_reader(name: str, begin: bytes = b"") -> Iterator[Reader]:
+    """A reader for a path, or for standard input if name is `-`; OSError if it cannot be opened.
+
+    begin is what somebody has taken from the stream already.
+    """
     fd = 0 if name == "-" else os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         mode = os.fstat(fd).st_mode
         if stat.S_ISREG(mode) or stat.S_ISBLK(mode):
             yield FileReader(fd)
         else:
-            yield StreamReader(fd)
+            yield StreamReader(fd, begin)
     finally:
         if fd:
             os.close(fd)

@@ -109,7 +109,14 @@ class Core:
         return Form.ELFCOREHDR if self.kind != "file" else Form.CORE
 
 
-def read(name: str, *, scan: bool = False, at: int | None = None, notes: bool = False) -> Core:
+def read(
+    name: str,
+    *,
+    scan: bool = False,
+    at: int | None = None,
+    notes: bool = False,
+    begin: bytes = b"",
+) -> Core:
     """Read the header of a file, `-` (standard input), or a mounted tree's directory.
 
     scan searches a memory image for it, at takes it from that offset in bytes; with notes the
@@ -118,7 +125,7 @@ def read(name: str, *, scan: bool = False, at: int | None = None, notes: bool = 
     """
     path = _inside(name)
     try:
-        with open_reader(path) as reader:
+        with open_reader(path, begin) as reader:
             if scan:
                 from .scan import find
 

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
+from elfcorehdr.elf import ELFCLASS64, ELFDATA2LSB
 from elfcorehdr.errors import ProfileError
 
 from . import as_json, tables
@@ -15,6 +16,7 @@ from .diff import Diff, row_words
 from .notes import Note, notes_of
 from .roles import Layout
 from .rules import Finding
+from .source import Core
 
 MANY_FINDINGS = 20
 """Findings of one rule that are written out; the rest is counted."""
@@ -32,15 +34,22 @@ def print_pieces(
         yield from pieces(layout, rows, found)
         return
     if fmt == "kernel":
-        from .kernel_text import render_rows
-
-        for piece in render_rows(layout.core.phdrs, rows):
+        for piece in _kernel_pieces(layout.core, chosen):
             yield piece.decode("ascii")
     else:
         _known(fmt, "kernel", "json", "jsonl")
         yield from tables.table(tables.PHDR_COLUMNS, lambda: tables.phdr_rows(layout, rows), fmt)
     if found is not None:
         yield from _note_pieces(layout, found, "table" if fmt == "kernel" else fmt)
+
+
+def _kernel_pieces(core: Core, chosen: list[int] | None) -> Iterator[bytes]:
+    from .kernel_text import render_rows, render_table
+
+    kernels_form = (core.ehdr.ei_class, core.ehdr.ei_data) == (ELFCLASS64, ELFDATA2LSB)
+    if chosen is None and kernels_form:
+        return render_table(memoryview(core.table))
+    return render_rows(core.phdrs, range(core.phnum) if chosen is None else chosen)
 
 
 def _note_pieces(layout: Layout, found: list[Note], fmt: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 import printer
 from printer.commands import cli
-from tests.headers import CAPTURED, PPC64_A, SEED, SEED_TEXT, VMCORE, load, packed
+from tests.headers import CAPTURED, PPC64_A, SEED, SEED_TEXT, VMCORE, elf_of, load, packed, xnum
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-m", "printer.cli"]
@@ -85,6 +85,49 @@ def test_standard_input_is_read_as_a_file_and_as_a_pipe(seed_bin):
     with seed_bin.open("rb") as file:
         done = subprocess.run(
             [*COMMAND, "print", "-"], stdin=file, capture_output=True, cwd=ROOT, check=True
+        )
+    assert done.stdout == SEED_TEXT.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SEED_TEXT.read_bytes(),
+        b"[    1.0] Linux\n" * 9000 + SEED_TEXT.read_bytes(),
+        elf_of(2, 2, SEED),
+        packed(*SEED) + bytes(1 << 20),
+        xnum(0x10001),
+        b"",
+        b"\x7f",
+        packed(*SEED)[:700],
+        bytes(100),
+    ],
+    ids=[
+        "text",
+        "log",
+        "big endian",
+        "more behind",
+        "xnum",
+        "empty",
+        "one byte",
+        "cut off",
+        "zeroes",
+    ],
+)
+def test_pipe_loses_nothing_between_the_fast_path_and_click(data):
+    fast, slow = run("print", "-", stdin=data), run("print", "-", "-f", "kernel", stdin=data)
+    assert fast.stdout == slow.stdout
+    assert fast.stderr == slow.stderr
+    assert fast.returncode == slow.returncode
+
+
+def test_header_that_comes_in_pieces_is_put_together(seed_bin):
+    command = (
+        f"(head -c 3; sleep 0.05; head -c 97; sleep 0.05; cat) | {shlex.join(COMMAND)} print -"
+    )
+    with seed_bin.open("rb") as file:
+        done = subprocess.run(
+            ["sh", "-c", command], stdin=file, capture_output=True, cwd=ROOT, check=True
         )
     assert done.stdout == SEED_TEXT.read_bytes()
 
