@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -30,6 +31,11 @@ class Trouble(click.ClickException):
 
     exit_code = 2
 
+    def __init__(self, message: str) -> None:
+        from .sizes import printable
+
+        super().__init__(printable(message))
+
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
@@ -49,6 +55,9 @@ def one_sentence() -> Iterator[None]:
 
 def run(begin: bytes = b"") -> None:
     """The click side of main(); begin is what `print -` has read of standard input before."""
+    for stream in (sys.stdout, sys.stderr):  # a name may be no UTF-8, a terminal not know a glyph
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     cli(prog_name="elfcorehdr", terminal_width=_help_width(), obj=begin)
 
 
@@ -72,6 +81,17 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     if not 0 <= number < 1 << 63:
         raise click.BadParameter(f"{value!r} is not an offset, expected bytes such as 0x1af50000")
     return number
+
+
+def _formats(*ours: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Shell completion of --format."""
+
+    def complete(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+        from .tables import formats
+
+        return [name for name in (*ours, *formats()) if name.startswith(begun)]
+
+    return complete
 
 
 def reading(command: _F) -> _F:
@@ -130,6 +150,7 @@ def show(pieces: Iterable[str]) -> None:
     default="kernel",
     metavar="FORMAT",
     help="kernel (default), table, json, jsonl, csv, markdown, html, or any of tabulate's formats.",
+    shell_complete=_formats("kernel", "json", "jsonl"),
 )
 @click.option("--notes", is_flag=True, help="Show what the notes hold: registers, pid, VMCOREINFO.")
 @click.option("--only", type=click.Choice(["note", "load"]), help="Only rows of this type.")
@@ -160,6 +181,7 @@ def print_(
     """
     from . import views
     from .roles import Layout
+    from .sizes import printable
     from .source import read
 
     with one_sentence():
@@ -167,7 +189,7 @@ def print_(
         if layout.core.elsewhere:
             places = ", ".join(map(hex, layout.core.elsewhere))
             click.echo(
-                f"{file}: header at {layout.core.offset:#x} shown, others (--at): {places}",
+                f"{printable(file)}: header at {layout.core.offset:#x} shown, others (--at): {places}",
                 err=True,
             )
         show(views.print_pieces(layout, fmt, _rows(layout, only, sort, reverse), notes=notes))
@@ -195,6 +217,7 @@ def _rows(layout: Layout, only: str | None, sort: str | None, reverse: bool) -> 
     default="text",
     metavar="FORMAT",
     help="text (default: a sentence, then the rows), json, or a table format as in print.",
+    shell_complete=_formats("text", "json"),
 )
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing, only the exit status.")
 @click.option("--scan", is_flag=True, help="Search memory images for the headers.")

@@ -17,7 +17,7 @@ from elfcorehdr.elf import PT_NOTE
 from elfcorehdr.ranges import Range
 
 from .roles import Layout, Role
-from .sizes import size_text
+from .sizes import printable, size_text
 from .source import Form
 from .spans import U64, within
 from .surroundings import Surroundings
@@ -196,7 +196,7 @@ def draw(found: Picture, columns: int, *, colour: bool, unicode: bool) -> Iterat
     yield _scale(found, columns)
     for view in found.views:
         if len(found.views) > 1:
-            yield f"{view.layout.core.name}:"
+            yield f"{printable(view.layout.core.name)}:"
         yield "".join(_cell(view.kinds[i], colour=colour, unicode=unicode) for i in cells)
         if signs := _signs(found, view, columns, widths):
             yield signs

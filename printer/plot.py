@@ -9,7 +9,7 @@ from elfcorehdr.errors import ProfileError
 
 from .memmap import Kind, Picture, View
 from .roles import Role
-from .sizes import size_text
+from .sizes import printable, size_text
 
 ENDINGS = ("svg", "png", "pdf")
 _UNITS = 1000
@@ -54,8 +54,8 @@ def _draw(axes: Any, found: Picture) -> None:
         _offsets(axes, view, column, top - n)
     axes.set_xlim(0, edges[-1])
     axes.set_ylim(-0.62, top + 0.72)
-    names = [view.layout.core.name.rpartition("/")[2] for view in found.views]
-    axes.set_yticks(range(top + 1), names[::-1])
+    names = [printable(view.layout.core.name.rpartition("/")[2]) for view in found.views]
+    axes.set_yticks(range(top + 1), names[::-1], parse_math=False)
     _ticks(axes, found, edges)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

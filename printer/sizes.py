@@ -1,4 +1,4 @@
-"""Sizes and ranges in words: 16 GiB, 1 GiB at 0x3e0000000. Imports nothing."""
+"""What a person reads: sizes and ranges in words, names without control characters. Imports nothing."""
 
 from __future__ import annotations
 
@@ -29,3 +29,11 @@ def size_text(size: int) -> str:
 def range_text(start: int, size: int) -> str:
     """A range as a person says it: its size and where it begins."""
     return f"{size_text(size)} at {start:#x}"
+
+
+def printable(text: str) -> str:
+    """text in one line: what cannot be printed (a newline, an escape, a byte that is no UTF-8) as \\x.."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in text
+    )

@@ -16,6 +16,7 @@ from .diff import Diff, row_words
 from .notes import Note, notes_of
 from .roles import Layout
 from .rules import Finding
+from .sizes import printable
 from .source import Core
 
 MANY_FINDINGS = 20
@@ -55,7 +56,7 @@ def _kernel_pieces(core: Core, chosen: list[int] | None) -> Iterator[bytes]:
 def _note_pieces(layout: Layout, found: list[Note], fmt: str) -> Iterator[str]:
     if not found:
         _aside(
-            f"{layout.core.name}: no notes here: they lie in the crashed kernel's memory, "
+            f"{printable(layout.core.name)}: no notes here: they lie in the crashed kernel's memory, "
             "or no CPU has written one"
         )
         return
@@ -122,7 +123,7 @@ def _check_text(layout: Layout, found: list[Finding]) -> Iterator[str]:
             yield f"... and {count - MANY_FINDINGS} more [{rule_id}]\n"
     counts = Counter(finding.level.word for finding in found)
     words = [f"{n} {word}{'s' * (n > 1)}" for word in _COLOURS if (n := counts[word])]
-    yield f"{layout.core.name}: {', '.join(words) or 'nothing found'}\n"
+    yield f"{printable(layout.core.name)}: {', '.join(words) or 'nothing found'}\n"
 
 
 def in_colour() -> bool:

@@ -230,6 +230,13 @@ def test_core_of_a_process_is_named_as_such(tmp_path):
     assert found(read(str(path))) == [("process-core", None)]
 
 
+def test_dump_of_a_hypervisor_has_no_virtual_addresses_to_check(tmp_path):
+    rows = [p._replace(p_vaddr=0, p_offset=0x1000) for p in SEED[10:]]
+    path = tmp_path / "dump"
+    path.write_bytes(packed(Phdr(4, 0, 0x200, 0, 0, 8, 8, 0), *rows))
+    assert {rule for rule, _ in found(read(str(path)))} == {"file-cut-off"}
+
+
 def test_kernel_image_row_does_not_count_as_an_overlap():
     path = X86 / "k7.3-hotplug-file" / "elfcorehdr" / "00-load-file.bin"
     core = read(str(path))
@@ -292,6 +299,13 @@ def test_machine_is_read_from_a_profile(tmp_path):
     assert machine.crashkernel == (Range.sized(0x18000000, 0x40000000),)
     assert (machine.possible, machine.arch) == (8, "ppc64")
     assert found(read(str(SEED_TEXT)), machine) == []
+
+
+def test_shipped_machine_of_the_cover_letter_fits_its_header():
+    profiles = Path(__file__).parent.parent / "elfcorehdr" / "profiles"
+    assert found(read(str(SEED_TEXT)), read_machine(str(profiles / "pseries-16g.toml"))) == []
+    for profile in profiles.glob("*.toml"):
+        assert read_machine(str(profile)).memory, profile
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,19 @@ def test_wrong_offset_is_refused(at, seed_bin):
     assert "is not an offset, expected bytes such as 0x1af50000" in result.output
 
 
+def test_name_with_control_characters_is_still_one_line(tmp_path):
+    path = tmp_path / "a\nb\033[31m\udcff"
+    done = run("print", path, PYTHONIOENCODING="utf-8:strict")
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+    assert b"\033" not in done.stderr
+    path.write_bytes(packed(*SEED))
+    for command in ("check", "map"):
+        done = run(command, path, PYTHONIOENCODING="utf-8:strict")
+        assert done.returncode == 0, done.stderr
+        assert b"\033" not in done.stdout
+
+
 # diff and check: exit statuses
 
 
@@ -392,6 +405,12 @@ def test_shell_completion_works():
         "check",
         "map",
     }
+
+
+def test_shell_completion_knows_the_formats():
+    words = "elfcorehdr print --format js"
+    done = run(_ELFCOREHDR_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD="3")
+    assert done.stdout.decode().split() == ["plain,json", "plain,jsonl"]
 
 
 # The Python API

@@ -141,6 +141,15 @@ def test_matplotlib_draws_a_file(tmp_path, ending, magic):
         assert "64 KiB read from 0x1ab90000" in drawn
 
 
+def test_name_that_looks_like_a_formula_is_drawn_as_it_is(tmp_path):
+    pytest.importorskip("matplotlib", reason="matplotlib (kdumpfs[plot]) is not installed")
+    from printer import save
+
+    path = tmp_path / "map.svg"
+    save(picture([Layout(from_bytes(packed(*SEED), r"$\frac$ $_"))]), str(path))
+    assert path.read_bytes().startswith(b"<?xml")
+
+
 def test_file_of_another_ending_is_one_sentence(tmp_path):
     from printer import save
 
