@@ -73,7 +73,7 @@ def test_a_count_of_free_lmbs_is_checked_before_any_is_added(kernel: Kernel) -> 
 
 
 def test_a_hypervisor_that_refuses_leaves_nothing_half_done(kernel: Kernel) -> None:
-    dlpar(kernel).firmware_refuses = True
+    dlpar(kernel).firmware.refuses = True
     assert refused(kernel, "memory add count 2") == "EINVAL"
     assert kernel.memory.count() == 64
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from elfcorehdr import changes
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.crash_reserve import parse_crashkernel, parse_suffix
-from elfcorehdr.dlpar import DRC_CPU, Action, IdType, Request, Resource
+from elfcorehdr.dlpar import Action, IdType, Request, Resource
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, EM_PPC64, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.header_cache import RangeSource, Splice, SplicedHeader, kept_header
+from elfcorehdr.hotplug_cpu import DRC_CPU
 from elfcorehdr.kexec_core import HpAction, KexecSegment, Kimage
 from elfcorehdr.kexec_file import (
     FileArg,
@@ -429,13 +430,13 @@ class Ppc64(Arch):
         """A core: a DLPAR request for its DRC index."""
         if kernel.dlpar is None:
             raise KernelError(errno.EOPNOTSUPP, "no DLPAR on this platform")
-        return kernel.dlpar.cpu_add(DRC_CPU + slot)
+        return kernel.dlpar.cpu.add(DRC_CPU + slot)
 
     def unplug_cpu(self, kernel: Kernel, cpu: int) -> None:
         """The core that the CPU is a thread of."""
         if kernel.dlpar is None:
             raise KernelError(errno.EOPNOTSUPP, "no DLPAR on this platform")
-        kernel.dlpar.cpu_remove(DRC_CPU + kernel.cpus.core_of(cpu))
+        kernel.dlpar.cpu.remove(DRC_CPU + kernel.cpus.core_of(cpu))
 
     def memory_added(self, kernel: Kernel, r: Range) -> None:
         """radix__create_section_mapping(): the pages that a new range is mapped with."""

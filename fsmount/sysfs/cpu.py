@@ -106,14 +106,14 @@ def probe_store(kernel: Kernel, buf: str) -> None:
     except KernelError:
         raise KernelError(errno.EINVAL, "not a DRC index") from None
     assert kernel.dlpar is not None
-    kernel.dlpar.cpu_add(drc)
+    kernel.dlpar.cpu.add(drc)
 
 
 @cpu.store(is_visible=_has_dlpar)
 def release_store(kernel: Kernel, buf: str) -> None:
     """dlpar_cpu_release(): remove the core whose device-tree path this is; EINVAL."""
     assert kernel.dlpar is not None
-    kernel.dlpar.cpu_release(buf)
+    kernel.dlpar.cpu.release(buf)
 
 
 smt = AttributeGroup("devices/system/cpu/smt", singleton)

@@ -111,7 +111,7 @@ class Surroundings:
         self._kernel.pinned += self._pinned
         self._kernel.kexec.locked = self._locked
         if self._kernel.dlpar is not None:
-            self._kernel.dlpar.firmware_refuses = self._firmware
+            self._kernel.dlpar.firmware.refuses = self._firmware
 
     def __exit__(
         self,
@@ -123,4 +123,4 @@ class Surroundings:
         for r in self._pinned:
             self._kernel.pinned.remove(r)
         if self._kernel.dlpar is not None:
-            self._kernel.dlpar.firmware_refuses = False
+            self._kernel.dlpar.firmware.refuses = False
