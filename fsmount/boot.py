@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 from elfcorehdr import profiles
@@ -61,4 +62,6 @@ def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
         from fsmount.modules import load_module
 
         declarations += load_module(path, declarations)
-    return Tree(kernel, declarations, page_limit=options.page_limit)
+    # Root's files would be read-only to an ordinary user who mounts: the machine is his.
+    owner = (os.geteuid(), os.getegid())
+    return Tree(kernel, declarations, page_limit=options.page_limit, owner=owner)

@@ -61,7 +61,8 @@ class Callbacks:
         got = self.tree.getattr(self.tree.lookup(os.fsdecode(path)))
         to = st.contents
         to.st_mode, to.st_nlink, to.st_size, to.st_ino, to.st_uid, to.st_gid = got[:6]
-        to.st_blksize = 4096
+        # kernfs_fill_super(): s_blocksize is PAGE_SIZE.
+        to.st_blksize = self.tree.kernel.page_size
         for name, ns in zip(("st_atimespec", "st_mtimespec", "st_ctimespec"), got[6:], strict=True):
             time_ = getattr(to, name)
             time_.tv_sec, time_.tv_nsec = divmod(ns, 10**9)

@@ -122,16 +122,23 @@ class Setattr:
 class Tree:
     """The declared files of a kernel; everything is answered from the kernel's present state.
 
-    page_limit=False lets a text attribute be longer than a page. ValueError if two declarations
+    page_limit=False lets a text attribute be longer than a page; owner is uid and gid of every
+    file. ValueError if two declarations
     claim one name.
     """
 
     def __init__(
-        self, kernel: KernelState, declarations: Iterable[Declaration], *, page_limit: bool = True
+        self,
+        kernel: KernelState,
+        declarations: Iterable[Declaration],
+        *,
+        page_limit: bool = True,
+        owner: tuple[int, int] = (0, 0),
     ) -> None:
         self.kernel = kernel
         self.declarations = tuple(declarations)
         self.page_limit = page_limit
+        self._owner = owner
         self.boot_ns = time.time_ns()
         self._root = compiled(self.declarations)
         sets = (kset for one in self.declarations for kset in one.kset.chain())
@@ -256,7 +263,8 @@ class Tree:
             proc = isinstance(entry, DirEntry) and entry.fs is Filesystem.PROCFS
             mode = stat.S_IFDIR | (0o555 if proc else 0o755)
             nlink = 2 + self._subdirs(node)
-        found = Stat(mode, nlink, size, node.ino, 0, 0, self.boot_ns, self.boot_ns, self.boot_ns)
+        uid, gid = self._owner
+        found = Stat(mode, nlink, size, node.ino, uid, gid, *[self.boot_ns] * 3)
         return self._overridden(node, found) if self._setattr else found
 
     def _size(self, entry: FileEntry, obj: Any) -> int:

@@ -68,6 +68,11 @@ def test_the_mail_s_table_is_read_with_cat(shell: Shell) -> None:
     assert shell("cat sys/kernel/kexec/crash_elfcorehdr_print") == SEED_TEXT
 
 
+def test_block_size_of_a_file_is_a_page(shell: Shell) -> None:
+    shell.mount("--load")
+    assert shell("stat -c '%o %s' sys/kernel/kexec/crash_size") == "65536 65536\n"
+
+
 def test_an_offlined_block_leaves_the_table_and_cannot_be_offlined_again(shell: Shell) -> None:
     shell.mount("--load")
     state = "sys/devices/system/memory/memory30/state"
