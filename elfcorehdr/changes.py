@@ -59,6 +59,12 @@ BASE_LPAR_512M = Change(
     (5, 18),
     "An LPAR without a crashkernel base gets min(RMA/2, 512 MiB), not min(RMA/2, 128 MiB).",
 )
+SHRINK_LOW = Change(
+    "crash-size-low",
+    "commit 16c6006af4d4 (kexec: enable kexec_crash_size to support two crash kernel regions)",
+    (6, 5),
+    "crash_size counts and shrinks the low region too; before, the high one alone.",
+)
 LOAD_LIMITS = Change(
     "kexec-load-limits",
     "commit a42aaad2e47b (kexec: introduce sysctl parameters kexec_load_limit_*)",
@@ -77,11 +83,23 @@ CRASH_HOTPLUG_X86 = Change(
     (6, 6),
     "x86_64 rewrites the header on hotplug; crash_hotplug and crash_elfcorehdr_size exist there.",
 )
+GENERIC_RESERVATION_X86 = Change(
+    "generic-reservation-x86",
+    "commit 9c08a2a139fe (x86: kdump: use generic interface to simplify crashkernel reservation code)",
+    (6, 7),
+    "The reservation on x86_64 logs `crashkernel reserved: 0x...`; before, `Reserving %ldMB of memory at ...`.",
+)
 EXCLUDE_CONTINUES = Change(
     "exclude-continues",
     "crash_exclude_mem_range(), kernel/crash_core.c",
     (6, 8),
     "Taking a range out goes on over the following ranges; before, it stopped after the first partial overlap.",
+)
+FILE_DEBUG_FLAG = Change(
+    "kexec-file-debug-flag",
+    "commit cbc2fe9d9cb2 (kexec_file: add kexec_file flag to control debug printing)",
+    (6, 8),
+    "kexec_file_load takes KEXEC_FILE_DEBUG (0x8), and then says what it does; before, dynamic debug did.",
 )
 CRASH_HOTPLUG_PPC64 = Change(
     "crash-hotplug-ppc64",
@@ -100,6 +118,30 @@ FADUMP_HOTPLUG_READY = Change(
     "Documentation/ABI/testing/sysfs-kernel-fadump",
     (6, 10),
     "/sys/kernel/fadump/hotplug_ready exists and reads 1.",
+)
+CPU_NUMBER_OF_TOPOLOGY = Change(
+    "cpu-number-of-topology",
+    "the topology rework of x86, arch/x86/kernel/cpu/topology.c; golden k6.12 slot 5 is cpu5, k6.1 cpu3",
+    (6, 9),
+    "A CPU that is plugged into an x86_64 gets the number of its slot; before, the next one that was never used.",
+)
+ACPI_PROCESSOR_PREFIX = Change(
+    "acpi-processor-prefix",
+    "pr_fmt of drivers/acpi/acpi_processor.c; golden k6.12 has it, k6.1 not",
+    (6, 12),
+    "`ACPI: CPU2 has been hot-added`; before, without `ACPI: `.",
+)
+SMP_BOOT_LOG = Change(
+    "smp-boot-log",
+    "arch/x86/kernel/smpboot.c, drivers/acpi/processor_driver.c; golden k6.1 has the lines, k6.12 not",
+    (6, 12),
+    "Starting CPU 1 no longer logs `x86: Booting SMP configuration:`, nor a new CPU `Will online and init hotplugged CPU`.",
+)
+CONTAINER_ONLINE = Change(
+    "container-online",
+    "drivers/acpi/scan.c; golden k6.12 has it, k6.1 not",
+    (6, 12),
+    "Plugging a DIMM into an x86_64 ends with an online uevent of the ACPI container it is in.",
 )
 CPU_ENABLED = Change(
     "cpu-enabled",
@@ -138,6 +180,12 @@ CMA_CRASHKERNEL_X86 = Change(
     (6, 17),
     "x86_64 takes crashkernel=...,cma and leaves these ranges out of the header.",
 )
+CMA_CRASHKERNEL_ARM64 = Change(
+    "crashkernel-cma-arm64",
+    "arch/arm64/mm/init.c arch_reserve_crashkernel(); golden arm64 7.3.4 has it",
+    (7, 3),
+    "arm64 takes crashkernel=...,cma and leaves these ranges out of the header.",
+)
 SYSFS_KEXEC_DIR = Change(
     "sysfs-kexec-dir",
     "kernel/kexec_core.c; golden x86_64 7.3.4 and ppc64 7.2.13 have it, 6.18.15 not",
@@ -164,6 +212,18 @@ BACKUP_OFFSET_AT_EVENT = Change(
     (7, 1),
     "A header rebuilt by memory hotplug keeps the backup region's offset; before, the rebuild resets it to 0.",
     stable=((6, 12, 107),),
+)
+CPUHP_ONLINE_235 = Change(
+    "cpuhp-online-235",
+    "enum cpuhp_state, include/linux/cpuhotplug.h; golden 7.3.4 reads 235, all before 236",
+    (7, 3),
+    "A running CPU's hotplug/state is 235; before, 236.",
+)
+PFN_WITHOUT_PAGE = Change(
+    "memory-failure-pfnmap",
+    "commit 2ec41967189c (mm: handle poisoning of pfn without struct pages); golden x86_64 7.3.4",
+    (6, 19),
+    "hard_offline_page of an address without a page is EBUSY and logged; before, ENXIO.",
 )
 AUTO_ONLINE = Change(
     "auto-online-blocks",

@@ -85,6 +85,9 @@ class Cpus:
         self.present = set(machine.present_cpus)
         self.online = set(machine.online_cpus)
         self._cores: dict[int, int] = {}
+        self._nodes = dict(machine.cpus.node)
+        self._stopped_below: set[int] = set()
+        """CPUs that hotplug/target stopped: their devices still say online."""
         self.on_online: list[Callable[[int], None]] = []
         self.on_offline: list[Callable[[int], None]] = []
 
@@ -120,7 +123,7 @@ class Cpus:
 
     def node_of(self, n: int) -> int:
         """CPU n's NUMA node."""
-        return self._kernel.machine.cpus.node.get(n, 0)
+        return self._nodes.get(n, 0)
 
     def online_threads(self, cpu: Cpu) -> list[int]:
         """The running CPUs of cpu's core, ascending."""
@@ -163,7 +166,7 @@ class Cpus:
 
     def up(self, n: int) -> bool:
         """cpu_device_up(): start a CPU; False if it runs already. KernelError(EINVAL) if it is not there."""
-        if n in self.online:
+        if n in self.online or n in self._stopped_below:
             return False
         if n not in self._possible:
             self._kernel.log.err(
@@ -172,23 +175,63 @@ class Cpus:
             raise KernelError(errno.EINVAL, "not possible")
         if n not in self.present:
             raise KernelError(errno.EINVAL, "not present")
-        self.online.add(n)
-        for callback in self.on_online:
-            callback(n)
+        self._start(n)
         self._changed(n, "online")
         return True
 
+    def _start(self, n: int) -> None:
+        self.online.add(n)
+        for callback in self.on_online:
+            callback(n)
+        self._kernel.arch.cpu_started(self._kernel, n)
+
     def down(self, n: int) -> bool:
         """cpu_device_down(): stop a CPU; False if it is stopped. KernelError(EBUSY) for the last one."""
-        if n not in self.online:
+        if n not in self.online and n not in self._stopped_below:
             return False
-        if len(self.online) == 1:
-            raise KernelError(errno.EBUSY, "the last online CPU")
-        for callback in self.on_offline:
-            callback(n)
-        self.online.discard(n)
+        self._stop(n)
         self._changed(n, "offline")
         return True
+
+    def _stop(self, n: int) -> None:
+        """_cpu_down(): KernelError(EBUSY) if one CPU is left, whichever that is."""
+        if len(self.online) == 1:
+            raise KernelError(errno.EBUSY, "the last online CPU")
+        if n in self.online:
+            self._kernel.arch.cpu_stopped(self._kernel, n)
+            for callback in self.on_offline:
+                callback(n)
+            self.online.discard(n)
+        self._stopped_below.discard(n)
+
+    def device_online(self, n: int) -> bool:
+        """What cpuN/online says: a CPU stopped through hotplug/target still counts."""
+        return n in self.online or n in self._stopped_below
+
+    def set_target(self, n: int, *, online: bool) -> None:
+        """target_store(), kernel/cpu.c: start or stop a CPU behind its device's back, without a uevent.
+
+        KernelError: as up() and down().
+        """
+        if online and n not in self.online:
+            self._start(n)
+            self._stopped_below.discard(n)
+        elif not online and n in self.online:
+            self._stop(n)
+            self._stopped_below.add(n)
+        self._kernel.names_changed()
+
+    def add(self, n: int, node: int) -> None:
+        """A possible CPU becomes present, not online, on a node."""
+        self.present.add(n)
+        self._nodes[n] = node
+        self._kernel.names_changed()
+
+    def remove(self, n: int) -> None:
+        """A CPU that is not online stops being present."""
+        self.present.discard(n)
+        self._stopped_below.discard(n)
+        self._kernel.names_changed()
 
     def plug(self, core: int, threads: int) -> list[int]:
         """pseries_add_processor(): make a core's threads present under the lowest free numbers, in a row.

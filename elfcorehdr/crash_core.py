@@ -93,7 +93,8 @@ def crash_prepare_elf64_headers(kernel: Kernel, ranges: Iterable[Range]) -> byte
         raise KernelError(errno.ENOMEM, f"{phnum} program headers do not fit e_phnum")
     if kernel.kexec_debug:
         _log_loads(kernel, ranges, phnum)
-    size = header_size(len(note_cpus(kernel)), len(ranges))
+    # Room for all possible CPUs, also where only those present are listed.
+    size = header_size(len(kernel.cpus.possible), len(ranges))
     rows = fixed + load_rows(kernel, ranges)
     return bytearray((ehdr_bytes(kernel, phnum) + rows).ljust(size, b"\0"))
 

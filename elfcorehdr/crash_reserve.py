@@ -1,6 +1,6 @@
 """crashkernel= on the command line, and the generic reservation: kernel/crash_reserve.c (v7.1).
 
-Imports .errors.
+Imports .kexec_file, .ranges.
 """
 
 from __future__ import annotations
@@ -8,6 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .kexec_file import align_down, align_up
+from .ranges import Range
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
 
 SUFFIXES = (",high", ",low", ",cma")
 _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
@@ -148,3 +155,181 @@ def _parse_mem(value: str, ram: int, warn: Callable[[str], None]) -> Crashkernel
         warn("crahskernel: Memory value expected after '@'")  # Quirk: spelt so in the kernel
         return CrashkernelParameter()
     return CrashkernelParameter(size, number)
+
+
+# the reservation
+
+CRASH_ADDR_HIGH_MAX = 1 << 64
+CMA_RANGES_MAX = 4
+SZ_4G = 4 << 30
+
+
+def reserve_crashkernel(kernel: Kernel, *, cma: bool) -> None:
+    """arch_reserve_crashkernel() of an architecture with the generic reservation.
+
+    cma says whether `,cma` is known; it is never enough alone, nor is `,low`.
+    """
+    warn, ram = kernel.log.warning, kernel.memblock.total()
+    high, low_size, base = False, 0, None
+    if last_crashkernel(kernel.cmdline) is not None:
+        plain = parse_crashkernel(kernel.cmdline, ram, warn)
+        size, base = plain.size, plain.base
+    else:
+        high = True
+        size = parse_suffix(kernel.cmdline, ",high", warn) or 0
+        if size and last_crashkernel(kernel.cmdline, ",low") is None:
+            low_size = kernel.arch.crash_low_size_default(kernel)
+        elif size:
+            low = parse_suffix(kernel.cmdline, ",low", warn)
+            size, low_size = (0, 0) if low is None else (size, low)
+    if not 0 < size < ram:
+        return
+    reserve_crashkernel_generic(kernel, size, base or 0, low_size, high=high)
+    if cma:
+        reserve_crashkernel_cma(kernel, parse_suffix(kernel.cmdline, ",cma", warn) or 0)
+
+
+def reserve_crashkernel_generic(
+    kernel: Kernel, size: int, base: int, low_size: int, *, high: bool
+) -> None:
+    """reserve_crashkernel_generic(): at base if one is given, else below 4 GiB, else above; high the other way.
+
+    What lies above 4 GiB needs low_size bytes below, too. Sizes and base in bytes.
+    """
+    log, align = kernel.log, kernel.arch.crash_align
+    low_max = kernel.arch.crash_addr_low_max(kernel)
+    areas = [(0, low_max), (low_max, CRASH_ADDR_HIGH_MAX)]
+    if base:
+        areas = [(base, base + size)]
+    elif high:
+        areas.reverse()
+    found = None
+    for number, (start, end) in enumerate(areas):
+        found = phys_alloc_range(kernel, size, align, start, end)
+        if found is not None:
+            if number and not high:
+                low_size = kernel.arch.crash_low_size_default(kernel)
+            break
+    if found is None:
+        log.warning(
+            "crashkernel reservation failed - memory is in use."
+            if base
+            else f"cannot allocate crashkernel (size:{size:#x})"
+        )
+        return
+    if found.start >= low_max and low_size and not _reserve_low(kernel, low_size, found):
+        return
+    kernel.kexec.crashk_res = found
+    if kernel.arch.generic_reservation(kernel):
+        log.info(
+            f"crashkernel reserved: {found.start:#018x} - {found.end + 1:#018x} ({size >> 20} MB)"
+        )
+    else:
+        log.info(
+            f"Reserving {size >> 20}MB of memory at {found.start >> 20}MB for crashkernel "
+            f"(System RAM: {kernel.memblock.total() >> 20}MB)"
+        )
+
+
+def _reserve_low(kernel: Kernel, size: int, high: Range) -> bool:
+    """reserve_crashkernel_low(): whether it could be had."""
+    low_max = kernel.arch.crash_addr_low_max(kernel)
+    low = phys_alloc_range(kernel, size, kernel.arch.crash_align, 0, low_max, also=high)
+    generic = kernel.arch.generic_reservation(kernel)
+    if low is None:
+        kernel.log.err(
+            f"cannot allocate crashkernel low memory (size:{size:#x})."
+            if generic
+            else f"Cannot reserve {size >> 20}MB crashkernel low memory, please try smaller size."
+        )
+        return False
+    kernel.kexec.crashk_low_res = low
+    if generic:
+        kernel.log.info(
+            f"crashkernel low memory reserved: {low.start:#010x} - {low.end + 1:#010x} ({size >> 20} MB)"
+        )
+    else:
+        kernel.log.info(
+            f"Reserving {size >> 20}MB of low memory at {low.start >> 20}MB for crashkernel "
+            f"(low RAM limit: {low_max >> 20}MB)"
+        )
+    return True
+
+
+def reserve_crashkernel_cma(kernel: Kernel, size: int) -> None:
+    """reserve_crashkernel_cma(): up to four areas, each request that fails is halved; size in bytes."""
+    if not size:
+        return
+    request, reserved, ranges = align_up(size, kernel.page_size), 0, kernel.kexec.crashk_cma_ranges
+    while size > reserved and len(ranges) < CMA_RANGES_MAX:
+        found = cma_declare_contiguous(kernel, request)
+        if found is None:
+            if request <= kernel.page_size:
+                break
+            request = align_up(request // 2, kernel.page_size)
+            continue
+        ranges.append(found)
+        reserved += request
+    if size > reserved:
+        kernel.log.warning(
+            f"crashkernel CMA reservation failed: {size >> 20} MB requested, "
+            f"{reserved >> 20} MB reserved in {len(ranges)} ranges"
+        )
+    else:
+        kernel.log.info(f"crashkernel CMA reserved: {reserved >> 20} MB in {len(ranges)} ranges")
+
+
+def cma_declare_contiguous(kernel: Kernel, size: int) -> Range | None:
+    """cma_declare_contiguous(), mm/cma.c: from 4 GiB up where RAM reaches that far, else the highest place."""
+    align = kernel.arch.cma_align
+    size = align_up(size, align)
+    found = None
+    if kernel.memblock.end_of_dram() >= SZ_4G + size:
+        found = phys_alloc_range(kernel, size, align, SZ_4G, CRASH_ADDR_HIGH_MAX, bottom_up=True)
+    return found or phys_alloc_range(kernel, size, align, 0, CRASH_ADDR_HIGH_MAX)
+
+
+def phys_alloc_range(
+    kernel: Kernel,
+    size: int,
+    align: int,
+    start: int,
+    end: int,
+    *,
+    bottom_up: bool = False,
+    also: Range | None = None,
+) -> Range | None:
+    """memblock_phys_alloc_range(): free RAM in start..end (end not included), the highest place unless bottom_up.
+
+    `also` is taken besides what boot took. Nothing is marked as taken.
+    """
+    taken = [*_taken(kernel), *([also] if also else [])]
+    start = max(start, kernel.page_size)
+    free: list[tuple[int, int]] = []
+    for region in kernel.memblock:
+        at, stop = max(region.start, start), min(region.end + 1, end)
+        for r in sorted(taken):
+            if r.start < stop and r.end >= at:
+                free.append((at, r.start))
+                at = r.end + 1
+        free.append((at, stop))
+    for at, stop in free if bottom_up else reversed(free):
+        place = align_up(at, align) if bottom_up else align_down(max(stop - size, 0), align)
+        if at <= place and place + size <= stop:
+            return Range.sized(place, size)
+    return None
+
+
+def _taken(kernel: Kernel) -> list[Range]:
+    """memblock.reserved when the reservation is made, as far as it can be known."""
+    arch, kexec = kernel.arch, kernel.kexec
+    low = [r.end + 1 for r in kernel.memblock if r.end < SZ_4G]
+    ends = [(kernel.memblock.end_of_dram(), arch.boot_allocations)]
+    if low:
+        ends.append((low[-1], arch.boot_allocations_low))
+    return [
+        arch.kernel_image(kernel),
+        *(Range(end - size, end - 1) for end, size in ends if size),
+        *(r for r in (kexec.crashk_res, kexec.crashk_low_res) if r),
+        *kexec.crashk_cma_ranges,
+    ]

@@ -150,7 +150,8 @@ class HeaderCache:
         count = len(self) - (splice.stop - splice.first) + len(splice.instead) + len(splice.behind)
         if self._nr_fixed + count > 0xFFFF:
             raise KernelError(errno.ENOMEM, "too many program headers for e_phnum")
-        return SplicedHeader(self, splice, header_size(self._nr_notes - 1, count))
+        possible = len(self._kernel.cpus.possible)
+        return SplicedHeader(self, splice, header_size(possible, count))
 
     def zero_paddr_at(self) -> int | None:
         """Offset in the header of the first program header with p_paddr 0, or None; a splice must spare it."""

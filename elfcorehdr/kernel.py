@@ -18,15 +18,16 @@ from .cpu import Cpus
 from .crash_core import CrashHotplug
 from .dlpar import Dlpar
 from .errors import KernelError
+from .iomem import CRASH_KERNEL, SYSTEM_RAM, Iomem, Resource
 from .kexec_core import Kexec
 from .kexec_file import FileArg, Segment, align_up
 from .machine import Machine
 from .machine import Region as NamedRegion
-from .memblock import Memblock, Region
+from .memblock import DRV_MNG, Memblock
 from .memory import Memory, OnlineType
 from .notifier import MemoryChain, NotifierErrorInject
-from .printk import Printk
-from .ranges import CrashMem, Range, parse_ids
+from .printk import Printk, dyndbg_files
+from .ranges import Range, parse_ids
 from .uevent import UeventQueue
 
 
@@ -62,7 +63,7 @@ class Kernel:
         self.log = Printk(clock)
         self.uevents = UeventQueue()
         self.names_seq = 0
-        self.dynamic_debug = frozenset(dynamic_debug)
+        self.dynamic_debug = frozenset(dynamic_debug) | dyndbg_files(machine.cmdline)
         """Source files whose pr_debug() is on, without .c; "*" for all."""
         self.kexec_debug = False
         """kexec_file_dbg_print: set for the time of a load with KEXEC_FILE_DEBUG."""
@@ -80,13 +81,13 @@ class Kernel:
         self.panicked = ""
         """Why this kernel no longer runs; empty while it does."""
         self._has = has
-        self.memblock = Memblock(Region(m.start, m.end, m.node, m.flags) for m in machine.memory)
+        self.memblock = Memblock(self.arch.memblock_regions(machine))
+        self.iomem = Iomem()
+        self.arch.setup_iomem(self)
         self.boot_memory_end = self.memblock.end_of_dram()
         self.boot_crashk_res: Range | None = None
-        self._system_ram = [Range(m.start, m.end) for m in machine.memory]
-        self.crash_released: list[Range] = []
-        """What shrinking gave back of the reservation, in order: System RAM rows of their own."""
-        self.cpu_modalias = machine.devicetree.get("modalias", "cpu:type:power10:feature:,")
+        self.firmware_map = self.arch.boot_firmware_map(machine)
+        self.cpu_modalias = machine.cpus.modalias or self.arch.cpu_modalias
         self.memory_chain = MemoryChain()
         self.memory = Memory(self)
         self.cpus = Cpus(self)
@@ -95,6 +96,9 @@ class Kernel:
         self.memory_errors = NotifierErrorInject(lambda text: self.log.info(text))
         self.memory_chain.register(self.memory_errors)
         self.dlpar = Dlpar(self) if machine.platform == "pseries" else None
+        self.pm: dict[str, dict[str, str]] = {}
+        """What was written to power/ of a device, by the device's path."""
+        self.acpi = self.arch.acpi_processors(self)
 
     @classmethod
     def boot(
@@ -127,6 +131,8 @@ class Kernel:
         else:
             self.arch.reserve_crashkernel(self)
         self.boot_crashk_res = self.kexec.crashk_res
+        self.arch.insert_crashkernel_resources(self)
+        self.arch.booted(self)
         for group in self.machine.blocks:
             self.memory.boot_state(parse_ids(group.blocks), group.state, group.valid_zones)
         policy = self.machine.auto_online_blocks or (
@@ -155,6 +161,10 @@ class Kernel:
     def has(self, change: Change) -> bool:
         """Whether this kernel has a change."""
         return change in self._has
+
+    def config(self, option: str) -> bool:
+        """Whether the kernel was built with CONFIG_<option>; distributions' kernels have it."""
+        return self.machine.config.get(option, True)
 
     @property
     def has_changes(self) -> frozenset[Change]:
@@ -241,12 +251,8 @@ class Kernel:
         return max(total, 0), max(total, 0)
 
     def iomem_rows(self) -> Iterator[tuple[int, Range, str]]:
-        """/proc/iomem: level, range, name; each piece of memory that was added has its own row."""
-        for row in self._system_ram:
-            yield 0, row, "System RAM"
-            for r in sorted(self.crash_released):
-                if row.overlaps(r.start, r.end):
-                    yield 1, r, "System RAM"
+        """/proc/iomem: level, range, name."""
+        return self.iomem.rows()
 
     def ram_covers(self, start: int, end: int) -> bool:
         """Whether every byte of start..end (included) is RAM."""
@@ -256,28 +262,39 @@ class Kernel:
         """Whether start..end (included) is taken."""
         return self.memblock.overlaps(start, end)
 
-    def memory_added(self, start: int, end: int, node: int) -> None:
-        """Memory was plugged in: it joins memblock, then the architecture maps it."""
-        self.memblock.add(start, end, node)
-        self._system_ram = sorted([*self._system_ram, Range(start, end)])
+    def memory_added(self, start: int, end: int, node: int, name: str = SYSTEM_RAM) -> None:
+        """Memory was plugged in: a resource, a memblock region, then the architecture maps it.
+
+        A driver's memory (name has the driver in parentheses) is merged with what it added before.
+        """
+        driver = name != SYSTEM_RAM
+        if not driver:
+            self.firmware_map.add_hotplug(start, end)
+        self.iomem.add_memory(start, end, name, merge=driver)
+        self.memblock.add(start, end, node, DRV_MNG if driver else "")
         self.arch.memory_added(self, Range(start, end))
 
     def memory_removed(self, start: int, end: int) -> None:
         """Memory was taken out."""
         self.memblock.remove(start, end)
-        rows = CrashMem(self._system_ram)
-        rows.exclude(start, end)
-        self._system_ram = rows.ranges
+        self.iomem.remove_memory(start, end)
+        self.firmware_map.remove(start, end)
 
-    def crash_memory_released(self, r: Range) -> None:
-        """Shrinking gave r back."""
-        self.crash_released.append(r)
+    def crash_memory_released(self, before: Range, left: Range | None) -> None:
+        """Shrinking cut the reservation `before` down to `left`: the rest is a System RAM row of its own."""
+        row = self.iomem.find(before.start, before.end, CRASH_KERNEL)
+        if row is not None and left is None:
+            self.iomem.release(row)
+        elif row is not None and left is not None:
+            row.end = left.end
+        released = Range(left.end + 1 if left else before.start, before.end)
+        self.iomem.insert(Resource(released.start, released.end, SYSTEM_RAM))
 
     def unmovable(self, start: int, end: int) -> str | None:
         """What keeps start..end (included) from going offline, or None."""
-        machine, kexec = self.machine, self.kexec
+        kexec = self.kexec
         named = [
-            ("the running kernel", Range(0, machine.kernel_end - 1)),
+            ("the running kernel", self.arch.kernel_image(self)),
             ("vmcoreinfo", Range.sized(*self.vmcoreinfo)),
             ("the crash kernel", kexec.crashk_res),
             ("the crash kernel", kexec.crashk_low_res),
@@ -290,46 +307,6 @@ class Kernel:
         if cpu is not None:
             return f"the crash note of CPU {cpu}"
         return self.arch.unmovable(self, start, end)
-
-    def reserve_crashkernel_cma(self, size: int) -> None:
-        """reserve_crashkernel_cma(): the highest fitting stretches, halving the request on failure."""
-        if not size:
-            return
-        wanted, left, step = size, size, size
-        while left and step >= 1 << 20 and len(self.kexec.crashk_cma_ranges) < 4:
-            found = self.find_free(min(step, left), self.page_size)
-            if found is None:
-                step //= 2
-                continue
-            self.kexec.crashk_cma_ranges.append(found)
-            left -= found.size
-        ranges = len(self.kexec.crashk_cma_ranges)
-        if left:
-            self.log.warning(
-                f"crashkernel CMA reservation failed: {wanted >> 20} MB requested, "
-                f"{(wanted - left) >> 20} MB reserved in {ranges} ranges"
-            )
-        else:
-            self.log.info(f"crashkernel CMA reserved: {wanted >> 20} MB in {ranges} ranges")
-
-    def find_free(
-        self, size: int, align: int, low: int = 0, high: int = (1 << 64) - 1
-    ) -> Range | None:
-        """memblock_find_in_range() top down: the highest aligned free stretch ending at or below high, or None."""
-        kexec = self.kexec
-        taken = [
-            Range(0, self.machine.kernel_end - 1),
-            *(r for r in (kexec.crashk_res, kexec.crashk_low_res) if r),
-            *kexec.crashk_cma_ranges,
-        ]
-        for region in reversed(list(self.memblock)):
-            start = (min(region.end, high) - size + 1) // align * align
-            while start >= max(region.start, low):
-                clash = [r for r in taken if r.overlaps(start, start + size - 1)]
-                if not clash:
-                    return Range.sized(start, size)
-                start = (min(r.start for r in clash) - size) // align * align
-        return None
 
     # what a hypervisor does
 
@@ -345,9 +322,14 @@ class Kernel:
             start += block
         return start
 
-    def unplug_memory(self, start: int, size: int, how: str = "dimm") -> None:
-        """The memory at start is asked back; KernelError if the kernel does not give it."""
-        self.arch.unplug_memory(self, start, size, how)
+    def unplug_memory(
+        self, start: int, size: int, how: str = "dimm", order: Iterable[int] = ()
+    ) -> None:
+        """The memory at start is asked back; KernelError if the kernel does not give it.
+
+        order: the blocks in the sequence that a virtio-mem driver chose; else from the top.
+        """
+        self.arch.unplug_memory(self, start, size, how, order)
 
     def plug_cpu(self, slot: int, node: int = 0) -> list[int]:
         """A CPU (ppc64: a core) is plugged into a slot; the numbers of the CPUs that came. KernelError."""

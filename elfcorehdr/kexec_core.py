@@ -81,6 +81,8 @@ class Kimage:
     backup_start: int = 0
     """ppc64: where purgatory copies the first 64 KiB to; 0 if not known."""
     cmdline: bytes = b""
+    elf_headers_sz: int = 0
+    """x86_64: bytes kept for the header."""
 
     def elfcorehdr(self) -> KexecSegment | None:
         """The segment with the ELF core header: the known one, else the last that begins with ELF's magic."""
@@ -140,7 +142,11 @@ class Kexec:
     def crash_size(self) -> int:
         """crash_get_memory_size(): bytes reserved; KernelError(EBUSY) while the lock is held."""
         self.trylock()
-        return sum(r.size for r in (self.crashk_res, self.crashk_low_res) if r)
+        return sum(r.size for r in (self.crashk_res, self._low()) if r)
+
+    def _low(self) -> Range | None:
+        """The low region, where crash_size knows of it."""
+        return self.crashk_low_res if self._kernel.has(changes.SHRINK_LOW) else None
 
     def crash_hotplug(self) -> bool:
         """crash_check_hotplug_support(): whether the loaded image follows hotplug by itself."""
@@ -242,7 +248,8 @@ class Kexec:
             raise KernelError(errno.ENOSYS, "CONFIG_KEXEC_FILE is not set")
         self._permit(crash=crash)
         known = KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH | KEXEC_FILE_NO_INITRAMFS
-        known |= KEXEC_FILE_DEBUG
+        if kernel.has(changes.FILE_DEBUG_FLAG):
+            known |= KEXEC_FILE_DEBUG
         if kernel.has(changes.FILE_NO_CMA_FLAG):
             known |= KEXEC_FILE_NO_CMA | KEXEC_FILE_FORCE_DTB
         if flags & ~known:
@@ -302,7 +309,7 @@ class Kexec:
         self.trylock()
         if self.crash_image is not None:
             raise KernelError(errno.ENOENT, "a crash image is loaded")
-        low = self.crashk_low_res.size if self.crashk_low_res else 0
+        low = region.size if (region := self._low()) else 0
         old = low + (self.crashk_res.size if self.crashk_res else 0)
         new_size = align_up(new_size, kernel.arch.crash_mem_align(kernel)) & U64
         if new_size > old:
@@ -314,7 +321,7 @@ class Kexec:
             kernel.die("BUG: Kernel NULL pointer dereference on read at 0x00000038")
         if new_size >= low:
             self.crashk_res = self._shrink(self.crashk_res, new_size - low)
-            if self.crashk_res is None and self.crashk_low_res is not None:
+            if self.crashk_res is None and self._low() is not None:
                 self.crashk_res, self.crashk_low_res = self.crashk_low_res, None
             return
         self._shrink(self.crashk_res, 0)
@@ -325,5 +332,6 @@ class Kexec:
         """__crash_shrink_memory(): the region's first new_size bytes; the rest goes back as System RAM."""
         if region is None or region.size == new_size:
             return region
-        self._kernel.crash_memory_released(Range(region.start + new_size, region.end))
-        return Range.sized(region.start, new_size) if new_size else None
+        left = Range.sized(region.start, new_size) if new_size else None
+        self._kernel.crash_memory_released(region, left)
+        return left

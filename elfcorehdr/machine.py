@@ -61,6 +61,8 @@ class LoadSegment:
     filesz: int = 0
     align: int = 0x10000
     paddr: int = 0
+    setup: int = 0x5000
+    """x86_64: bytes of real-mode code in front, in the file alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,9 @@ class CpuTopology:
     node: Mapping[int, int] = field(default_factory=dict)
     """NUMA node of a CPU; 0 where not listed."""
     type: str = "PowerPC,POWER10"
-    """Name of a core's node in the device tree."""
+    """ppc64: name of a core's node in the device tree."""
+    modalias: str = ""
+    """What cpu/modalias reads; empty: the architecture's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,8 @@ class BlockState:
     blocks: str
     state: str = "online"
     valid_zones: str = ""
+    node: int = -1
+    """Their NUMA node, where the memory range around them spans several; -1: that of the range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,8 @@ class Machine:
     memory: tuple[MemoryRange, ...]
     cpus: CpuTopology
     description: str = ""
-    platform: str = "pseries"
+    platform: str = ""
+    """ppc64: pseries or powernv."""
     page_size: int = 4096
     memory_block_size: int = 0x10000000
     cmdline: str = ""
@@ -159,7 +166,9 @@ class Machine:
     resources: tuple[Region, ...] = ()
     """x86_64: top-level resources other than System RAM."""
     nested_memory: tuple[MemoryRange, ...] = ()
-    """x86_64, riscv64: System RAM below another resource."""
+    """System RAM below another resource of /proc/iomem."""
+    system_ram: tuple[MemoryRange, ...] = ()
+    """arm64: the System RAM rows of /proc/iomem, where they differ from memory."""
     kernel_text: KernelText | None = None
     direct_map_base: int = 0
     """Virtual address of physical 0 in the direct map, modulo 2^64 (not ppc64); 0: the architecture's."""
@@ -174,6 +183,9 @@ class Machine:
     """Policy at boot; empty: the kernel version's default."""
     kexec_file: bool = True
     """CONFIG_KEXEC_FILE."""
+    config: Mapping[str, bool] = field(default_factory=dict)
+    """Options that differ from a distribution's kernel, without CONFIG_: PM, PM_ADVANCED_DEBUG,
+    MEMORY_FAILURE, NO_HZ_FULL. All are on where not named."""
     fadump: bool = False
     """Firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
     fadump_reserved: int = 0
@@ -196,6 +208,10 @@ class Machine:
     def online_cpus(self) -> tuple[int, ...]:
         """cpu_online_mask at boot, ascending; all present ones where not said."""
         return parse_ids(self.cpus.online or format_ids(self.present_cpus))
+
+    def block_nodes(self) -> dict[int, int]:
+        """The NUMA node of the memory blocks that name theirs."""
+        return {n: g.node for g in self.blocks if g.node >= 0 for n in parse_ids(g.blocks)}
 
     def summary(self) -> str:
         """One line: architecture, platform, memory, CPUs."""

@@ -6,7 +6,7 @@ Imports only .journal, .ranges.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from .journal import Edit, Journal
@@ -14,6 +14,8 @@ from .ranges import Range
 
 NOMAP = "NOMAP"
 """MEMBLOCK_NOMAP: in no direct map, hence in no header."""
+DRV_MNG = "DRV_MNG"
+"""MEMBLOCK_DRIVER_MANAGED: virtio-mem's, in a region of its own."""
 
 
 class Region(NamedTuple):
@@ -23,6 +25,25 @@ class Region(NamedTuple):
     end: int
     node: int = 0
     flags: str = ""
+
+
+def split_by_node(
+    regions: Iterable[Region], nodes: Mapping[int, int], block_size: int
+) -> Iterator[Region]:
+    """The regions cut where the node changes; nodes has that of memory blocks, where it is known."""
+    for region in regions:
+        if not nodes:
+            yield region
+            continue
+        start = region.start
+        while start <= region.end:
+            node = nodes.get(start // block_size, region.node)
+            end = start // block_size * block_size + block_size - 1
+            while end < region.end and nodes.get((end + 1) // block_size, region.node) == node:
+                end += block_size
+            end = min(end, region.end)
+            yield region._replace(start=start, end=end, node=node)
+            start = end + 1
 
 
 class Memblock:

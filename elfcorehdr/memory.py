@@ -13,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from .errors import KernelError
+from .iomem import SYSTEM_RAM
 from .notifier import MemAction, MemoryNotify
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ _STATE = {
 _PRESENT = bytes(code != _ABSENT for code in range(256))
 
 ZONE_MOVABLE = "Movable"
-MAX_PHYSMEM_BITS = 51
-"""Addresses beyond are refused (arch/powerpc/include/asm/sparsemem.h; 52 on x86_64 with LA57)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +142,11 @@ class Memory:
         """For each of count block numbers from first on a byte: 1 where there is a block, else 0."""
         codes = self._codes[first : first + count].translate(_PRESENT)
         return bytes(codes.ljust(count, b"\0"))
+
+    def blocks_of(self, start: int, size: int) -> list[MemoryBlock]:
+        """The blocks of start, size (bytes) that are there, ascending."""
+        first, last = start // self.block_size, (start + size - 1) // self.block_size
+        return [MemoryBlock(self, n) for n in range(first, last + 1) if self.code(n)]
 
     def count(self) -> int:
         """How many blocks there are."""
@@ -258,10 +262,17 @@ class Memory:
 
     # devices
 
-    def add(self, start: int, size: int, node: int, online: OnlineType | None = None) -> None:
+    def add(
+        self,
+        start: int,
+        size: int,
+        node: int,
+        online: OnlineType | None = None,
+        name: str = SYSTEM_RAM,
+    ) -> None:
         """add_memory_resource(): new blocks over start, size; online says how (None: the policy).
 
-        All blocks appear, then each goes online. KernelError: EINVAL with a log line where the
+        name is that of the resource, "System RAM (virtio_mem)" for a driver's. All blocks appear, then each goes online. KernelError: EINVAL with a log line where the
         range is not made of whole blocks, E2BIG beyond what can be addressed, EEXIST where
         something is there already.
         """
@@ -272,12 +283,12 @@ class Memory:
             )
             raise KernelError(errno.EINVAL, "unaligned hotplug range")
         end = start + size - 1
-        if end >> MAX_PHYSMEM_BITS:
+        if end >> kernel.arch.max_physmem_bits:
             raise KernelError(errno.E2BIG, "beyond the addressable range")
         first, last = start // block_size, end // block_size
         if any(self._codes[first : last + 1]) or kernel.iomem_busy(start, end):
             raise KernelError(errno.EEXIST, "memory is there already")
-        kernel.memory_added(start, end, node)
+        kernel.memory_added(start, end, node, name)
         self._reach(last)
         for n in range(first, last + 1):
             self._codes[n] = _OFFLINE

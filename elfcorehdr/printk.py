@@ -7,6 +7,7 @@ Imports nothing of ours.
 from __future__ import annotations
 
 import enum
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -47,6 +48,20 @@ class Record:
     text: str
     subsystem: str = ""
     device: str = ""
+
+
+def dyndbg_files(cmdline: str) -> frozenset[str]:
+    """The source files, without path and .c, whose messages dyndbg= on a command line switches on.
+
+    Of Documentation/admin-guide/dynamic-debug-howto.rst the form `file PATH +p; ...`.
+    """
+    files = set()
+    for quoted, plain in re.findall(r'(?:^|\s)dyndbg=(?:"([^"]*)"|(\S+))', cmdline):
+        for query in (quoted or plain).split(";"):
+            words = query.split()
+            if words[:1] == ["file"] and len(words) > 2 and re.fullmatch(r"[+=]\w*p\w*", words[-1]):
+                files.add(words[1].rpartition("/")[2].removesuffix(".c"))
+    return frozenset(files)
 
 
 class Printk:

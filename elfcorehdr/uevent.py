@@ -74,23 +74,26 @@ class UeventQueue:
         KernelError(EINVAL) and two lines in the log for anything else. Without send it is parsed only.
         """
         words = buf.split("\0", 1)[0].removesuffix("\n").split(" ")
+        driver = dict(env).get("DRIVER", subsystem)
         if words[0] not in ACTIONS:
-            raise self._refused(log, devpath, "unknown uevent action string")
+            raise self._refused(log, devpath, driver, "unknown uevent action string")
         extra = [("SYNTH_UUID", "0")]
         if len(words) > 1:
             if not _UUID.fullmatch(words[1]):
-                raise self._refused(log, devpath, "incorrect uevent action arguments")
+                raise self._refused(log, devpath, driver, "incorrect uevent action arguments")
             extra = [("SYNTH_UUID", words[1])]
         for word in words[2:]:
             key, equals, value = word.partition("=")
             if not equals or not (key + value).isalnum():
-                raise self._refused(log, devpath, "incorrect uevent action arguments")
+                raise self._refused(log, devpath, driver, "incorrect uevent action arguments")
             extra.append((f"SYNTH_ARG_{key}", value))
         if send:
             self.send(words[0], devpath, subsystem, (*extra, *env))
 
-    def _refused(self, log: Printk, devpath: str, why: str) -> KernelError:
+    def _refused(self, log: Printk, devpath: str, driver: str, why: str) -> KernelError:
+        """driver: dev_driver_string(), the driver's name, else the bus's, else nothing."""
         log.warning(f"synth uevent: {devpath}: {why}")
         device = devpath.rpartition("/")[2]
-        log.err(f"{device}: uevent: failed to send synthetic uevent: {-errno.EINVAL}")
+        if driver != "bus":  # bus_uevent_store() adds no line of its own
+            log.err(f"{driver} {device}: uevent: failed to send synthetic uevent: {-errno.EINVAL}")
         return KernelError(errno.EINVAL, why)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from elfcorehdr.errors import ProfileError
 
+from .arm64 import Arm64
 from .base import Arch
 from .ppc64 import Ppc64
+from .riscv64 import Riscv64
+from .x86_64 import X8664
 
-ARCHES: dict[str, Arch] = {arch.name: arch for arch in (Ppc64(),)}
+ARCHES: dict[str, Arch] = {arch.name: arch for arch in (Ppc64(), X8664(), Arm64(), Riscv64())}
 
 
 def arch_of(name: str) -> Arch:

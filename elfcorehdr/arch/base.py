@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from elfcorehdr import acpi, virtio_mem
+from elfcorehdr.acpi import AcpiProcessors
 from elfcorehdr.errors import KernelError
+from elfcorehdr.firmware_map import FirmwareMap
 from elfcorehdr.header_cache import RangeSource
-from elfcorehdr.kexec_core import Kimage
-from elfcorehdr.kexec_file import KEXEC_CRASH_HOTPLUG_SUPPORT, FileArg, Segment
+from elfcorehdr.iomem import CRASH_KERNEL, SYSTEM_RAM, Resource
+from elfcorehdr.kexec_core import KexecSegment, Kimage
+from elfcorehdr.kexec_file import (
+    KEXEC_CRASH_HOTPLUG_SUPPORT,
+    FileArg,
+    KexecBuf,
+    Segment,
+    locate_mem_hole,
+)
+from elfcorehdr.machine import Machine
+from elfcorehdr.memblock import NOMAP, Region, split_by_node
 from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import CrashMem, Range
 
@@ -46,8 +59,24 @@ class Arch:
     """Whether cpu0 has an `online` file."""
     has_memory_probe = False
     """CONFIG_ARCH_MEMORY_PROBE."""
+    cpu_modalias = ""
+    """What cpu/modalias reads where the machine does not say."""
+    has_firmware_memmap = False
+    """CONFIG_FIRMWARE_MEMMAP: /sys/firmware/memmap."""
+    has_topology_die = True
+    """Whether topology/ has die_id and die_cpus."""
+    has_topology_cluster = True
+    """Whether topology/ has cluster_id and cluster_cpus."""
+    cpumask_offstack = False
+    """CONFIG_CPUMASK_OFFSTACK: a mask that was never needed is a NULL pointer."""
+    smt_control = "notsupported"
+    """What smt/control reads on a machine without threads."""
+    node_distance = 20
+    """Distance of two nodes where firmware gives none: REMOTE_DISTANCE."""
     has_cpu_modalias = False
     """CONFIG_GENERIC_CPU_AUTOPROBE."""
+    max_physmem_bits = 51
+    """MAX_PHYSMEM_BITS: memory cannot be added beyond (51: arch/powerpc/include/asm/sparsemem.h)."""
     shrink_oopses = False
     """Whether releasing the whole reservation hits a NULL pointer (golden ppc64/D)."""
 
@@ -79,6 +108,66 @@ class Arch:
     die_id = -1
     """topology/die_id."""
 
+    memory_container = ""
+    """Name of the ACPI container that memory devices are in; empty without ACPI."""
+
+    def acpi_processors(self, kernel: Kernel) -> AcpiProcessors | None:
+        """ACPI's view of the CPUs, where it plugs them."""
+        return None
+
+    def boot_firmware_map(self, machine: Machine) -> FirmwareMap:
+        """The firmware's memory map at boot; empty without CONFIG_FIRMWARE_MEMMAP."""
+        return FirmwareMap()
+
+    def booted(self, kernel: Kernel) -> None:
+        """What the architecture sets up last in a boot."""
+
+    def cpu_started(self, kernel: Kernel, cpu: int) -> None:
+        """What a CPU does when it starts: its log, and devices that come with it."""
+
+    def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
+        """What is seen when a CPU has stopped."""
+
+    # what a hypervisor does
+
+    def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
+        """The hypervisor hands memory over: `how` is dimm, or virtio-mem as that grows.
+
+        KernelError: as Memory.add(); EOPNOTSUPP for a device there is not.
+        """
+        if how == "dimm":
+            acpi.plug_dimm(kernel, start, size, node)
+        elif how == "virtio-mem":
+            virtio_mem.plug(kernel, start, size, node)
+        else:
+            raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no memory device {how!r}")
+
+    def unplug_memory(
+        self, kernel: Kernel, start: int, size: int, how: str, order: Iterable[int]
+    ) -> None:
+        """The hypervisor asks memory back. KernelError: EBUSY if a block stays, ENODEV if there is none."""
+        if not kernel.memory.blocks_of(start, size):
+            raise KernelError(errno.ENODEV, "no memory there")
+        if how == "virtio-mem":
+            virtio_mem.unplug(kernel, start, size, order)
+        else:
+            acpi.unplug_dimm(kernel, start, size)
+
+    def plug_cpu(self, kernel: Kernel, slot: int, node: int) -> list[int]:
+        """The hypervisor plugs in the CPU of a slot; the CPUs that came.
+
+        KernelError: EOPNOTSUPP where CPUs cannot be plugged, else as AcpiProcessors.plug().
+        """
+        if kernel.acpi is None:
+            raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
+        return [kernel.acpi.plug(slot, node)]
+
+    def unplug_cpu(self, kernel: Kernel, cpu: int) -> None:
+        """The hypervisor asks a CPU back. KernelError: as plug_cpu()."""
+        if kernel.acpi is None:
+            raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
+        kernel.acpi.unplug(cpu)
+
     def cpus_enabled(self, kernel: Kernel) -> Iterable[int]:
         """cpu_enabled_mask"""
         return kernel.cpus.possible
@@ -98,6 +187,43 @@ class Arch:
     def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
         """The device tree: names to property bytes or to further nodes; empty without one."""
         return {}
+
+    # memory
+
+    def memblock_regions(self, machine: Machine) -> Iterable[Region]:
+        """memblock.memory at boot, ascending."""
+        regions = [Region(m.start, m.end, m.node, m.flags) for m in machine.memory]
+        return split_by_node(regions, machine.block_nodes(), machine.memory_block_size)
+
+    def setup_iomem(self, kernel: Kernel) -> None:
+        """/proc/iomem at boot, less the reservation."""
+        machine = kernel.machine
+        for m in machine.system_ram or machine.memory:
+            if NOMAP not in m.flags:
+                kernel.iomem.insert(Resource(m.start, m.end, m.name))
+        for r in machine.resources:
+            self._insert(kernel, Resource(r.start, r.range.end, r.name))
+        for m in machine.nested_memory:
+            merge = m.name != SYSTEM_RAM
+            self._insert(kernel, Resource(m.start, m.end, m.name, mergeable=merge))
+
+    def insert_crashkernel_resources(self, kernel: Kernel) -> None:
+        """The `Crash kernel` rows."""
+        for r in (kernel.kexec.crashk_res, kernel.kexec.crashk_low_res):
+            if r is not None and self.has_iomem_crash_row:
+                self._insert(kernel, Resource(r.start, r.end, CRASH_KERNEL))
+
+    def _insert(self, kernel: Kernel, resource: Resource) -> None:
+        """insert_resource() of a row that is left out, as in the kernel, where it does not nest."""
+        with suppress(KernelError):
+            kernel.iomem.insert(resource)
+
+    def kernel_image(self, kernel: Kernel) -> Range:
+        """_text to _end, in physical memory."""
+        text = kernel.machine.kernel_text
+        if text is None:
+            return Range(0, kernel.machine.kernel_end - 1)
+        return Range.sized(text.paddr, text.size)
 
     # the header
 
@@ -155,6 +281,42 @@ class Arch:
 
     # loading
 
+    crash_align = 2 << 20
+    """CRASH_ALIGN of the generic reservation, in bytes."""
+    boot_allocations = 2 << 20
+    """What early boot has taken from the end of RAM when the reservation is made, in bytes: an upper
+    bound seen on real machines (golden riscv64/A: 2 MiB; the x86_64 parameter table: 16 MiB, and
+    below 4 GiB more than 19.9 and less than 27.9 MiB)."""
+    boot_allocations_low = 0
+    """The same at the end of RAM below 4 GiB: there a boot loader puts the initrd of an x86_64."""
+    cma_align = 2 << 20
+    """CMA_MIN_ALIGNMENT_BYTES: pageblock_order pages, of 4 KiB unless an architecture says otherwise."""
+
+    def crash_low_size_default(self, kernel: Kernel) -> int:
+        """DEFAULT_CRASH_KERNEL_LOW_SIZE, in bytes: what `,high` takes below 4 GiB by itself."""
+        return 128 << 20
+
+    def generic_reservation(self, kernel: Kernel) -> bool:
+        """Whether the reservation is that of kernel/crash_reserve.c, by its log."""
+        return True
+
+    def crash_addr_low_max(self, kernel: Kernel) -> int:
+        """CRASH_ADDR_LOW_MAX: where low memory ends (not included)."""
+        return 4 << 30
+
+    def add_buffer(self, kernel: Kernel, image: Kimage, buf: KexecBuf) -> int:
+        """kexec_add_buffer() for a crash image: place buf as the next segment, give its address.
+
+        KernelError(EADDRNOTAVAIL) without room.
+        """
+        window = kernel.kexec.crashk_res
+        if window is None:
+            raise KernelError(errno.EADDRNOTAVAIL, "nothing is reserved for a crash kernel")
+        placed = [s.range for s in image.segments]
+        at = locate_mem_hole(buf, window, kernel.page_size, placed)
+        image.segments.append(KexecSegment(at, buf.memsz, bytearray(buf.content), buf.bufsz))
+        return at
+
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """Reserve what crashkernel= asks for, at boot."""
 
@@ -193,22 +355,6 @@ class Arch:
     def node_for_probe(self, kernel: Kernel, address: int) -> int:
         """memory_add_physaddr_to_nid(): the node of memory that is added through `probe`."""
         return kernel.node_for_new(address)
-
-    def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
-        """The hypervisor plugs in memory: `how` is dimm, virtio-mem or lmb. KernelError."""
-        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no memory hotplug here")
-
-    def unplug_memory(self, kernel: Kernel, start: int, size: int, how: str) -> None:
-        """The hypervisor asks memory back. KernelError if it does not get it."""
-        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no memory hotplug here")
-
-    def plug_cpu(self, kernel: Kernel, slot: int, node: int) -> list[int]:
-        """The hypervisor plugs in a CPU or core; the CPUs that came. KernelError."""
-        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
-
-    def unplug_cpu(self, kernel: Kernel, cpu: int) -> None:
-        """The hypervisor asks a CPU or its core back. KernelError."""
-        raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
 
     def memory_added(self, kernel: Kernel, r: Range) -> None:
         """arch_add_memory(): what the architecture says about a new range."""

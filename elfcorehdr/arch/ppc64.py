@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
-from elfcorehdr.crash_reserve import parse_crashkernel, parse_suffix
+from elfcorehdr.crash_reserve import (
+    parse_crashkernel,
+    parse_suffix,
+    reserve_crashkernel_cma,
+)
 from elfcorehdr.dlpar import Action, IdType, Request, Resource
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, EM_PPC64, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
@@ -61,8 +65,12 @@ class Ppc64(Arch):
     kernel_rows_in_iomem = False
     cpu_dirs_for_possible = True
     has_memory_probe = True
+    has_topology_cluster = False
+    node_distance = 40
+    cpu_modalias = "cpu:type:power10:feature:,"
     has_cpu_modalias = True
     shrink_oopses = True
+    boot_allocations = 0
 
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): the direct map is the address with the top bits set."""
@@ -189,7 +197,8 @@ class Ppc64(Arch):
             )
         kernel.kexec.crashk_res = Range(base, end)
         if kernel.has(changes.CMA_CRASHKERNEL_PPC64):
-            kernel.reserve_crashkernel_cma(parse_suffix(kernel.cmdline, ",cma", log.warning) or 0)
+            size = parse_suffix(kernel.cmdline, ",cma", log.warning) or 0
+            reserve_crashkernel_cma(kernel, size)
 
     def _rma(self, kernel: Kernel) -> int:
         """ppc64_rma_size"""
@@ -414,7 +423,9 @@ class Ppc64(Arch):
         kernel.hotplug_nodes.append((Range.sized(start, size), node))
         self._dlpar_memory(kernel, Action.ADD, start, size)
 
-    def unplug_memory(self, kernel: Kernel, start: int, size: int, how: str) -> None:
+    def unplug_memory(
+        self, kernel: Kernel, start: int, size: int, how: str, order: Iterable[int]
+    ) -> None:
         """As plug_memory()."""
         self._dlpar_memory(kernel, Action.REMOVE, start, size)
 

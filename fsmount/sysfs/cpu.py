@@ -9,7 +9,7 @@ from elfcorehdr import changes
 from elfcorehdr.cpu import Cpu
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
-from elfcorehdr.parse import kstrtobool, kstrtou32
+from elfcorehdr.parse import kstrtobool, kstrtoint, kstrtou32
 from elfcorehdr.ranges import format_ids
 from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
@@ -155,7 +155,7 @@ device = AttributeGroup("devices/system/cpu/cpu*", cpus)
 @device.show(name="online", is_visible=lambda kernel, c: kernel.arch.cpu_hotpluggable(kernel, c))
 def cpu_online_show(c: Cpu) -> str:
     """1 if the CPU runs, else 0."""
-    return f"{int(c.online)}\n"
+    return f"{int(c.kernel.cpus.device_online(c.id))}\n"
 
 
 @device.store(name="online", is_visible=lambda kernel, c: kernel.arch.cpu_hotpluggable(kernel, c))
@@ -186,6 +186,49 @@ def physical_id_show(c: Cpu) -> str:
 
 
 device_uevent(device, "cpu")
+
+hotplug = AttributeGroup("devices/system/cpu/cpu*/hotplug", cpus)
+CPUHP_OFFLINE, CPUHP_INVALID = 0, -1
+
+
+def cpuhp_online(kernel: Kernel) -> int:
+    """CPUHP_ONLINE, the last of enum cpuhp_state."""
+    return 235 if kernel.has(changes.CPUHP_ONLINE_235) else 236
+
+
+@hotplug.show
+def state_show(c: Cpu) -> str:
+    """The hotplug state that the CPU is in: that of a running one, or 0."""
+    return f"{cpuhp_online(c.kernel) if c.online else CPUHP_OFFLINE}\n"
+
+
+@hotplug.show
+def target_show(c: Cpu) -> str:
+    """The state that the CPU is to be in."""
+    return state_show(c)
+
+
+@hotplug.store
+def target_store(c: Cpu, buf: str) -> None:
+    """Start or stop the CPU without a uevent; EINVAL for any state but the first and the last, or as online."""
+    target, online = kstrtoint(buf), cpuhp_online(c.kernel)
+    if target not in (CPUHP_OFFLINE, online):
+        raise KernelError(errno.EINVAL, "neither offline nor online")
+    c.kernel.cpus.set_target(c.id, online=target == online)
+
+
+@hotplug.show
+def fail_show(c: Cpu) -> str:
+    """The state whose callback is to fail: none."""
+    return f"{CPUHP_INVALID}\n"
+
+
+@hotplug.store
+def fail_store(c: Cpu, buf: str) -> None:
+    """Let the callback of a state fail; only -1, none, is taken. EINVAL."""
+    if kstrtoint(buf) != CPUHP_INVALID:
+        raise KernelError(errno.EINVAL, "no state with a callback")
+
 
 topology = AttributeGroup(
     "devices/system/cpu/cpu*/topology", cpus, is_visible=lambda kernel, c: c.online
@@ -246,6 +289,7 @@ GROUPS: tuple[Declaration, ...] = (
     cpu,
     smt,
     device,
+    hotplug,
     topology,
     node_link,
     of_node,

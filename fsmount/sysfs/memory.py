@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from elfcorehdr import changes
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.memory import MemoryBlock, OnlineType
@@ -85,10 +86,18 @@ def soft_offline_page_store(kernel: Kernel, buf: str, caller: Caller) -> None:
 
 @memory.store
 def hard_offline_page_store(kernel: Kernel, buf: str, caller: Caller) -> None:
-    """Use a page no more, as after a hardware error."""
-    kernel.log.err(
-        f"Memory failure: {_poison(kernel, buf, caller) // kernel.page_size:#x}: recovery action for free page: Recovered"
-    )
+    """Use a page no more, as after a hardware error; EBUSY or ENXIO where there is no page."""
+    try:
+        address = _poison(kernel, buf, caller)
+        what, result = "free page", "Recovered"
+    except KernelError as error:
+        if error.errno != errno.ENXIO or not kernel.has(changes.PFN_WITHOUT_PAGE):
+            raise
+        address, what, result = kstrtoull(buf), "non struct page pfn", "Ignored"
+    pfn = address // kernel.page_size
+    kernel.log.err(f"Memory failure: {pfn:#x}: recovery action for {what}: {result}")
+    if result == "Ignored":
+        raise KernelError(errno.EBUSY, "no page there")
 
 
 blocks: Kset[MemoryBlock] = Kset(

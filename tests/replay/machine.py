@@ -55,6 +55,13 @@ def kdump_files(case: Json) -> KdumpFiles:
 
     These are inputs (the files' sizes); the addresses that follow from them are what is compared.
     """
+    if case["arch"] != "ppc64":
+        # Kernel and initrd are given to each load (files.py); the device tree is the kernel's own work.
+        lines = (line for step in case["steps"] for line in step["seen"].get("log", ()))
+        sizes = [
+            m.group(1) for line in lines if (m := re.search(r"segment\[4\].*bufsz=(\S+)", line))
+        ]
+        return KdumpFiles(fdt=number(sizes[0]) if sizes and case["arch"] == "riscv64" else 0)
     kernel, purgatory, initrd, fdt = (LoadSegment(0x2000000),), 0x10000, 0, 0x10000
     crashk = next(
         (r for r in case["machine"].get("crashkernel", []) if r["kind"] == "crashk_res"), None
@@ -98,17 +105,19 @@ def build(case: Json) -> Machine:
         platform="pseries" if case["arch"] == "ppc64" else "pc",
         memory=memory_ranges(m["memory"]),
         nested_memory=memory_ranges(m.get("nested_memory", ())),
+        system_ram=memory_ranges(m.get("system_ram", ())),
         cpus=CpuTopology(
             cpus["possible"],
             cpus["present"],
             cpus["online"],
             node={int(c): n for c, n in node_of.items()},
             type=cpu_type(case),
+            modalias=modalias(case),
         ),
         page_size=kernel.get("page_size", 4096),
         memory_block_size=number(m["memory_block_size"]),
         cmdline=m.get("cmdline", ""),
-        kernel_end=files.kernel[0].memsz if case["arch"] == "ppc64" else 0,
+        kernel_end=files.kernel[0].memsz if files.kernel else 0,
         rtas=region(m.get("rtas")),
         crash_notes=notes,
         vmcoreinfo=number(m["vmcoreinfo"]["start"]),
@@ -129,12 +138,22 @@ def build(case: Json) -> Machine:
         nr_cpus_default=kernel.get("nr_cpus_default", 8192),
         crash_max_memory_ranges=kernel.get("crash_max_memory_ranges", 8192),
         blocks=tuple(
-            BlockState(b["blocks"], b.get("state", "online"), b.get("valid_zones", ""))
+            BlockState(
+                b["blocks"], b.get("state", "online"), b.get("valid_zones", ""), b.get("node", -1)
+            )
             for b in m.get("blocks", ())
         ),
         auto_online_blocks=kernel.get("auto_online_blocks", ""),
         kexec_file=kernel.get("kexec_file", not no_kexec_file),
     )
+
+
+def modalias(case: Json) -> str:
+    """The CPUs' type and features: only a uevent file that was read tells them."""
+    for step in case["steps"]:
+        if m := re.search(r"^MODALIAS=(.*)$", step["seen"].get("value") or "", re.M):
+            return m.group(1)
+    return ""
 
 
 def cpu_type(case: Json) -> str:
@@ -162,5 +181,10 @@ def boot_options(case: Json, steps: list[Json]) -> Boot:
         (also if has else without).append(name.replace("_", "-"))
     if "crash_hotplug" in case["kernel"] and not case["kernel"]["crash_hotplug"]:
         without += ["crash-hotplug-ppc64", "crash-hotplug-x86"]
-    debug = any("hp_action" in line for s in steps for line in s["seen"].get("log", ()))
-    return Boot(tuple(also), tuple(without), DEBUG_MODULES if debug else ())
+    lines = [line for s in steps for line in s["seen"].get("log", ())]
+    debug: tuple[str, ...] = ()
+    if case["arch"] == "ppc64" and any("hp_action" in line for line in lines):
+        debug += DEBUG_MODULES  # elsewhere the command line tells
+    if any(re.match(r"Offlined Pages|memory offlining", line) for line in lines):
+        debug += ("memory_hotplug",)
+    return Boot(tuple(also), tuple(without), debug)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import json
 import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
+from elfcorehdr import changes, kexec_tools
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.kexec_file import (
@@ -22,56 +20,19 @@ from elfcorehdr.kexec_file import (
     KEXEC_FILE_ON_CRASH,
     KEXEC_FILE_UNLOAD,
     KEXEC_ON_CRASH,
-    FileArg,
-    FileKind,
-    regular,
+    KEXEC_UPDATE_ELFCOREHDR,
 )
 from elfcorehdr.machine import Region
-from elfcorehdr.ranges import format_ids
+from elfcorehdr.ranges import format_ids, parse_ids
 from fsmount.kernfs import Node, Tree
 from fsmount.sysfs import DECLARATIONS
-from tests.replay import compare
+from tests.replay import compare, files
 from tests.replay.machine import Json, boot_options, build, number
+from tests.replay.verdict import Verdict
 
 
 class CannotReplayError(Exception):
     """Something in the step that this replay does not know how to do."""
-
-
-@dataclass(slots=True)
-class Verdict:
-    """One step: what was compared, and what differs."""
-
-    n: int
-    what: str
-    agreed: list[str] = field(default_factory=list)
-    differs: list[str] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing differs."""
-        return not self.differs
-
-    def check(self, name: str, expected: object, got: object) -> None:
-        """Compare one thing."""
-        if expected == got:
-            self.agreed.append(name)
-        else:
-            self.differs.append(f"{name}: expected {expected!r}, got {got!r}")
-
-    def check_lines(self, name: str, expected: list[str], got: list[str]) -> None:
-        """Compare two lists of lines; a difference is shown line by line."""
-        if expected == got:
-            self.agreed.append(name)
-            return
-        diff = difflib.unified_diff(expected, got, "expected", "got", lineterm="", n=0)
-        self.differs.append(f"{name}: " + "\n            ".join(list(diff)[2:]))
-
-    def __str__(self) -> str:
-        head = (
-            f"{'ok  ' if self.passed else 'FAIL'} {self.n:4} {self.what}: {', '.join(self.agreed)}"
-        )
-        return "\n".join([head.rstrip(": "), *(f"          {d}" for d in self.differs)])
 
 
 def replay(case_dir: Path) -> Iterator[Verdict]:
@@ -83,6 +44,7 @@ def replay(case_dir: Path) -> Iterator[Verdict]:
         yield from replay_boots(case)
         return
     run = Run(case, case_dir)
+    yield run.at_boot()
     for i, step in enumerate(case["steps"]):
         yield run.step(i, step)
 
@@ -113,6 +75,31 @@ class Run:
         )
         self.tree = Tree(self.kernel, DECLARATIONS)
         self.last_header: bytes | None = None
+        self.log_kept_for_later: int | None = None
+
+    def at_boot(self) -> Verdict:
+        """What is known of the machine before the first step, and is not an input."""
+        verdict, told = Verdict(-1, "boot"), self.case["machine"]
+        if "crash_size" in told:
+            verdict.check("crash_size", number(told["crash_size"]), self.kernel.kexec.crash_size())
+        if "crash_elfcorehdr_size" in told:
+            size = number(told["crash_elfcorehdr_size"])
+            verdict.check("crash_elfcorehdr_size", size, self.size_file())
+        if "crash_notes_size" in told:
+            notes = self.kernel.arch.crash_note_bytes
+            verdict.check("crash_notes_size", told["crash_notes_size"], notes)
+        size = number(told["vmcoreinfo"]["size"])
+        verdict.check("vmcoreinfo size", size, self.kernel.vmcoreinfo[1])
+        for group in told.get("blocks", ()):
+            for n in parse_ids(group["blocks"]):
+                block = self.kernel.memory.block(n)
+                verdict.check(f"block {n}", group["state"], block.state.value if block else None)
+                zones = self.read(f"sys/devices/system/memory/memory{n}/valid_zones")
+                verdict.check(f"valid_zones {n}", group.get("valid_zones", zones), zones)
+                if block is not None and "node" in group:
+                    nodes = self.kernel.memory.nodes(block)
+                    verdict.check(f"node of {n}", [group["node"]], nodes)
+        return verdict
 
     # the tree, as a mount uses it
 
@@ -152,14 +139,18 @@ class Run:
         do, seen = step["do"], step["seen"]
         verdict = Verdict(step["n"], describe(do))
         log_from, rebuilds = self.kernel.log.next_seq, self.kernel.crash_hp.rebuilds
+        if self.log_kept_for_later is not None:
+            log_from = self.log_kept_for_later
+        later = "log" not in seen and self.same_captured_step(index)
+        self.log_kept_for_later = log_from if later else None
         uevents_from = self.kernel.uevents.seqnum
         code: int | None = None
         try:
             getattr(self, f"do_{do['op']}")(index, do, seen, verdict)
         except KernelError as error:
             code = error.errno
-        except (CannotReplayError, AttributeError) as error:
-            verdict.differs.append(f"cannot be replayed: {error}")
+        except (CannotReplayError, AttributeError, KeyError) as error:
+            verdict.differs.append(f"cannot be replayed: {error!r}")
             return verdict
         if do["op"] == "boot":
             log_from = uevents_from = rebuilds = 0
@@ -170,14 +161,28 @@ class Run:
             verdict.check("rebuilds", seen["rebuilds"], self.kernel.crash_hp.rebuilds - rebuilds)
         if "log" in seen and do["op"] != "other":  # an `other` is not done, so it says nothing
             texts = [r.text for r in self.kernel.log if r.seq >= log_from]
-            verdict.check_lines("log", compare.log_lines(seen["log"]), compare.log_lines(texts))
+            expected, got = compare.log_lines(seen["log"]), compare.log_lines(texts)
+            if self.case["arch"] == "arm64" and len(seen["log"]) == compare.ARM64_LOG_LIMIT:
+                got = got[: len(expected)]
+            verdict.check_lines("log", expected, got)
         self.check_blocks(verdict, do, seen, uevents_from)
         if "uevents" in seen:
             events = [str(e) for e in self.kernel.uevents.kept if e.seqnum > uevents_from]
             verdict.check_lines(
                 "uevents", compare.uevents(seen["uevents"]), compare.uevents(events)
             )
+        for name in seen.keys() - compare.KNOWN:
+            verdict.differs.append(f"{name}: seen, but not compared")
         return verdict
+
+    def same_captured_step(self, index: int) -> bool:
+        """Whether the next step belongs to the same captured one, so that this one's log is told with it."""
+        if index + 1 >= len(self.case["steps"]):
+            return False
+        this, following = self.case["steps"][index], self.case["steps"][index + 1]
+        if "captured" in this or "captured" in following:
+            return bool(this.get("captured") == following.get("captured"))
+        return "uevents" in this["seen"] and this.get("note") == following.get("note")
 
     def check_blocks(self, verdict: Verdict, do: Json, seen: Json, uevents_from: int) -> None:
         """Which blocks went on- and offline in this step, in order."""
@@ -230,6 +235,15 @@ class Run:
             verdict.check(f"valid_zones {n}", zones, self.read(path))
         if "memory" in seen:
             compare.check_memory(verdict, kernel, seen["memory"])
+        if "system_ram" in seen:
+            compare.check_system_ram(verdict, kernel, seen["system_ram"])
+        if "nested_memory" in seen:
+            compare.check_nested(verdict, kernel, seen["nested_memory"])
+        if "resources" in seen:
+            compare.check_resources(verdict, kernel, seen["resources"])
+        if "vmcore" in seen:
+            page_size, header = kernel.page_size, kernel.crash_elfcorehdr()
+            compare.check_vmcore(verdict, self.dir, header, seen["vmcore"], page_size)
         if "crashkernel" in seen:
             compare.check_crashkernel(verdict, kernel, seen["crashkernel"])
         for path, content in seen.get("reads", {}).items():
@@ -302,19 +316,26 @@ class Run:
     def do_load(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """kexec_load or kexec_file_load of a crash image."""
         with compare.Surroundings(self.kernel, [], False, environment_locked(do, seen)):
-            self.load(do, seen, verdict)
+            self.load(index, do, seen, verdict)
 
-    def load(self, do: Json, seen: Json, verdict: Verdict) -> None:
+    def load(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """The load itself."""
+        if do.get("fails") is True:
+            kexec_tools.reserved(self.kernel)  # kexec(8) gave up before the system call
         if do["syscall"] == "kexec_load":
-            self.kexec_load(do)
+            self.kexec_load(do, verdict)
             return
         log = seen.get("log", ())
         flags = number(do.get("flags", KEXEC_FILE_ON_CRASH))
-        if any(line.startswith("kexec_file: nr_segments") for line in log):
+        if any(line.startswith(("kexec_file:", "crash_core: Crash")) for line in log):
             flags |= KEXEC_FILE_DEBUG
-        kernel_file, initrd, cmdline = files_of(do.get("what", ""))
-        if "flags" not in do and not self.machine.kdump.initrd:
+        what = f"{do.get('what', '')} {self.case['steps'][index].get('label', '')}"
+        given = files.of_words(what)
+        given = files.with_size(given, log)
+        if given == files.Files():
+            given = files.of_log(self.case["arch"], log)
+        kernel_file, initrd, cmdline = given
+        if "flags" not in do and not self.machine.kdump.initrd and initrd is None:
             flags |= KEXEC_FILE_NO_INITRAMFS
         self.kernel.kexec_file_load(kernel_file, initrd, cmdline, flags)
         image = self.kernel.kexec.crash_image
@@ -325,7 +346,7 @@ class Run:
             if "memsz" in do["elfcorehdr"]:
                 verdict.check("memsz", number(do["elfcorehdr"]["memsz"]), segment.memsz)
 
-    def kexec_load(self, do: Json) -> None:
+    def kexec_load(self, do: Json, verdict: Verdict) -> None:
         """The segments that matter: the header that user space made, and on ppc64 a device tree."""
         kernel = self.kernel
         at = number(do["elfcorehdr"]["start"])
@@ -336,6 +357,8 @@ class Run:
 
             header = bytes(crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel)))
         memsz = number(do["elfcorehdr"].get("memsz", 0x80000))
+        if self.case["arch"] == "x86_64" and "backup" in do:
+            compare.check_kexec_tools(verdict, kernel, do, header, memsz)
         segments = [(header, len(header), at, memsz)]
         region = kernel.kexec.crashk_res
         if self.case["arch"] == "ppc64" and region is not None:
@@ -343,7 +366,8 @@ class Run:
             segments.append((b"\xd0\x0d\xfe\xed\0\0\0\x08", 8, region.end + 1 - page, page))
         flags = KEXEC_ON_CRASH
         if do.get("hotplug"):
-            flags |= KEXEC_CRASH_HOTPLUG_SUPPORT
+            new = kernel.has(changes.KEXEC_CRASH_HOTPLUG_FLAG)
+            flags |= KEXEC_CRASH_HOTPLUG_SUPPORT if new else KEXEC_UPDATE_ELFCOREHDR
         kernel.kexec_load(at, segments, number(do["flags"]) if "flags" in do else flags)
 
     def do_unload(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
@@ -367,7 +391,10 @@ class Run:
         with compare.Surroundings(self.kernel, refused, False):
             try:
                 self.kernel.unplug_memory(
-                    number(do["start"]), number(do["size"]), do.get("as", "dimm")
+                    number(do["start"]),
+                    number(do["size"]),
+                    do.get("as", "dimm"),
+                    do.get("offlined", ()),
                 )
             except KernelError:
                 if do.get("removed", True):
@@ -378,8 +405,12 @@ class Run:
         """The hypervisor adds CPUs; on ppc64 the label tells the core."""
         label = self.case["steps"][index].get("label", "")
         core = re.search(r"core (\d+)", label)
-        slot = do.get("slot", int(core.group(1)) if core else do["cpus"][0])
-        ids = self.kernel.plug_cpu(slot, do.get("node", 0))
+        slots = [int(core.group(1))] if core else do["cpus"]
+        if "slot" in do:
+            slots = [do["slot"]]
+        if self.case["arch"] == "ppc64":
+            slots = slots[:1]  # one core brings all its threads
+        ids = [n for slot in slots for n in self.kernel.plug_cpu(slot, do.get("node", 0))]
         verdict.check("cpus", do["cpus"], ids)
 
     def do_unplug_cpu(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
@@ -396,7 +427,7 @@ class Run:
         what = do.get("what", "")
         m = re.match(r"kexec_file_load flags (0x[0-9a-f]+): (un)?load (a|the) normal", what)
         if m:
-            kernel_file, initrd, cmdline = files_of(what)
+            kernel_file, initrd, cmdline = files.of_words(what)
             self.kernel.kexec_file_load(kernel_file, initrd, cmdline, number(m.group(1)))
 
 
@@ -416,28 +447,3 @@ def describe(do: Json) -> str:
         if k not in ("op", "elfcorehdr", "backup") and not isinstance(v, dict | list)
     )
     return f"{do['op']} {rest}"[:110]
-
-
-def files_of(what: str) -> tuple[FileArg | None, FileArg | None, bytes]:
-    """The kernel, initrd and command line that a case describes in words; None is the machine's own."""
-    kernel: FileArg | None = None
-    if "bad descriptor" in what and "no kernel file" in what:
-        kernel = FileArg(FileKind.BAD)
-    elif "a directory as kernel" in what:
-        kernel = FileArg(FileKind.DIRECTORY)
-    elif "a shell script as kernel" in what:
-        kernel = regular(b"#!/bin/sh\necho\n")
-    elif "plain text file as kernel" in what:
-        kernel = regular(b"hello\n")
-    elif "an empty file as kernel" in what:
-        kernel = regular(b"")
-    elif "a static user program" in what:
-        program = Phdr(1, 5, 0, 0x10000000, 0x10000000, 0x1000, 0x1000, 0x10000)
-        kernel = regular(ElfCoreHdr(Ehdr(21, e_type=2), (program,)).pack())
-    initrd = FileArg(FileKind.BAD) if "bad initrd descriptor" in what else None
-    cmdline = b""
-    if m := re.search(r"command line of (\d+) characters", what):
-        cmdline = b"x" * int(m.group(1))
-    elif m := re.search(r'command line "(.*)"', what):
-        cmdline = m.group(1).encode()
-    return kernel, initrd, cmdline

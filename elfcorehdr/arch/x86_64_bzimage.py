@@ -1,0 +1,134 @@
+"""Loading a bzImage as a crash kernel: arch/x86/kernel/kexec-bzimage64.c (v7.1).
+
+All but the header's place is seen in the log of a debugged load alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kexec_core import Kimage
+from elfcorehdr.kexec_file import FileArg, KexecBuf, align_up
+from elfcorehdr.ranges import Range
+
+if TYPE_CHECKING:
+    from elfcorehdr.kernel import Kernel
+
+CMDLINE_SIZE = 2047
+"""cmdline_size of the setup header: COMMAND_LINE_SIZE - 1."""
+MAX_ELFCOREHDR_STR_LEN = 30
+BOOT_PARAMS, SETUP_DATA = 0x1000, 0xA0
+"""struct boot_params, and the setup_data of EFI and of the random seed behind the command line."""
+MIN_PURGATORY = 0x3000
+E820_TYPES = (("ACPI Tables", 3), ("ACPI Non-volatile Storage", 4), ("Reserved", 2))
+"""enum e820_type, arch/x86/include/asm/e820/types.h."""
+
+
+class KernelPart(NamedTuple):
+    """The protected-mode kernel: memsz is init_size of the setup header, align its kernel_alignment."""
+
+    memsz: int = 0x3E4E000
+    bufsz: int = 0xDD07C0
+    align: int = 2 << 20
+    setup: int = 0x5000
+
+
+DEFAULT = KernelPart()
+"""Of 7.3.4 (golden x86_64/k7.3-hotplug-file, step 0), where the machine names no other."""
+PURGATORY_BUFSZ, PURGATORY_MEMSZ = 0x4000, 0x5000
+"""golden x86_64/k7.3-hotplug-file, step 0, segment 1."""
+
+
+def probe(kernel: Kernel, image: Kimage, kernel_file: FileArg | None) -> KernelPart:
+    """bzImage64_probe() and the checks of the command line. KernelError(ENOEXEC, EINVAL)."""
+    part = DEFAULT
+    if kernel_file is not None:
+        part = _setup_header(kernel_file)
+    elif kernel.machine.kdump.kernel:
+        given = kernel.machine.kdump.kernel[0]
+        part = KernelPart(given.memsz, given.filesz or given.memsz, given.align, given.setup)
+    if kernel.kexec_debug:
+        size = part.bufsz + part.setup
+        kernel.log.info(f"kexec_file: kernel: {kernel.hashed_pointer(size)} kernel_size: {size:#x}")
+    length = len(image.cmdline) + 1
+    if length > CMDLINE_SIZE:
+        kernel.log.err("kexec-bzImage64: Kernel command line too long")
+        raise KernelError(errno.EINVAL, "command line too long")
+    if image.crash and length + MAX_ELFCOREHDR_STR_LEN > CMDLINE_SIZE:
+        kernel.log.err(
+            "kexec-bzImage64: Appending elfcorehdr=<addr> to command line exceeds maximum allowed length"
+        )
+        raise KernelError(errno.EINVAL, "command line too long for elfcorehdr=")
+    return part
+
+
+def _setup_header(kernel_file: FileArg) -> KernelPart:
+    """The sizes in struct setup_header; KernelError(ENOEXEC) for what is no 64-bit bzImage."""
+    data = kernel_file.data
+    if len(data) < 0x268 or data[0x202:0x206] != b"HdrS" or data[0x1FE:0x200] != b"\x55\xaa":
+        raise KernelError(errno.ENOEXEC, "no bzImage")
+    (version,) = struct.unpack_from("<H", data, 0x206)
+    (flags,) = struct.unpack_from("<H", data, 0x236)
+    if version < 0x020C or not flags & 1:
+        raise KernelError(errno.ENOEXEC, "no 64-bit bzImage")
+    (align,) = struct.unpack_from("<I", data, 0x230)
+    (memsz,) = struct.unpack_from("<I", data, 0x260)
+    setup = ((data[0x1F1] or 4) + 1) * 512
+    return KernelPart(memsz, kernel_file.length - setup, align, setup)
+
+
+def load(kernel: Kernel, image: Kimage, part: KernelPart, initrd: FileArg | None) -> None:
+    """bzImage64_load() behind the header: purgatory, parameters, kernel, initrd, each top down."""
+    add = kernel.arch.add_buffer
+
+    def log(text: str) -> None:
+        if kernel.kexec_debug:
+            kernel.log.info(f"kexec-bzImage64: {text}")
+
+    buf = KexecBuf(PURGATORY_MEMSZ, PURGATORY_BUFSZ, buf_min=MIN_PURGATORY, top_down=True)
+    image.entry = add(kernel, image, buf)
+    log(f"Loaded purgatory at {image.entry:#x}")
+    given = len(image.cmdline.partition(b" ")[2]) + 1
+    size = align_up(BOOT_PARAMS + given + MAX_ELFCOREHDR_STR_LEN, 16) + SETUP_DATA
+    params = KexecBuf(size, size, 16, top_down=True)
+    at = add(kernel, image, params)
+    log(
+        f"Loaded boot_param, command line and misc at {at:#x} bufsz={params.bufsz:#x} memsz={params.memsz:#x}"
+    )
+    buf = KexecBuf(part.memsz, part.bufsz, part.align, top_down=True)
+    at = add(kernel, image, buf)
+    log(f"Loaded 64bit kernel at {at:#x} bufsz={buf.bufsz:#x} memsz={buf.memsz:#x}")
+    length = initrd.length if initrd else kernel.machine.kdump.initrd
+    if length:
+        at = add(kernel, image, KexecBuf(length, length, top_down=True))
+        log(f"Loaded initrd at {at:#x} bufsz={length:#x} memsz={length:#x}")
+    log(f"Final command line is: {image.cmdline.decode(errors='replace')}")
+    log("E820 memmap:")
+    for r, kind in _memmap(kernel, image):
+        log(f"{r.start:016x}-{r.end:016x} ({kind})")
+
+
+def _memmap(kernel: Kernel, image: Kimage) -> Iterator[tuple[Range, int]]:
+    """crash_setup_memmap_entries(), arch/x86/kernel/crash.c: what the capture kernel may know of.
+
+    RAM below 1 MiB, firmware's, then the reservation less the header.
+    """
+    for r in kernel.iomem.system_ram():
+        if r.start < 1 << 20:
+            yield Range(r.start, min(r.end, (1 << 20) - 1)), 1
+    for name, kind in E820_TYPES:
+        for level, r, row in kernel.iomem.rows():
+            if row == name and not level:
+                yield r, kind
+    kexec = kernel.kexec
+    if kexec.crashk_low_res is not None:
+        yield kexec.crashk_low_res, 1
+    if kexec.crashk_res is not None:
+        header = image.segments[0].mem
+        if header > kexec.crashk_res.start:
+            yield Range(kexec.crashk_res.start, header - 1), 1
+        yield Range(header + image.elf_headers_sz, kexec.crashk_res.end), 1

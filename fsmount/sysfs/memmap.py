@@ -1,0 +1,44 @@
+"""/sys/firmware/memmap/: drivers/firmware/memmap.c (v7.1)."""
+
+from __future__ import annotations
+
+from elfcorehdr.firmware_map import FirmwareMapEntry
+from elfcorehdr.kernel import Kernel
+from fsmount.kobject import AttributeGroup, Declaration, Kset
+
+
+def _names(kernel: Kernel) -> list[str]:
+    return [str(n) for n in kernel.firmware_map] if kernel.arch.has_firmware_memmap else []
+
+
+def _entry(kernel: Kernel, name: str) -> FirmwareMapEntry | None:
+    if not kernel.arch.has_firmware_memmap or not name.isdecimal() or str(int(name)) != name:
+        return None
+    return kernel.firmware_map.entries.get(int(name))
+
+
+entries: Kset[FirmwareMapEntry] = Kset(
+    names=_names, lookup=_entry, count=lambda kernel: len(_names(kernel))
+)
+memmap = AttributeGroup("firmware/memmap/*", entries)
+
+
+@memmap.show
+def start_show(entry: FirmwareMapEntry) -> str:
+    """The first byte, 0x and hex digits."""
+    return f"{entry.start:#x}\n"
+
+
+@memmap.show
+def end_show(entry: FirmwareMapEntry) -> str:
+    """The last byte."""
+    return f"{entry.end:#x}\n"
+
+
+@memmap.show
+def type_show(entry: FirmwareMapEntry) -> str:
+    """What the firmware says it is."""
+    return f"{entry.type}\n"
+
+
+GROUPS: tuple[Declaration, ...] = (memmap,)

@@ -1,0 +1,104 @@
+"""The power/ directory of a device without runtime power management: drivers/base/power/sysfs.c (v7.1)."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.parse import kstrtoint, sysfs_streq
+from fsmount.kobject import AttributeGroup, Kset
+
+CONSTANT = {
+    "runtime_status": "unsupported",
+    "runtime_active_time": "0",
+    "runtime_suspended_time": "0",
+}
+DEBUG = {"runtime_usage": "0", "runtime_active_kids": "0", "runtime_enabled": "disabled"}
+"""Read only; the second with CONFIG_PM_ADVANCED_DEBUG."""
+
+
+def _has_pm(kernel: Kernel, device: object) -> bool:
+    return kernel.config("PM")
+
+
+def _has_debug(kernel: Kernel, device: object) -> bool:
+    return kernel.config("PM_ADVANCED_DEBUG")
+
+
+def _word(device: Any, buf: str, words: tuple[str, str]) -> str:
+    """The word that was written; KernelError(EINVAL) for any other."""
+    for word in words:
+        if sysfs_streq(buf, word):
+            return word
+    raise KernelError(errno.EINVAL, f"{buf!r} is neither {words[0]} nor {words[1]}")
+
+
+def _settings(device: Any, path: str) -> dict[str, str]:
+    """What was set on a device: of the kernel for a subsystem's own device."""
+    kernel = getattr(device, "kernel", device)
+    settings: dict[str, str] = kernel.pm.setdefault(getattr(device, "devpath", path), {})
+    return settings
+
+
+def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGroup[Any]:
+    """The group below a device's path; latency adds the resume latency, which CPUs have."""
+    group: AttributeGroup[Any] = AttributeGroup(f"{path}/power", kset, is_visible=_has_pm)
+    for values, visible in ((CONSTANT, None), (DEBUG, _has_debug)):
+        for name, value in values.items():
+            group.add(name, show=_showing(value), is_visible=visible, doc=f"Always {value}.")
+
+    def autosuspend(device: Any, buf: str = "") -> str:
+        """The device cannot suspend by itself: EIO."""
+        raise KernelError(errno.EIO, "no autosuspend")
+
+    def set_autosuspend(device: Any, buf: str) -> None:
+        """EIO, as reading."""
+        autosuspend(device)
+
+    group.add("autosuspend_delay_ms", show=lambda d: autosuspend(d), store=set_autosuspend)
+    _setting(group, path, "control", ("auto", "on"), "auto")
+    _setting(group, path, "async", ("disabled", "enabled"), "disabled", _has_debug)
+    if latency:
+
+        def store(device: Any, buf: str) -> None:
+            """A limit in microseconds, or n/a; EINVAL."""
+            text = "n/a" if sysfs_streq(buf, "n/a") else str(kstrtoint(buf))
+            if text.startswith("-"):
+                raise KernelError(errno.EINVAL, "less than 0")
+            _settings(device, path)["latency"] = text
+
+        group.add(
+            "pm_qos_resume_latency_us",
+            show=lambda d: _settings(d, path).get("latency", "0") + "\n",
+            store=store,
+            doc="How long waking up may take, in microseconds; 0 is no limit.",
+        )
+    return group
+
+
+def _showing(value: str) -> Any:
+    return lambda device: f"{value}\n"
+
+
+def _setting(
+    group: AttributeGroup[Any],
+    path: str,
+    name: str,
+    words: tuple[str, str],
+    usual: str,
+    visible: Any = None,
+) -> None:
+    """A file of two words, kept as written."""
+
+    def store(device: Any, buf: str) -> None:
+        _settings(device, path)[name] = _word(device, buf, words)
+
+    group.add(
+        name,
+        show=lambda d: _settings(d, path).get(name, usual) + "\n",
+        store=store,
+        is_visible=visible,
+        doc=f"{words[0]} or {words[1]}; EINVAL for any other word.",
+    )
