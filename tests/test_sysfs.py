@@ -116,8 +116,14 @@ def test_every_change_is_asked_for_somewhere() -> None:
     sources = [p for d in ("elfcorehdr", "fsmount") for p in (root / d).rglob("*.py")]
     code = "".join(p.read_text() for p in sources if p.name != "changes.py")
     named = {n for n, v in vars(changes).items() if isinstance(v, changes.Change)}
-    elsewhere = {"IOMEM_CRASH_ROW_PPC64"}
-    assert {n for n in named if f"changes.{n}" not in code} == elsewhere
+    assert {n for n in named if f"changes.{n}" not in code} == set()
+
+
+def test_iomem_of_6_16_to_6_18_has_the_reservation_instead_of_the_memory_around_it() -> None:
+    _, tree = booted(kernel="6.18", with_=("iomem-crash-row-ppc64",))
+    assert read(tree, "proc/iomem") == "18000000-57ffffff : Crash kernel\n"
+    _, tree = booted(kernel="6.18")
+    assert read(tree, "proc/iomem") == "00000000-3ffffffff : System RAM\n"
 
 
 def test_probe_and_release_of_cpus() -> None:

@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from elfcorehdr import changes
+from elfcorehdr import changes, iomem
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.crash_reserve import (
     parse_crashkernel,
@@ -142,6 +142,18 @@ class Ppc64(Arch):
         self._add_firmware(kernel, ranges)
         ranges.sort(merge=True)
         return ranges.ranges
+
+    def insert_crashkernel_resources(self, kernel: Kernel) -> None:
+        """None; on 6.16 to 6.18 one that kept every System RAM row it overlaps from being there."""
+        region = kernel.kexec.crashk_res
+        if region is None or not kernel.has(changes.IOMEM_CRASH_ROW_PPC64):
+            return
+        for level, r, name in list(kernel.iomem.rows()):
+            row = kernel.iomem.find(r.start, r.end, name)
+            if level == 0 and r.overlaps(region.start, region.end) and row is not None:
+                kernel.iomem.release(row)
+        row = iomem.Resource(region.start, region.end, iomem.CRASH_KERNEL)
+        kernel.iomem.insert(row)
 
     # sizes
 
