@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 
 from elfcorehdr.elf import ELFCLASS64, ET_CORE, EV_CURRENT, PN_XNUM, PT_LOAD, PT_NOTE, Phdr
+from elfcorehdr.errors import ElfFormatError
 from elfcorehdr.ranges import Range
 
 from .roles import BACKUP_SRC_SIZE, Layout, Role
@@ -249,7 +250,11 @@ class _Check:
         if not notes:
             yield _found("vmcoreinfo-missing", "no row is a PT_NOTE")
         elif data is not None and None not in data:
-            names = {note.name for note in notes_of(self.layout.core)}
+            try:
+                names = {note.name for note in notes_of(self.layout.core)}
+            except ElfFormatError as error:
+                yield _found("note-damaged", str(error).removeprefix(f"{self.layout.core.name}: "))
+                return
             if not any(name.startswith("VMCOREINFO") for name in names):
                 yield _found("vmcoreinfo-missing", "no note of that name", notes[0][0])
 

@@ -314,12 +314,10 @@ def check_(
     from .checks import check
     from .roles import Layout
     from .rules import Level
-    from .source import Form, read
+    from .source import read
 
     with one_sentence():
-        core = read(file, scan=scan, at=at)
-        if core.form is Form.CORE and file != "-":
-            core = read(file, scan=scan, at=at, notes=True)
+        core = read(file, scan=scan, at=at, notes=True)
         found = check(core, _surroundings(machine, iomem, possible))
         if not quiet:
             show(views.check_pieces(Layout(core), found, fmt))

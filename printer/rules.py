@@ -117,6 +117,14 @@ RULES = (
         "a block that holds crash notes cannot go offline (EBUSY), so a range is missing or wrong",
     ),
     Rule(
+        "note-damaged",
+        _ERROR,
+        "a note that reaches beyond its row",
+        "tools stop there: registers and VMCOREINFO behind it are lost",
+        "the capture kernel drops such an entry: `Warning: Exceeded p_memsz, dropping PT_NOTE entry` "
+        "(fs/proc/vmcore.c)",
+    ),
+    Rule(
         "vmcoreinfo-missing",
         _ERROR,
         "no VMCOREINFO note",

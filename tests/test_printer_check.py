@@ -230,6 +230,23 @@ def test_core_of_a_process_is_named_as_such(tmp_path):
     assert found(read(str(path))) == [("process-core", None)]
 
 
+def test_damaged_note_of_a_vmcore_is_found(tmp_path):
+    data = bytearray(VMCORE.read_bytes())
+    data[0x1004:0x1008] = b"\xff\xff\xff\x7f"  # n_descsz of the first note
+    path = tmp_path / "vmcore"
+    path.write_bytes(data)
+    findings = check(read(str(path), notes=True))
+    assert findings[0].rule.id == "note-damaged"
+    assert findings[0].message.startswith("program header 0x0: byte 0x0: n_namesz 0x5 and n_descsz")
+
+
+def test_vmcore_without_vmcoreinfo_is_found(tmp_path):
+    data = VMCORE.read_bytes().replace(b"VMCOREINFO\0", b"SOMETHING_\0")
+    path = tmp_path / "vmcore"
+    path.write_bytes(data)
+    assert ("vmcoreinfo-missing", 0) in found(read(str(path), notes=True))
+
+
 def test_dump_of_a_hypervisor_has_no_virtual_addresses_to_check(tmp_path):
     rows = [p._replace(p_vaddr=0, p_offset=0x1000) for p in SEED[10:]]
     path = tmp_path / "dump"

@@ -284,6 +284,17 @@ def test_check_with_a_machine_finds_missing_memory():
     assert "256 MiB at 0x280000000 is in no load [memory-not-loaded]" in result.output
 
 
+def test_check_reads_a_pipe_once():
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.join(COMMAND)} check -f json <(cat {VMCORE})"],
+        capture_output=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.stderr == b""
+    assert json.loads(done.stdout)["findings"] == []
+
+
 def test_check_counts_what_it_does_not_write_out(tmp_path):
     path = tmp_path / "odd"
     path.write_bytes(packed(*[load(i * 0x200000 + 8, 0x1000) for i in range(500)]))
