@@ -6,7 +6,7 @@ mistakes kernels made. Imports elfcorehdr.elf and .ranges.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 
 from elfcorehdr.elf import ELFCLASS64, ET_CORE, EV_CURRENT, PN_XNUM, PT_LOAD, PT_NOTE, Phdr
@@ -17,7 +17,7 @@ from .roles import BACKUP_SRC_SIZE, Layout, Role
 from .rules import BY_ID, Finding
 from .sizes import range_text, size_text
 from .source import Core, Form
-from .spans import U64, loaded, subtract, union, within
+from .spans import U64, loaded, subtract, touching, union, within
 from .surroundings import Surroundings
 
 PAGE = 4096
@@ -56,6 +56,12 @@ class _Check:
     @cached_property
     def loaded(self) -> list[Range]:
         return loaded(p for _, p in self.loads)
+
+    @cached_property
+    def in_memory(self) -> Callable[[int, int], bool]:
+        """Whether any byte of start..end (included) is loaded from where it lies."""
+        rows = (p for row, p in self.loads if self.layout.roles[row] is Role.MEMORY)
+        return touching(loaded(rows))
 
     @cached_property
     def has_vaddr(self) -> bool:
@@ -209,15 +215,12 @@ class _Check:
                     row,
                 )
             return
-        for other, q in self.loads:
-            end = min(q.p_paddr + q.p_memsz, U64) - 1
-            if other != row and q.p_memsz and place.overlaps(q.p_paddr, end):
-                yield _found(
-                    "backup-outside-crashkernel",
-                    f"backup region at {p.p_offset:#x} lies in the memory of row {other:#x}",
-                    row,
-                )
-                return
+        if self.in_memory(place.start, place.end):
+            yield _found(
+                "backup-outside-crashkernel",
+                f"backup region at {p.p_offset:#x} lies in memory that is loaded itself",
+                row,
+            )
 
     def _notes(self) -> Iterator[Finding]:
         notes = [(i, p) for i, p in enumerate(self.phdrs) if p.p_type == PT_NOTE]

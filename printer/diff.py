@@ -21,6 +21,8 @@ from .sizes import range_text, size_text
 from .source import Core
 from .spans import U64, loaded, subtract
 
+_NAMED = 3  # of many ranges or rows the sentence names the first
+
 
 class Change(Enum):
     """What happened to a row from A to B; a row may have several."""
@@ -197,13 +199,15 @@ def _out_of_order(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 def _clauses(d: Diff) -> Iterator[str]:
     for word, spans in (("removed", d.removed), ("added", d.added)):
         if spans:
-            shown = ", ".join(range_text(span.start, span.size) for span in spans[:3])
-            rest = spans[3:]
+            shown = ", ".join(range_text(span.start, span.size) for span in spans[:_NAMED])
+            rest = spans[_NAMED:]
             more = f" and {len(rest)} more ranges ({size_text(sum(s.size for s in rest))})"
             yield f"{shown}{more if rest else ''} {word}"
-    for row in d.rows:
-        if row.a is not None and row.b is not None and Change.OFFSET in row.changes:
-            yield _offset_clause(d, row)
+    elsewhere = [row for row in d.rows if Change.OFFSET in row.changes]
+    for row in elsewhere[:_NAMED]:
+        yield _offset_clause(d, row)
+    if elsewhere[_NAMED:]:
+        yield f"{len(elsewhere) - _NAMED} more rows changed offset"
     yield from _note_clauses(d)
     odd_a, odd_b = _odd_sizes(d.a), _odd_sizes(d.b)
     for what, before, after in zip(

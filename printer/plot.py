@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
 from elfcorehdr.errors import ProfileError
@@ -17,6 +17,7 @@ _UNITS = 1000
 _LEAST = 20
 _DRAWN = 400
 """From this many ranges on there are no lines between them."""
+_ARROWS = 4
 _LABEL_ROOM = 21
 """Units between two addresses below the bar that can be told apart."""
 
@@ -117,9 +118,8 @@ def _marks(axes: Any, view: View, column: Any, y: int) -> None:
 
 def _offsets(axes: Any, view: View, column: Any, y: int) -> None:
     """An arrow from each row that is read from elsewhere to where it is read."""
-    for row, p in enumerate(view.layout.core.phdrs):
-        if view.layout.roles[row] is not Role.BACKUP:
-            continue
+    rows = zip(view.layout.core.phdrs, view.layout.roles, strict=True)
+    for p in islice((p for p, role in rows if role is Role.BACKUP), _ARROWS):
         start, end = column(p.p_paddr + p.p_memsz // 2), column(p.p_offset)
         arrow = {
             "arrowstyle": "-|>",

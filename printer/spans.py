@@ -61,3 +61,15 @@ def within(spans: Iterable[Range]) -> Callable[[int, int], bool]:
         return i >= 0 and end <= joined[i].end
 
     return inside
+
+
+def touching(spans: Iterable[Range]) -> Callable[[int, int], bool]:
+    """A function that tells whether any byte of start..end (included) lies in one of the spans."""
+    joined = union(sorted(spans))
+    starts = [span.start for span in joined]
+
+    def touches(start: int, end: int) -> bool:
+        i = bisect_right(starts, end) - 1
+        return i >= 0 and joined[i].end >= start
+
+    return touches
