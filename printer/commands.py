@@ -107,14 +107,14 @@ def reading(command: _F) -> _F:
     )(command)
 
 
-class Examples(click.Group):
+class InOrder(click.Group):
     """A group whose commands are listed in the order in which they are learnt."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return [name for name in ("print", "diff", "check", "map") if name in self.commands]
 
 
-@click.group(cls=Examples, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
 def cli() -> None:
     """Show, compare and check the ELF core header that kdump works with.
@@ -350,7 +350,7 @@ def map_(
     scan: bool,
     at: int | None,
 ) -> None:
-    """Draw the physical memory that the header in FILE describes; with AFTER, both on one scale.
+    """Draw the physical memory of a header, or of two on one scale.
 
     \b
     Examples:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfcorehdr.elf import EM_PPC64, Ehdr, ElfCoreHdr, Phdr
@@ -72,6 +72,7 @@ PHDRS = st.lists(
 
 
 @given(PHDRS)
+@settings(deadline=None)
 def test_text_to_header_to_text_is_the_identity(phdrs):
     header = ElfCoreHdr(Ehdr(0, e_phnum=len(phdrs)), tuple(phdrs))
     text = kernel_text.render(header.pack())

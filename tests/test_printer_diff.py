@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfcorehdr.ranges import Range
@@ -146,6 +146,7 @@ def bytes_of(spans):
 
 
 @given(SPANS, SPANS)
+@settings(deadline=None)
 def test_subtract_takes_away_exactly_what_is_cut(spans, cuts):
     left = list(subtract(spans, cuts))
     assert bytes_of(left) == bytes_of(spans) - bytes_of(cuts)
@@ -159,6 +160,7 @@ LOADS = st.lists(
 
 
 @given(LOADS, LOADS)
+@settings(deadline=None)
 def test_diff_is_empty_exactly_for_equal_rows_and_has_a_sentence_otherwise(a, b):
     found = changed(tuple(a), tuple(b))
     assert bool(found) == (a != b)

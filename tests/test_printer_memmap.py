@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfcorehdr.errors import ProfileError
@@ -113,6 +113,7 @@ def test_colour_and_glyphs_only_where_asked():
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 6)), max_size=8),
     st.integers(20, 120),
 )
+@settings(deadline=None)
 def test_widths_give_every_range_a_column_and_fill_the_line(spans, columns):
     found = picture([layout(*[load(s << 20, n << 20) for s, n in spans])])
     widths = found.widths(columns)
