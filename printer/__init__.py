@@ -64,6 +64,8 @@ _HOME = {
     "read": "source",
 }
 
+__all__ = [*_HOME]
+
 
 def __getattr__(name: str) -> object:
     """Import a public name from its module when it is first asked for (PEP 562)."""

@@ -203,6 +203,9 @@ def _clauses(d: Diff) -> Iterator[str]:
             rest = spans[_NAMED:]
             more = f" and {len(rest)} more ranges ({size_text(sum(s.size for s in rest))})"
             yield f"{shown}{more if rest else ''} {word}"
+    twice = _loaded_twice(d.b) - _loaded_twice(d.a)
+    if twice:
+        yield f"{size_text(abs(twice))} {'loaded' if twice > 0 else 'no longer loaded'} twice"
     elsewhere = [row for row in d.rows if Change.OFFSET in row.changes]
     for row in elsewhere[:_NAMED]:
         yield _offset_clause(d, row)
@@ -224,10 +227,16 @@ def _clauses(d: Diff) -> Iterator[str]:
     )
     if others:
         yield f"{others} {'row' if others == 1 else 'rows'} moved, or with other fields changed"
-    if _same_memory_other_rows(d):
+    if not twice and _same_memory_other_rows(d):
         yield "the same memory in other rows"
     for name, a, b in d.fields:
         yield f"{name} {a:#x} became {b:#x}"
+
+
+def _loaded_twice(layout: Layout) -> int:
+    """Bytes that more than one row loads, counted once for each further row; the kernel's image too."""
+    rows = [p for p in layout.core.phdrs if p.p_type == PT_LOAD]
+    return sum(loaded([p])[0].size for p in rows if p.p_memsz) - sum(r.size for r in loaded(rows))
 
 
 def _is_note(row: RowDiff) -> bool:

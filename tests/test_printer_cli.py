@@ -444,6 +444,13 @@ def test_every_public_name_is_there_and_documented():
         printer.nothing  # noqa: B018 - the attribute error is what is tested
 
 
+def test_star_import_gives_every_public_name():
+    names: dict[str, object] = {}
+    exec("from printer import *", names)
+    assert set(printer._HOME) <= set(names)
+    assert names["read"] is printer.read
+
+
 def test_importing_the_package_imports_none_of_its_modules():
     code = "import sys, printer; print([m for m in sys.modules if m.startswith('printer.')])"
     done = subprocess.run(

@@ -116,6 +116,15 @@ def test_split_without_a_loss_is_the_same_memory_in_other_rows():
     assert changed(SEED, after).sentence() == "the same memory in other rows"
 
 
+def test_captured_kexec_tools_header_that_loads_memory_twice_is_named():
+    case = GOLDEN / "x86_64" / "k7.3-crash-size-shrink" / "elfcorehdr"
+    found = between(case / "07-load-after-shrink-2.bin", case / "08-load-legacy-after-shrink-2.bin")
+    # 0x73f5f000-0x75ffffff and 0x76001000-0x7dffffff: rows 7 and 8 lie in row 6.
+    assert found.sentence() == "635 KiB at 0x1000 added; ~160.63 MiB loaded twice"
+    rows = read(str(case / "08-load-legacy-after-shrink-2.bin")).phdrs
+    assert rows[7].p_memsz + rows[8].p_memsz == 168431616
+
+
 def test_wrapped_size_is_named():
     after = (*SEED[:12], load(0x58000000, 0x388000000), load(0x3F0000000, 0xFFFFFFFFF0000000))
     assert "a size wraps past 2^64" in changed(SEED, after).sentence()
