@@ -76,7 +76,7 @@ class _Check:
     def findings(self) -> Iterator[Finding]:
         yield from self._header()
         if not self.elfcorehdr and self._of_a_process():
-            yield _found("process-core", f"p_paddr is 0 in all {len(self.phdrs)} rows")
+            yield _found("process-core", "p_paddr is 0 in every PT_LOAD")
             return
         yield from self._cut_off()
         for row, phdr in self.loads:
@@ -87,17 +87,16 @@ class _Check:
         yield from self._around()
 
     def _of_a_process(self) -> bool:
-        mapped = any(p.p_vaddr for p in self.phdrs)
-        return mapped and all(p.p_paddr == 0 for p in self.phdrs)
+        loads = [p for p in self.phdrs if p.p_type == PT_LOAD]
+        return len(loads) > 1 and not any(p.p_paddr for p in loads)
 
     def _header(self) -> Iterator[Finding]:
         ehdr = self.layout.core.ehdr
         for name, value, expected in (
             ("e_type", ehdr.e_type, ET_CORE),
-            ("EI_CLASS", ehdr.ei_class, ELFCLASS64),
             ("EI_VERSION", ehdr.ei_version, EV_CURRENT),
             ("e_version", ehdr.e_version, EV_CURRENT),
-            ("e_ehsize", ehdr.e_ehsize, 64),
+            ("e_ehsize", ehdr.e_ehsize, 64 if ehdr.ei_class == ELFCLASS64 else 52),
         ):
             if value != expected:
                 yield _found("header-not-sane", f"{name} is {value}, expected {expected}")
@@ -135,7 +134,7 @@ class _Check:
             yield _found("unaligned-size", f"size {p.p_memsz:#x} is no number of pages", row)
         if p.p_paddr % PAGE:
             yield _found("unaligned-start", f"begins at {p.p_paddr:#x}", row)
-        if p.p_filesz != p.p_memsz:
+        if p.p_filesz != p.p_memsz and self.elfcorehdr:
             yield _found(
                 "filesz-not-memsz", f"p_filesz is {p.p_filesz:#x}, p_memsz {p.p_memsz:#x}", row
             )

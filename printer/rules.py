@@ -179,7 +179,8 @@ RULES = (
         "filesz-not-memsz",
         _WARNING,
         "p_filesz differs from p_memsz",
-        "the kernel writes the same into both; a dump with pages left out may differ",
+        "the capture kernel takes p_memsz for both; only a dump with pages left out may differ",
+        "crash_prepare_elf64_headers() writes one size into both (kernel/crash_core.c)",
     ),
     Rule(
         "header-not-sane",

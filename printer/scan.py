@@ -1,4 +1,4 @@
-"""Finding an elfcorehdr in a memory image: a crashkernel dump, a guest's RAM file, /dev/mem.
+"""Finding an elfcorehdr in a memory image: a crashkernel dump, a guest's RAM file.
 
 The kernel's header is told from other ELF files in memory by its first row: a PT_NOTE whose
 p_offset and p_paddr are the same address (crash_prepare_elf64_headers(), kernel/crash_core.c).

@@ -22,6 +22,7 @@ from tests.headers import (
     SEED,
     SEED_TEXT,
     VMCORE,
+    elf_of,
     load,
     name,
     note,
@@ -179,6 +180,16 @@ def test_field_that_the_capture_kernel_rejects_is_found(field, value):
     assert str(value) in findings[0].message
 
 
+def test_32_bit_core_and_pages_left_out_of_a_dump_are_nothing_wrong(tmp_path):
+    rows = (
+        Phdr(4, 0, 0x200, 0, 0, 0, 0, 4),
+        Phdr(1, 7, 0x1000, 0xC0000000, 0, 0x1000, 0x4000000, 0),
+    )
+    path = tmp_path / "core"
+    path.write_bytes(elf_of(1, 1, rows).ljust(0x2000, b"\0"))
+    assert found(read(str(path))) == []
+
+
 def test_e_phnum_at_its_limit_is_found():
     rows = (SEED[0],) * 0xFFFF
     assert ("phnum-limit", None) in found(from_bytes(packed(*rows)))
@@ -224,7 +235,11 @@ def test_cpu_without_a_note_is_found_where_the_number_is_known():
 
 
 def test_core_of_a_process_is_named_as_such(tmp_path):
-    rows = (Phdr(4, 0, 0x1000, 0, 0, 8, 8, 4), Phdr(1, 5, 0x2000, 0x400000, 0, 4096, 4096, 4096))
+    rows = (
+        Phdr(4, 0, 0x1000, 0, 0, 8, 8, 4),
+        Phdr(1, 5, 0x2000, 0x400000, 0, 4096, 4096, 4096),
+        Phdr(1, 6, 0x3000, 0x600000, 0, 4096, 4096, 4096),
+    )
     path = tmp_path / "core"
     path.write_bytes(packed(*rows, machine=62))
     assert found(read(str(path))) == [("process-core", None)]
