@@ -42,7 +42,9 @@ def _print_kernel_form(name: str) -> tuple[bool, bytes]:
     if name.startswith("-"):
         return False, b""
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.stat(name).st_mode):  # a FIFO must be opened but once
+            return False, b""
+        fd = os.open(name, os.O_RDONLY)
     except (OSError, ValueError):
         return False, b""
     try:

@@ -132,6 +132,14 @@ def test_header_that_comes_in_pieces_is_put_together(seed_bin):
     assert done.stdout == SEED_TEXT.read_bytes()
 
 
+def test_named_pipe_is_opened_once(tmp_path, seed_bin):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    writer = subprocess.Popen(["sh", "-c", f"cat {seed_bin} > {fifo}"])
+    assert run("print", fifo).stdout == SEED_TEXT.read_bytes()
+    assert writer.wait(10) == 0
+
+
 def test_printed_text_prints_itself():
     assert run("print", SEED_TEXT).stdout == SEED_TEXT.read_bytes()
 
