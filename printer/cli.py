@@ -23,8 +23,10 @@ def main() -> None:
         try:
             done, begin = _print_kernel_form(argv[1])
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             sys.exit(1)
+        except OSError as error:
+            sys.stderr.write(f"Error: standard output: {error.strerror}\n")
+            sys.exit(2)
         if done:
             return
     from .commands import run

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -137,8 +137,22 @@ def show(pieces: Iterable[str]) -> None:
     """Write text to standard output."""
     write = sys.stdout.write
     for piece in pieces:
-        write(piece)
-    sys.stdout.flush()
+        try:
+            write(piece)
+        except OSError as error:
+            _stop_writing(error)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _stop_writing(error)
+
+
+def _stop_writing(error: OSError) -> NoReturn:
+    """Standard output is closed or full: nothing more goes there, not even at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        sys.exit(1)
+    raise Trouble(f"standard output: {error.strerror}") from None
 
 
 @cli.command("print")

@@ -161,6 +161,20 @@ def test_reader_that_stops_early_is_no_error_message(tmp_path):
         assert pipe.wait(60) == 1
 
 
+@pytest.mark.parametrize("how", [(), ("-f", "table"), ("-f", "json")])
+def test_full_standard_output_is_one_sentence(seed_bin, how):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "print", *how, str(seed_bin)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            check=False,
+        )
+    assert done.stderr == b"Error: standard output: No space left on device\n"
+    assert done.returncode == 2
+
+
 def test_only_and_sort(seed_bin):
     result = invoke(
         "print", seed_bin, "--only", "load", "--sort", "memsz", "--reverse", "-f", "jsonl"
