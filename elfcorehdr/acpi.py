@@ -1,6 +1,6 @@
 """Hotplug as ACPI firmware does it: drivers/acpi/{acpi_memhotplug,acpi_processor,processor_driver,scan}.c (v7.1).
 
-Imports .changes, .errors, .memory.
+Imports .changes, .errors, .memory, .ranges.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from . import changes
 from .errors import KernelError
 from .memory import MemoryBlock, OnlineType
+from .ranges import Range
 
 if TYPE_CHECKING:
     from .kernel import Kernel
@@ -22,6 +23,8 @@ def plug_dimm(kernel: Kernel, start: int, size: int, node: int) -> None:
     start and size in bytes. KernelError: as Memory.add().
     """
     kernel.memory.add(start, size, node)
+    free = kernel.dimms.index(None) if None in kernel.dimms else len(kernel.dimms)
+    kernel.dimms[free : free + 1] = [Range.sized(start, size)]
     container = kernel.arch.memory_container
     if container and kernel.has(changes.CONTAINER_ONLINE):
         kernel.uevents.send("online", f"/devices/system/container/{container}", "container")
@@ -44,6 +47,8 @@ def unplug_dimm(kernel: Kernel, start: int, size: int) -> None:
                 kernel.memory.online(block, OnlineType.ONLINE)
         raise KernelError(errno.EBUSY, f"memory{refused.id} does not go offline")
     kernel.memory.remove(start, size)
+    gone = Range.sized(start, size)
+    kernel.dimms[:] = [None if r == gone else r for r in kernel.dimms]
 
 
 def _try_offline(
@@ -60,6 +65,14 @@ def _try_offline(
             if stop:
                 break
     return refused
+
+
+def dimm_instance(kernel: Kernel, address: int) -> int | None:
+    """Which PNP0C80 device the memory at an address is on; None for what no such device brought."""
+    for n, r in enumerate(kernel.dimms):
+        if r is not None and r.start <= address <= r.end:
+            return n
+    return None
 
 
 class AcpiProcessors:

@@ -213,6 +213,42 @@ BACKUP_OFFSET_AT_EVENT = Change(
     "A header rebuilt by memory hotplug keeps the backup region's offset; before, the rebuild resets it to 0.",
     stable=((6, 12, 107),),
 )
+MEMORY_FAILURE_STATS = Change(
+    "memory-failure-stats",
+    "mm/memory-failure.c memory_failure_attr_group; golden k6.12 has it, k6.1 not",
+    (6, 3),
+    "/sys/devices/system/node/nodeN/memory_failure/ exists.",
+)
+NODE_RECLAIM = Change(
+    "node-reclaim",
+    "mm/vmscan.c reclaim_store(); golden 7.2.13 has it, 6.12 not",
+    (6, 17),
+    "/sys/devices/system/node/nodeN/reclaim exists.",
+)
+CPU_CAPACITY = Change(
+    "cpu-capacity",
+    "drivers/base/arch_topology.c on every architecture; golden 7.2.13 has it, 6.12 not",
+    (7, 2),
+    "/sys/devices/system/cpu/cpuN/cpu_capacity exists for running CPUs.",
+)
+CPU_HOUSEKEEPING = Change(
+    "cpu-housekeeping",
+    "drivers/base/cpu.c; golden 7.2.13 has it, 6.12 not",
+    (7, 2),
+    "/sys/devices/system/cpu/housekeeping exists.",
+)
+NOHZ_FULL_MASK = Change(
+    "nohz-full-mask",
+    "drivers/base/cpu.c print_cpus_nohz_full(); golden x86_64 7.3.4, 6.12 and 6.1",
+    (7, 2),
+    "nohz_full of an x86_64 without such CPUs is an empty line; before, `(null)` as wide as there are CPUs.",
+)
+BOOT_CPU_TARGET = Change(
+    "boot-cpu-target",
+    "kernel/cpu.c boot_cpu_hotplug_init(); golden k6.12 reads 236, k6.1 0",
+    (6, 12),
+    "hotplug/target of the CPU that booted is its state; before, 0 until it was first set.",
+)
 CPUHP_ONLINE_235 = Change(
     "cpuhp-online-235",
     "enum cpuhp_state, include/linux/cpuhotplug.h; golden 7.3.4 reads 235, all before 236",

@@ -43,7 +43,9 @@ class Cpu:
 
     @property
     def hard_id(self) -> int:
-        """Hardware number of the thread."""
+        """Hardware number of the thread: of an x86_64 its APIC id."""
+        if self.kernel.acpi is not None:
+            return self.kernel.acpi.apic_id(self.id)
         threads = self.kernel.machine.cpus.threads
         return self.core * threads + self.id % threads
 
@@ -51,11 +53,6 @@ class Cpu:
     def node(self) -> int:
         """Its NUMA node."""
         return self.kernel.cpus.node_of(self.id)
-
-    @property
-    def core_id(self) -> int:
-        """topology/core_id: the hardware number of the core's first thread."""
-        return self.core * self.kernel.machine.cpus.threads
 
     @property
     def package(self) -> int:
@@ -88,6 +85,8 @@ class Cpus:
         self._nodes = dict(machine.cpus.node)
         self._stopped_below: set[int] = set()
         """CPUs that hotplug/target stopped: their devices still say online."""
+        self.plugged: set[int] = set()
+        """CPUs whose devices came after boot."""
         self.on_online: list[Callable[[int], None]] = []
         self.on_offline: list[Callable[[int], None]] = []
 
@@ -224,6 +223,7 @@ class Cpus:
     def add(self, n: int, node: int) -> None:
         """A possible CPU becomes present, not online, on a node."""
         self.present.add(n)
+        self.plugged.add(n)
         self._nodes[n] = node
         self._kernel.names_changed()
 

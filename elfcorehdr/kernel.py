@@ -98,6 +98,8 @@ class Kernel:
         self.dlpar = Dlpar(self) if machine.platform == "pseries" else None
         self.pm: dict[str, dict[str, str]] = {}
         """What was written to power/ of a device, by the device's path."""
+        self.dimms: list[Range | None] = []
+        """Memory devices that ACPI plugged in, by instance number; None where one was taken out."""
         self.acpi = self.arch.acpi_processors(self)
 
     @classmethod
@@ -161,6 +163,11 @@ class Kernel:
     def has(self, change: Change) -> bool:
         """Whether this kernel has a change."""
         return change in self._has
+
+    @property
+    def nr_cpus(self) -> int:
+        """CONFIG_NR_CPUS"""
+        return self.machine.nr_cpus or self.arch.nr_cpus
 
     def config(self, option: str) -> bool:
         """Whether the kernel was built with CONFIG_<option>; distributions' kernels have it."""

@@ -112,6 +112,8 @@ class CpuTopology:
     """NUMA node of a CPU; 0 where not listed."""
     type: str = "PowerPC,POWER10"
     """ppc64: name of a core's node in the device tree."""
+    compatible: str = ""
+    """arm64, riscv64: a CPU node's compatible in the device tree; empty without one."""
     modalias: str = ""
     """What cpu/modalias reads; empty: the architecture's."""
 
@@ -172,8 +174,8 @@ class Machine:
     kernel_text: KernelText | None = None
     direct_map_base: int = 0
     """Virtual address of physical 0 in the direct map, modulo 2^64 (not ppc64); 0: the architecture's."""
-    nr_cpus: int = 2048
-    """CONFIG_NR_CPUS."""
+    nr_cpus: int = 0
+    """CONFIG_NR_CPUS; 0: the architecture's in a distribution's kernel."""
     nr_cpus_default: int = 8192
     """x86_64: CONFIG_NR_CPUS_DEFAULT."""
     crash_max_memory_ranges: int = 8192

@@ -261,7 +261,9 @@ class Tree:
             mode = stat.S_IFLNK | 0o777
         else:
             proc = isinstance(entry, DirEntry) and entry.fs is Filesystem.PROCFS
-            mode = stat.S_IFDIR | (0o555 if proc else 0o755)
+            # Quirk: the root of sysfs cannot be written by its mode, its directories can.
+            root = node.path == Filesystem.SYSFS.value
+            mode = stat.S_IFDIR | (0o555 if proc or root else 0o755)
             nlink = 2 + self._subdirs(node)
         uid, gid = self._owner
         found = Stat(mode, nlink, size, node.ino, uid, gid, *[self.boot_ns] * 3)

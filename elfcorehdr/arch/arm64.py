@@ -41,6 +41,7 @@ class Arm64(Arch):
     uts_machine = "aarch64"
     e_machine = EM_AARCH64
     prstatus_bytes = 392
+    nr_cpus = 512
     has_topology_die = False
     cpu_modalias = "cpu:type:aarch64:feature:,"
     has_cpu_modalias = True

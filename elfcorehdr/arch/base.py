@@ -61,6 +61,8 @@ class Arch:
     """CONFIG_ARCH_MEMORY_PROBE."""
     cpu_modalias = ""
     """What cpu/modalias reads where the machine does not say."""
+    nr_cpus = 2048
+    """CONFIG_NR_CPUS where the machine does not say."""
     has_firmware_memmap = False
     """CONFIG_FIRMWARE_MEMMAP: /sys/firmware/memmap."""
     has_topology_die = True
@@ -105,8 +107,20 @@ class Arch:
         """KEXEC_CRASH_MEM_ALIGN, in bytes."""
         return kernel.page_size
 
-    die_id = -1
-    """topology/die_id."""
+    cluster_id = 0
+    """topology/cluster_id."""
+
+    def cluster_cpus(self, cpu: Cpu) -> list[int]:
+        """The running CPUs of the CPU's cluster: without more words from firmware, of its package."""
+        return cpu.kernel.cpus.online_package(cpu)
+
+    def core_id(self, cpu: Cpu) -> int:
+        """topology/core_id: the hardware number of the core's first thread."""
+        return cpu.core * cpu.kernel.machine.cpus.threads
+
+    def die_id(self, cpu: Cpu) -> int:
+        """topology/die_id; -1 where firmware knows of none."""
+        return -1
 
     memory_container = ""
     """Name of the ACPI container that memory devices are in; empty without ACPI."""
@@ -178,7 +192,7 @@ class Arch:
 
     def cpu_node(self, kernel: Kernel, cpu: Cpu) -> str:
         """Name of the CPU's device-tree node below cpus/; empty without a device tree."""
-        return ""
+        return f"cpu@{cpu.id:x}" if kernel.machine.cpus.compatible else ""
 
     def cpuinfo(self, kernel: Kernel) -> str:
         """/proc/cpuinfo"""
@@ -364,5 +378,12 @@ class Arch:
         return None
 
     def cpu_uevent(self, kernel: Kernel, cpu: Cpu) -> tuple[tuple[str, str], ...]:
-        """What stands between SUBSYSTEM and SEQNUM in a CPU's uevent."""
-        return ()
+        """What stands between SUBSYSTEM and SEQNUM in a CPU's uevent: its device-tree node, its type."""
+        env: list[tuple[str, str]] = []
+        if node := self.cpu_node(kernel, cpu):
+            env += [("OF_NAME", "cpu"), ("OF_FULLNAME", f"/cpus/{node}"), ("OF_TYPE", "cpu")]
+            env.append(("OF_COMPATIBLE_0", kernel.machine.cpus.compatible))
+            env.append(("OF_COMPATIBLE_N", "1"))
+        if self.has_cpu_modalias:
+            env.append(("MODALIAS", kernel.cpu_modalias))
+        return tuple(env)

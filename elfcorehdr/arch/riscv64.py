@@ -44,6 +44,7 @@ class Riscv64(Arch):
     uts_machine = "riscv64"
     e_machine = EM_RISCV
     prstatus_bytes = 376
+    nr_cpus = 256
     has_topology_die = False
     smt_control = "notimplemented"
     max_physmem_bits = 56

@@ -59,6 +59,7 @@ class X8664(Arch):
     e_machine = EM_X86_64
     prstatus_bytes = 336
     cpu0_hotpluggable = False
+    nr_cpus = 8192
     has_firmware_memmap = True
     cpumask_offstack = True
     cpu_modalias = "cpu:type:x86,ven0000fam0006mod0000:feature:,"
@@ -67,7 +68,6 @@ class X8664(Arch):
     crash_align = 16 << 20
     boot_allocations = 16 << 20
     boot_allocations_low = 20 << 20
-    die_id = 0
     memory_container = "PNP0A06:04"
     """Of QEMU's pc machine (golden x86_64)."""
 
@@ -192,6 +192,22 @@ class X8664(Arch):
         return firmware_map
 
     # CPUs
+
+    def core_id(self, cpu: Cpu) -> int:
+        """The APIC number in its package; packages are of one size, and a node has one."""
+        packages = max(len(cpu.kernel.node_ids()), 1)
+        return cpu.hard_id % max(len(cpu.kernel.cpus.possible) // packages, 1)
+
+    def die_id(self, cpu: Cpu) -> int:
+        """A package has one die."""
+        return cpu.package
+
+    cluster_id = 65535
+    """BAD_APICID: the L2 cache is not shared."""
+
+    def cluster_cpus(self, cpu: Cpu) -> list[int]:
+        """Those with the same L2 cache: the core's."""
+        return cpu.kernel.cpus.online_threads(cpu)
 
     def acpi_processors(self, kernel: Kernel) -> AcpiProcessors:
         """Always: without ACPI there is no hotplug of CPUs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsmount import devicetree, procfs
 from fsmount.kobject import Declaration
-from fsmount.sysfs import cpu, kexec_core, ksysfs, memory, node, powerpc
+from fsmount.sysfs import cpu, kexec_core, ksysfs, memmap, memory, node, powerpc
 
 DECLARATIONS: tuple[Declaration, ...] = (
     *kexec_core.GROUPS,
@@ -13,6 +13,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     *memory.GROUPS,
     *cpu.GROUPS,
     *node.GROUPS,
+    *memmap.GROUPS,
     *devicetree.GROUPS,
     *procfs.GROUPS,
 )

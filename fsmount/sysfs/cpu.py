@@ -14,6 +14,7 @@ from elfcorehdr.ranges import format_ids
 from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.kexec_core import has_crash_hotplug
+from fsmount.sysfs.power import power
 
 cpu = AttributeGroup("devices/system/cpu", singleton)
 
@@ -70,16 +71,25 @@ def isolated_show(kernel: Kernel) -> str:
     return "\n"
 
 
-@cpu.show
+@cpu.show(is_visible=lambda kernel, obj: kernel.has(changes.CPU_HOUSEKEEPING))
+def housekeeping_show(kernel: Kernel) -> str:
+    """CPUs that do the kernel's own work where others are kept free: an empty line without isolcpus=."""
+    return "\n"
+
+
+@cpu.show(is_visible=lambda kernel, obj: kernel.config("NO_HZ_FULL"))
 def nohz_full_show(kernel: Kernel) -> str:
-    """CPUs without a tick; unused here, and printed as the kernel prints a mask that is not there."""
-    return " (null)\n"  # Quirk: %*pbl of a NULL mask, with a blank
+    """CPUs without a tick: none here."""
+    if kernel.has(changes.NOHZ_FULL_MASK) or not kernel.arch.cpumask_offstack:
+        return "\n"
+    # Quirk: %*pbl of a NULL mask, right-aligned in as many columns as there can be CPUs.
+    return "(null)".rjust(kernel.cpus.nr_cpu_ids) + "\n"
 
 
 @cpu.show
 def kernel_max_show(kernel: Kernel) -> str:
     """The highest number a CPU can have in this kernel."""
-    return f"{kernel.machine.nr_cpus - 1}\n"
+    return f"{kernel.nr_cpus - 1}\n"
 
 
 @cpu.show(is_visible=has_crash_hotplug)
@@ -128,7 +138,7 @@ def smt_active_show(kernel: Kernel) -> str:
 @smt.show(name="control")
 def smt_control_show(kernel: Kernel) -> str:
     """on, off, or notsupported without threads."""
-    return "on\n" if kernel.machine.cpus.threads > 1 else "notsupported\n"
+    return "on\n" if kernel.machine.cpus.threads > 1 else f"{kernel.arch.smt_control}\n"
 
 
 @smt.store(name="control")
@@ -179,6 +189,12 @@ def crash_notes_size_show(c: Cpu) -> str:
     return f"{c.kernel.arch.crash_note_bytes}\n"
 
 
+@device.show(is_visible=lambda kernel, c: kernel.has(changes.CPU_CAPACITY) and c.online)
+def cpu_capacity_show(c: Cpu) -> str:
+    """The CPU's speed, that of the fastest being 1024."""
+    return "1024\n"
+
+
 @device.show(is_visible=lambda kernel, c: kernel.dlpar is not None)
 def physical_id_show(c: Cpu) -> str:
     """Hardware number of the thread; 0 for a CPU that is not there."""
@@ -187,7 +203,12 @@ def physical_id_show(c: Cpu) -> str:
 
 device_uevent(device, "cpu")
 
-hotplug = AttributeGroup("devices/system/cpu/cpu*/hotplug", cpus)
+hotplug = AttributeGroup(
+    "devices/system/cpu/cpu*/hotplug",
+    cpus,
+    # cpuhp_sysfs_init() runs once, at boot.
+    is_visible=lambda kernel, c: c.id not in kernel.cpus.plugged,
+)
 CPUHP_OFFLINE, CPUHP_INVALID = 0, -1
 
 
@@ -205,6 +226,8 @@ def state_show(c: Cpu) -> str:
 @hotplug.show
 def target_show(c: Cpu) -> str:
     """The state that the CPU is to be in."""
+    if not c.id and not c.kernel.has(changes.BOOT_CPU_TARGET):
+        return f"{CPUHP_OFFLINE}\n"
     return state_show(c)
 
 
@@ -235,27 +258,70 @@ topology = AttributeGroup(
 )
 
 
-def _siblings(name: str, members: Callable[[Cpu], list[int]]) -> None:
+def cpulist_bytes(kernel: Kernel) -> int:
+    """CPULIST_FILE_MAX_BYTES, include/linux/cpumask.h: st_size of a list of CPUs."""
+    return max(kernel.nr_cpus * 7 // 2, kernel.page_size)
+
+
+def cpumap_bytes(kernel: Kernel) -> int:
+    """CPUMAP_FILE_MAX_BYTES: st_size of a mask of CPUs."""
+    size = kernel.nr_cpus * 9 // 32
+    return size - 1 if size > kernel.page_size else kernel.page_size
+
+
+def _siblings(
+    name: str, members: Callable[[Cpu], list[int]], visible: Callable[[Kernel, Cpu], bool] | None
+) -> None:
     """Two files of one mask: NAME as hex words, NAME_list as a list."""
     doc = f"CPUs of the same {name.partition('_')[0]}"
+
+    def mask(c: Cpu) -> bytes:
+        return (cpumap(members(c), c.kernel.cpus.nr_cpu_ids) + "\n").encode()
+
     topology.add(
         name,
-        show=lambda c: cpumap(members(c), c.kernel.cpus.nr_cpu_ids) + "\n",
+        show=mask,
+        is_visible=visible,
+        binary=True,
+        size=lambda c: cpumap_bytes(c.kernel),
         doc=f"{doc}, as a mask.",
     )
-    topology.add(f"{name}_list", show=lambda c: _list(members(c)), doc=f"{doc}, as a list.")
+    topology.add(
+        f"{name}_list",
+        show=lambda c: _list(members(c)).encode(),
+        is_visible=visible,
+        binary=True,
+        size=lambda c: cpulist_bytes(c.kernel),
+        doc=f"{doc}, as a list.",
+    )
+
+
+def _has_die(kernel: Kernel, c: Cpu) -> bool:
+    return kernel.arch.has_topology_die
+
+
+def _has_cluster(kernel: Kernel, c: Cpu) -> bool:
+    return kernel.arch.has_topology_cluster
 
 
 for _name in ("thread_siblings", "core_cpus"):
-    _siblings(_name, lambda c: c.kernel.cpus.online_threads(c))
-for _name in ("core_siblings", "package_cpus", "die_cpus"):
-    _siblings(_name, lambda c: c.kernel.cpus.online_package(c))
+    _siblings(_name, lambda c: c.kernel.cpus.online_threads(c), None)
+for _name in ("core_siblings", "package_cpus"):
+    _siblings(_name, lambda c: c.kernel.cpus.online_package(c), None)
+_siblings("die_cpus", lambda c: c.kernel.cpus.online_package(c), _has_die)
+_siblings("cluster_cpus", lambda c: c.kernel.arch.cluster_cpus(c), _has_cluster)
+
+
+@topology.show(is_visible=_has_cluster)
+def cluster_id_show(c: Cpu) -> str:
+    """The number of the CPU's cluster."""
+    return f"{c.kernel.arch.cluster_id}\n"
 
 
 @topology.show
 def core_id_show(c: Cpu) -> str:
     """The core's number in its package."""
-    return f"{c.core_id}\n"
+    return f"{c.kernel.arch.core_id(c)}\n"
 
 
 @topology.show
@@ -264,10 +330,10 @@ def physical_package_id_show(c: Cpu) -> str:
     return f"{c.package}\n"
 
 
-@topology.show
+@topology.show(is_visible=_has_die)
 def die_id_show(c: Cpu) -> str:
     """The die's number; -1 where there are none."""
-    return f"{c.kernel.arch.die_id}\n"
+    return f"{c.kernel.arch.die_id(c)}\n"
 
 
 cpu_nodes: Kset[int] = Kset(
@@ -279,6 +345,32 @@ cpu_nodes: Kset[int] = Kset(
 node_link = Link(
     "devices/system/cpu/cpu*/node*", cpu_nodes, lambda n: f"devices/system/node/node{n}"
 )
+driver_link = Link(
+    "devices/system/cpu/cpu*/driver",
+    cpus,
+    "bus/cpu/drivers/processor",
+    is_visible=lambda kernel, c: kernel.acpi is not None and kernel.acpi.bound(c.id),
+)
+firmware_node = Link(
+    "devices/system/cpu/cpu*/firmware_node",
+    cpus,
+    lambda c: f"devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0010:00/LNXCPU:{c.hard_id:02x}",
+    is_visible=lambda kernel, c: kernel.acpi is not None,
+)
+processor = AttributeGroup(
+    "bus/cpu/drivers/processor", singleton, is_visible=lambda kernel, obj: kernel.acpi is not None
+)
+bound: Kset[Cpu] = Kset(
+    names=lambda kernel: named("cpu", (n for n in kernel.cpus.with_device() if _bound(kernel, n))),
+    lookup=lambda kernel, name: c if (c := _cpu(kernel, name)) and _bound(kernel, c.id) else None,
+    count=lambda kernel: 0,
+)
+
+
+def _bound(kernel: Kernel, n: int) -> bool:
+    return kernel.acpi is not None and kernel.acpi.bound(n)
+
+
 of_node = Link(
     "devices/system/cpu/cpu*/of_node",
     cpus,
@@ -292,6 +384,12 @@ GROUPS: tuple[Declaration, ...] = (
     hotplug,
     topology,
     node_link,
+    driver_link,
+    firmware_node,
+    processor,
+    Link("bus/cpu/drivers/processor/cpu*", bound, lambda c: c.devpath.lstrip("/")),
+    power("devices/system/cpu", singleton),
+    power("devices/system/cpu/cpu*", cpus, latency=True),
     of_node,
     *subsystem("cpu", cpus, "cpu"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elfcorehdr.firmware_map import FirmwareMapEntry
 from elfcorehdr.kernel import Kernel
-from fsmount.kobject import AttributeGroup, Declaration, Kset
+from fsmount.kobject import AttributeGroup, Declaration, Kset, singleton
 
 
 def _names(kernel: Kernel) -> list[str]:
@@ -41,4 +41,11 @@ def type_show(entry: FirmwareMapEntry) -> str:
     return f"{entry.type}\n"
 
 
-GROUPS: tuple[Declaration, ...] = (memmap,)
+GROUPS: tuple[Declaration, ...] = (
+    AttributeGroup(
+        "firmware/memmap",
+        singleton,
+        is_visible=lambda kernel, obj: kernel.arch.has_firmware_memmap,
+    ),
+    memmap,
+)

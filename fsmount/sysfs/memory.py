@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from elfcorehdr import changes
+from elfcorehdr import acpi, changes
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.memory import MemoryBlock, OnlineType
@@ -21,6 +21,7 @@ from fsmount.kobject import (
 )
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.kexec_core import has_crash_hotplug
+from fsmount.sysfs.power import power
 
 memory = AttributeGroup("devices/system/memory", singleton)
 
@@ -76,7 +77,11 @@ def _poison(kernel: Kernel, buf: str, caller: Caller) -> int:
     return address
 
 
-@memory.store
+def _has_memory_failure(kernel: Kernel, obj: object) -> bool:
+    return kernel.config("MEMORY_FAILURE")
+
+
+@memory.store(is_visible=_has_memory_failure)
 def soft_offline_page_store(kernel: Kernel, buf: str, caller: Caller) -> None:
     """Move a page's content away and use the page no more."""
     kernel.log.info(
@@ -84,7 +89,7 @@ def soft_offline_page_store(kernel: Kernel, buf: str, caller: Caller) -> None:
     )
 
 
-@memory.store
+@memory.store(is_visible=_has_memory_failure)
 def hard_offline_page_store(kernel: Kernel, buf: str, caller: Caller) -> None:
     """Use a page no more, as after a hardware error; EBUSY or ENXIO where there is no page."""
     try:
@@ -189,4 +194,23 @@ block_nodes: Kset[int] = Kset(
 node_link = Link(
     "devices/system/memory/memory*/node*", block_nodes, lambda n: f"devices/system/node/node{n}"
 )
-GROUPS: tuple[Declaration, ...] = (memory, block, node_link, *subsystem("memory", blocks, "memory"))
+firmware_node = Link(
+    "devices/system/memory/memory*/firmware_node",
+    blocks,
+    lambda b: (
+        f"devices/LNXSYSTM:00/LNXSYBUS:00/{b.kernel.arch.memory_container}/"
+        f"PNP0C80:{acpi.dimm_instance(b.kernel, b.start):02x}"
+    ),
+    is_visible=lambda kernel, b: (
+        bool(kernel.arch.memory_container) and acpi.dimm_instance(kernel, b.start) is not None
+    ),
+)
+GROUPS: tuple[Declaration, ...] = (
+    memory,
+    block,
+    node_link,
+    firmware_node,
+    power("devices/system/memory", singleton),
+    power("devices/system/memory/memory*", blocks),
+    *subsystem("memory", blocks, "memory"),
+)

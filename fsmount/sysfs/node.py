@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 
+from elfcorehdr import changes
+from elfcorehdr.crash_reserve import memparse
+from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.ranges import format_ids
 from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
-from fsmount.sysfs.cpu import cpumap
+from fsmount.sysfs.cpu import cpulist_bytes, cpumap, cpumap_bytes
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
+from fsmount.sysfs.power import power
 
 root = AttributeGroup("devices/system/node", singleton)
 
@@ -98,13 +103,13 @@ def _node(kernel: Kernel, name: str) -> Node | None:
 node = AttributeGroup("devices/system/node/node*", nodes)
 
 
-@node.bin_show(size=lambda n: n.kernel.page_size)
+@node.bin_show(size=lambda n: cpumap_bytes(n.kernel))
 def cpumap_show(n: Node) -> bytes:
     """Its running CPUs, as a mask."""
     return (cpumap(n.online_cpus(), n.kernel.cpus.nr_cpu_ids) + "\n").encode()
 
 
-@node.bin_show(size=lambda n: n.kernel.page_size)
+@node.bin_show(size=lambda n: cpulist_bytes(n.kernel))
 def cpulist_show(n: Node) -> bytes:
     """Its running CPUs, as a list."""
     return _list(n.online_cpus()).encode()
@@ -121,7 +126,8 @@ def meminfo_show(n: Node) -> str:
 @node.show
 def distance_show(n: Node) -> str:
     """Distance to every node, 10 for itself."""
-    return " ".join("10" if m == n.id else "40" for m in n.kernel.node_ids()) + "\n"
+    other = str(n.kernel.arch.node_distance)
+    return " ".join("10" if m == n.id else other for m in n.kernel.node_ids()) + "\n"
 
 
 @node.show
@@ -136,7 +142,25 @@ def compact_store(n: Node, buf: str) -> None:
     """Compact the node's memory: nothing to do here."""
 
 
+@node.store(is_visible=lambda kernel, n: kernel.has(changes.NODE_RECLAIM))
+def reclaim_store(n: Node, buf: str) -> None:
+    """Free memory of the node: so many bytes, with a unit; EINVAL for anything else."""
+    size, rest = memparse(buf.split("\0", 1)[0].strip())
+    if not size or rest:
+        raise KernelError(errno.EINVAL, "not a size")
+
+
 device_uevent(node, "node")
+
+memory_failure = AttributeGroup(
+    "devices/system/node/node*/memory_failure",
+    nodes,
+    is_visible=lambda kernel, n: (
+        kernel.config("MEMORY_FAILURE") and kernel.has(changes.MEMORY_FAILURE_STATS)
+    ),
+)
+for _name in ("total", "ignored", "failed", "delayed", "recovered"):
+    memory_failure.add(_name, show=lambda n: "0\n", doc="Poisoned pages; none are.")
 
 node_blocks: Kset[int] = Kset(
     names=lambda n: named("memory", n.kernel.node_block_ids(n.id)),
@@ -171,6 +195,9 @@ def _node_cpu(n: Node, name: str) -> int | None:
 GROUPS: tuple[Declaration, ...] = (
     root,
     node,
+    memory_failure,
+    power("devices/system/node", singleton),
+    power("devices/system/node/node*", nodes),
     Link(
         "devices/system/node/node*/memory*",
         node_blocks,
