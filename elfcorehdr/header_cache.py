@@ -118,6 +118,8 @@ class HeaderCache:
         if lo < hi and self._ends[hi - 1] > edit.end:
             kept.append(Range(edit.end + 1, self._ends[hi - 1]))
         self._put(lo, hi, kept)
+        joined = self._joined
+        del joined[bisect_left(joined, edit.start) : bisect_right(joined, edit.end + 1)]
 
     def _join(self, joined: Sequence[int]) -> None:
         before, now = set(self._joined), set(joined)
