@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from contextlib import suppress
 
@@ -228,7 +229,7 @@ def test_memblock_knows_its_nodes_and_seams_after_any_edits(seed):
         elif not memblock.overlaps(start, start + 9):
             memblock.add(start, start + 9, rng.randrange(3))
         regions = list(memblock)
-        behind = zip(regions, regions[1:], strict=False)
+        behind = itertools.pairwise(regions)
         assert memblock.seams == [b.start for a, b in behind if a.end + 1 == b.start]
         assert memblock.nodes() == sorted({r.node for r in regions})
         assert memblock.total() == sum(r.end - r.start + 1 for r in regions)
