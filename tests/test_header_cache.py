@@ -60,6 +60,7 @@ def machine(rng: random.Random, runs: int) -> Machine:
         name="random",
         source="made by a test",
         arch="ppc64",
+        platform="pseries",
         memory=tuple(memory),
         cpus=CpuTopology("0-7", online="0-3", threads=4),
         page_size=0x10000,
@@ -99,7 +100,7 @@ def do(kernel: Kernel, action: str, n: int, node: int) -> None:
                 (kernel.cpus.down if node else kernel.cpus.up)(n % 8)
             case "core":
                 assert kernel.dlpar is not None
-                (kernel.dlpar.cpu_add if node else kernel.dlpar.cpu_remove)(0x10000000 + n % 2)
+                (kernel.dlpar.cpu.add if node else kernel.dlpar.cpu.remove)(0x10000000 + n % 2)
             case "load":
                 kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
             case _:
@@ -153,6 +154,7 @@ def big_kernel(regions: int) -> Kernel:
             name="big",
             source="made by a test",
             arch="ppc64",
+            platform="pseries",
             memory=tuple(memory),
             cpus=CpuTopology("0-7", threads=8),
             page_size=0x10000,
