@@ -55,6 +55,7 @@ class Kernel:
     ) -> None:
         self.machine = machine
         self.arch = arch_of(machine.arch)
+        self.platform = machine.platform or self.arch.platform
         self.release = release
         self.uts_machine = self.arch.uts_machine
         self.uts_version = UTS_VERSION
@@ -95,7 +96,7 @@ class Kernel:
         self.crash_hp = CrashHotplug(self)
         self.memory_errors = NotifierErrorInject(lambda text: self.log.info(text))
         self.memory_chain.register(self.memory_errors)
-        self.dlpar = Dlpar(self) if machine.platform == "pseries" else None
+        self.dlpar = Dlpar(self) if self.platform == "pseries" else None
         self.pm: dict[str, dict[str, str]] = {}
         """What was written to power/ of a device, by the device's path."""
         self.dimms: list[Range | None] = []

@@ -218,7 +218,8 @@ class Machine:
     def summary(self) -> str:
         """One line: architecture, platform, memory, CPUs."""
         total = sum(m.size for m in self.memory)
-        return f"{self.arch} {self.platform}, {total >> 30} GiB, {len(self.possible_cpus)} CPUs"
+        kind = f"{self.arch} {self.platform}".strip()
+        return f"{kind}, {total >> 30} GiB, {len(self.possible_cpus)} CPUs"
 
     @classmethod
     def from_toml(cls, text: str, file: str) -> Machine:

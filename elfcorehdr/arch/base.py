@@ -42,6 +42,8 @@ class Arch:
 
     name = ""
     uts_machine = ""
+    platform = ""
+    """What a machine is where it does not say: pseries, powernv, pc, virt."""
     e_machine = 0
     prstatus_bytes = 0
     """sizeof(struct elf_prstatus)."""

@@ -57,6 +57,7 @@ class Ppc64(Arch):
 
     name = "ppc64"
     uts_machine = "ppc64le"
+    platform = "pseries"
     e_machine = EM_PPC64
     prstatus_bytes = 504
     note_align = 1024
@@ -218,7 +219,7 @@ class Ppc64(Arch):
 
     def _default_base(self, kernel: Kernel) -> int:
         """Half of the real mode area, but not above 512 MiB (LPAR) or 128 MiB (bare metal, old kernels)."""
-        lpar = kernel.machine.platform == "pseries" and kernel.has(changes.BASE_LPAR_512M)
+        lpar = kernel.platform == "pseries" and kernel.has(changes.BASE_LPAR_512M)
         return min(self._rma(kernel) // 2, (512 if lpar else 128) << 20)
 
     # loading, elf_64.c and file_load_64.c
@@ -463,7 +464,7 @@ class Ppc64(Arch):
 
     def memory_added(self, kernel: Kernel, r: Range) -> None:
         """radix__create_section_mapping(): the pages that a new range is mapped with."""
-        if kernel.machine.platform not in ("pseries", "powernv"):
+        if kernel.platform not in ("pseries", "powernv"):
             return
         size, words = (
             (1 << 30, "1.00 GiB")
@@ -512,7 +513,7 @@ class Ppc64(Arch):
             f"processor\t: {n}\ncpu\t\t: {name} (architected), altivec supported\n\n"
             for n in sorted(kernel.cpus.online)
         )
-        platform = {"pseries": "pSeries", "powernv": "PowerNV"}.get(kernel.machine.platform, "")
+        platform = {"pseries": "pSeries", "powernv": "PowerNV"}.get(kernel.platform, "")
         return f"{cpus}timebase\t: 512000000\nplatform\t: {platform}\nMMU\t\t: Radix\n"
 
     def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:

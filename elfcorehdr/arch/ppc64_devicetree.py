@@ -36,7 +36,7 @@ def devicetree(kernel: Kernel) -> Mapping[str, Any]:
     tree: dict[str, Any] = {
         "#address-cells": u32(2),
         "#size-cells": u32(2),
-        "compatible": text("IBM,pSeries" if machine.platform == "pseries" else "ibm,powernv"),
+        "compatible": text("IBM,pSeries" if kernel.platform == "pseries" else "ibm,powernv"),
         "name": b"\0",
         "chosen": _chosen(kernel),
         "cpus": _cpus(kernel),
