@@ -65,6 +65,13 @@ SHRINK_LOW = Change(
     (6, 5),
     "crash_size counts and shrinks the low region too; before, the high one alone.",
 )
+OOPS_COUNTS = Change(
+    "oops-counts",
+    "kernel/exit.c oops_count_show(), kernel/panic.c warn_count_show(): commits 9db89b411170, 8b05aa263361",
+    (6, 2),
+    "/sys/kernel/oops_count and warn_count exist.",
+    stable=((6, 1, 8),),
+)
 LOAD_LIMITS = Change(
     "kexec-load-limits",
     "commit a42aaad2e47b (kexec: introduce sysctl parameters kexec_load_limit_*)",
@@ -186,6 +193,18 @@ CMA_CRASHKERNEL_ARM64 = Change(
     (7, 3),
     "arm64 takes crashkernel=...,cma and leaves these ranges out of the header.",
 )
+VULNERABILITIES_6_16 = Change(
+    "vulnerabilities-6.16",
+    "drivers/base/cpu.c cpu_root_vulnerabilities_attrs[]; golden x86_64 7.3.4 has them, 6.12.107 not",
+    (6, 16),
+    "/sys/devices/system/cpu/vulnerabilities has ghostwrite and old_microcode.",
+)
+LOCKUP_COUNTS = Change(
+    "lockup-counts",
+    "kernel/watchdog.c softlockup_count_show(), kernel/rcu/tree_stall.h rcu_stall_count_show(); golden ppc64/A has them, ppc64/D not",
+    (6, 16),
+    "/sys/kernel/{softlockup,hardlockup,rcu_stall}_count exist.",
+)
 SYSFS_KEXEC_DIR = Change(
     "sysfs-kexec-dir",
     "kernel/kexec_core.c; golden x86_64 7.3.4 and ppc64 7.2.13 have it, 6.18.15 not",
@@ -249,6 +268,12 @@ BOOT_CPU_TARGET = Change(
     (6, 12),
     "hotplug/target of the CPU that booted is its state; before, 0 until it was first set.",
 )
+TOPOLOGY_DIE_PPC64 = Change(
+    "topology-die-ppc64",
+    "arch/powerpc/include/asm/topology.h; golden ppc64/A (7.2.13) has it, ppc64/D (6.12.107) not: the release in between is not known",
+    (7, 2),
+    "cpuN/topology/die_* exist on ppc64.",
+)
 CPUHP_ONLINE_235 = Change(
     "cpuhp-online-235",
     "enum cpuhp_state, include/linux/cpuhotplug.h; golden 7.3.4 reads 235, all before 236",
@@ -261,12 +286,30 @@ PFN_WITHOUT_PAGE = Change(
     (6, 19),
     "hard_offline_page of an address without a page is EBUSY and logged; before, ENXIO.",
 )
+NODE_COUNTERS_6_12 = Change(
+    "node-counters-6.12",
+    "mm/vmstat.c vmstat_text[]; golden 6.12.107 has them, 6.1 not: the release in between is not known",
+    (6, 12),
+    "nodeN/vmstat has pgdemote_{kswapd,direct,khugepaged} and nr_iommu_pages.",
+)
+NODE_COUNTERS_7_2 = Change(
+    "node-counters-7.2",
+    "mm/vmstat.c vmstat_text[], drivers/base/node.c; golden 7.2.13 has them, 6.12.107 not: the release in between is not known",
+    (7, 2),
+    "nodeN/vmstat has nr_free_pages_blocks, nr_vmalloc, pgsteal_*, pgscan_* and the GPU's, but neither nr_bounce nor nr_writeback_temp; nodeN/meminfo has Balloon, GPUActive, GPUReclaim.",
+)
 AUTO_ONLINE = Change(
     "auto-online-blocks",
     "CONFIG_MHP_DEFAULT_ONLINE_TYPE_ONLINE_AUTO; golden ppc64/A (7.2) reads online, ppc64/D (6.12) offline",
     (7, 2),
     "memory/auto_online_blocks is `online` at boot unless the machine or memhp_default_state= says otherwise; before, `offline`.",
     kind=Kind.CONFIG,
+)
+NODE_COUNTERS_7_3 = Change(
+    "node-counters-7.3",
+    "mm/vmstat.c vmstat_text[]; golden x86_64 7.3.4 has them, ppc64 7.2.13 not",
+    (7, 3),
+    "nodeN/vmstat has pgrotate_anon and pgrotate_file.",
 )
 GENERIC_EXCLUDE_PPC64 = Change(
     "generic-exclude-ppc64",

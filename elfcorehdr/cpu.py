@@ -56,8 +56,9 @@ class Cpu:
 
     @property
     def package(self) -> int:
-        """topology/physical_package_id: one package a node."""
-        return self.node
+        """topology/physical_package_id: by the number of cores in one, else one package a node."""
+        cores = self.kernel.machine.cpus.cores_per_package
+        return self.core // cores if cores else self.node
 
     def uevent_env(self) -> tuple[tuple[str, str], ...]:
         """Its uevent variables, in order."""
@@ -87,8 +88,14 @@ class Cpus:
         """CPUs that hotplug/target stopped: their devices still say online."""
         self.plugged: set[int] = set()
         """CPUs whose devices came after boot."""
-        self.on_online: list[Callable[[int], None]] = []
-        self.on_offline: list[Callable[[int], None]] = []
+        self.unplugged: set[int] = set()
+        """CPUs that were present and no longer are: their hardware number is -1."""
+        self.node_dropped: set[int] = set()
+        """CPUs that let go of their device-tree node, as each does when it stops (ppc64)."""
+        self.node_regained: set[int] = set()
+        """CPUs that found their node again when they started: then it is their core's own."""
+        self.on_online: list[Callable[[int], None]] = [self._regain_node]
+        self.on_offline: list[Callable[[int], None]] = [self._drop_node]
 
     def cpu(self, n: int) -> Cpu | None:
         """CPU n if it is possible, else None."""
@@ -130,7 +137,19 @@ class Cpus:
 
     def online_package(self, cpu: Cpu) -> list[int]:
         """The running CPUs of cpu's package, ascending."""
-        return sorted(n for n in self.online if self.node_of(n) == cpu.node)
+        package = cpu.package
+        return sorted(n for n in self.online if Cpu(self._kernel, n).package == package)
+
+    def _regain_node(self, n: int) -> None:
+        """register_cpu_online(), arch/powerpc/kernel/sysfs.c: of_get_cpu_node() where there is none."""
+        if n in self.node_dropped:
+            self.node_dropped.discard(n)
+            self.node_regained.add(n)
+
+    def _drop_node(self, n: int) -> None:
+        """unregister_cpu_online(), arch/powerpc/kernel/sysfs.c."""
+        self.node_dropped.add(n)
+        self.node_regained.discard(n)
 
     def smt_active(self) -> bool:
         """cpu_smt_active(): whether a core runs more than one thread."""
@@ -247,6 +266,7 @@ class Cpus:
         for n in ids:
             self._cores[n] = core
             self.present.add(n)
+            self.unplugged.discard(n)
         self._kernel.names_changed()
         return ids
 
@@ -255,6 +275,7 @@ class Cpus:
         for n in ids:
             self.present.discard(n)
             self._cores.pop(n, None)
+            self.unplugged.add(n)
         self._kernel.names_changed()
 
     def _changed(self, n: int, action: str) -> None:

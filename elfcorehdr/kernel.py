@@ -75,6 +75,10 @@ class Kernel:
         self.print_mode = PrintMode.TEXT
         self.control_error = ""
         """Why the last request through control/ failed."""
+        self.profiling = 0
+        self.oopses = 0
+        self.panic_timeout = 0
+        self.panic_on_oops = 0
         self.rcu_expedited = 0
         self.rcu_normal = 0
         self.fadump_enabled = machine.fadump and "fadump=on" in machine.cmdline.split()
@@ -88,7 +92,7 @@ class Kernel:
         self.boot_memory_end = self.memblock.end_of_dram()
         self.boot_crashk_res: Range | None = None
         self.firmware_map = self.arch.boot_firmware_map(machine)
-        self.cpu_modalias = machine.cpus.modalias or self.arch.cpu_modalias
+        self.cpu_modalias = machine.cpus.modalias or self.arch.modalias(self)
         self.memory_chain = MemoryChain()
         self.memory = Memory(self)
         self.cpus = Cpus(self)
@@ -207,7 +211,8 @@ class Kernel:
     def die(self, text: str) -> None:
         """An oops of the emulated kernel: logged; the caller sees EIO where the real writer is killed."""
         self.log.emit(1, text)
-        self.log.emit(1, "Oops: Kernel access of bad area, sig: 11 [#1]")
+        self.oopses += 1
+        self.log.emit(1, f"Oops: Kernel access of bad area, sig: 11 [#{self.oopses}]")
         raise KernelError(errno.EIO, text)
 
     # memory

@@ -110,6 +110,8 @@ class CpuTopology:
     """CPUs (hardware threads) per core."""
     node: Mapping[int, int] = field(default_factory=dict)
     """NUMA node of a CPU; 0 where not listed."""
+    cores_per_package: int = 0
+    """0: one package a node."""
     type: str = "PowerPC,POWER10"
     """ppc64: name of a core's node in the device tree."""
     compatible: str = ""
@@ -187,7 +189,9 @@ class Machine:
     """CONFIG_KEXEC_FILE."""
     config: Mapping[str, bool] = field(default_factory=dict)
     """Options that differ from a distribution's kernel, without CONFIG_: PM, PM_ADVANCED_DEBUG,
-    MEMORY_FAILURE, NO_HZ_FULL. All are on where not named."""
+    MEMORY_FAILURE, HUGETLB_PAGE, TRANSPARENT_HUGEPAGE, SWAP, ZSMALLOC, NUMA_BALANCING,
+    IOMMU_SUPPORT, NO_HZ_FULL, CPU_FREQ, PROFILING, LOCKUP_DETECTOR, BUILD_SALT; ppc64:
+    PPC_PERF_CTRS, PPC_UV. All are on where not named."""
     fadump: bool = False
     """Firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
     fadump_reserved: int = 0

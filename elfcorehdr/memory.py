@@ -316,6 +316,7 @@ class Memory:
         for n in ids:
             self._uevent("remove", MemoryBlock(self, n))
             self._codes[n] = _ABSENT
+            self.kernel.pm.pop(f"/devices/system/memory/memory{n}", None)
             self._removals[n] = self._removals.get(n, 0) + 1
         self.kernel.memory_removed(start, start + size - 1)
         self.kernel.names_changed()

@@ -26,10 +26,10 @@ def iomem_show(kernel: Kernel, caller: Caller) -> str:
     return "".join(lines)
 
 
-@proc.show
-def cmdline_show(kernel: Kernel) -> str:
-    """The kernel's command line."""
-    return f"{kernel.cmdline}\n"
+@proc.bin_show()
+def cmdline_show(kernel: Kernel) -> bytes:
+    """The kernel's command line; st_size is its length (fs/proc/cmdline.c, since v5.19)."""
+    return f"{kernel.cmdline}\n".encode()
 
 
 @proc.show
@@ -73,6 +73,30 @@ def kexec_load_disabled_store(kernel: Kernel, buf: str) -> None:
     if kstrtoint(buf) != 1:
         raise KernelError(errno.EINVAL, "can only be set to 1")
     kernel.kexec.load_disabled = True
+
+
+@sysctl.show
+def panic_show(kernel: Kernel) -> str:
+    """Seconds from a panic to the reboot; 0: none, negative: at once."""
+    return f"{kernel.panic_timeout}\n"
+
+
+@sysctl.store
+def panic_store(kernel: Kernel, buf: str) -> None:
+    """Set the seconds from a panic to the reboot; EINVAL."""
+    kernel.panic_timeout = kstrtoint(buf)
+
+
+@sysctl.show
+def panic_on_oops_show(kernel: Kernel) -> str:
+    """Whether an oops is a panic."""
+    return f"{kernel.panic_on_oops}\n"
+
+
+@sysctl.store
+def panic_on_oops_store(kernel: Kernel, buf: str) -> None:
+    """Make an oops a panic, or not; EINVAL."""
+    kernel.panic_on_oops = kstrtoint(buf)
 
 
 def _limit(name: str, of: Callable[[Kernel], LoadLimit], what: str) -> None:

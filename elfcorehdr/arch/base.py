@@ -196,6 +196,26 @@ class Arch:
         """Name of the CPU's device-tree node below cpus/; empty without a device tree."""
         return f"cpu@{cpu.id:x}" if kernel.machine.cpus.compatible else ""
 
+    def modalias(self, kernel: Kernel) -> str:
+        """What cpu/modalias reads, where the machine does not say it."""
+        return self.cpu_modalias
+
+    def vmlinux_note(self, kernel: Kernel) -> tuple[str, int, bytes] | None:
+        """The note that the architecture adds to those of vmlinux: name, type, desc."""
+        return None
+
+    def topology_die(self, kernel: Kernel) -> bool:
+        """Whether topology/die_* exist: TOPOLOGY_DIE_SYSFS, include/linux/topology.h."""
+        return self.has_topology_die
+
+    def huge_page_sizes(self, kernel: Kernel) -> tuple[int, ...]:
+        """The sizes of huge pages, in kB: 2 MiB and 1 GiB with 4 KiB pages (golden x86_64)."""
+        return (1048576, 2048)
+
+    def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
+        """A core's level-1 caches: type, size and line size in bytes; () where they are not known."""
+        return ()
+
     def cpuinfo(self, kernel: Kernel) -> str:
         """/proc/cpuinfo"""
         return "".join(f"processor\t: {n}\n\n" for n in sorted(kernel.cpus.online))

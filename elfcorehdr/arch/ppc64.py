@@ -47,6 +47,13 @@ BACKUP_SRC_SIZE = 0x10000
 COMMAND_LINE_SIZE = 2048
 PN_MAX = 0xFFFF
 FDT_MAGIC = b"\xd0\x0d\xfe\xed"
+PPC_FEATURE2_EBB = 32 + 28
+_POWER9 = (
+    *(0x01, 0x06, 0x07, 0x08, 0x0A, 0x0D, 0x0E, 0x1A, 0x1B, 0x1C, 0x1E, 0x1F),
+    *(0x34, 0x35, 0x36, 0x37, 0x39, 0x3A, 0x3B, PPC_FEATURE2_EBB, 0x3D, 0x3F),
+)
+HWCAP = {"power9": _POWER9, "power10": (*_POWER9, 0x31, 0x32)}
+"""The features of a CPU type: bits of AT_HWCAP, then of AT_HWCAP2 from 32 on (golden ppc64/A and D)."""
 _Log = Callable[[str], None]
 P_OFFSET, P_PADDR = 8, 24
 """Where these fields lie in an Elf64_Phdr."""
@@ -67,8 +74,6 @@ class Ppc64(Arch):
     cpu_dirs_for_possible = True
     has_memory_probe = True
     has_topology_cluster = False
-    node_distance = 40
-    cpu_modalias = "cpu:type:power10:feature:,"
     has_cpu_modalias = True
     shrink_oopses = True
     boot_allocations = 0
@@ -487,14 +492,22 @@ class Ppc64(Arch):
         return None
 
     def cpu_uevent(self, kernel: Kernel, cpu: Cpu) -> tuple[tuple[str, str], ...]:
-        """The device-tree part of a CPU's uevent (golden ppc64 dumps, cpuN/uevent)."""
-        name = kernel.machine.cpus.type
+        """The device-tree part of a CPU's uevent (golden ppc64 dumps, cpuN/uevent).
+
+        Quirk: a CPU that has stopped has no node, and MODALIAS ends with a newline of its own.
+        """
+        modalias = ("MODALIAS", kernel.cpu_modalias + "\n")
+        if cpu.id in kernel.cpus.node_dropped:
+            return (modalias,)
+        name, node = kernel.machine.cpus.type, self.cpu_node(kernel, cpu)
+        if cpu.id in kernel.cpus.node_regained:
+            node = f"{name}@{self.core_id(cpu):x}"
         return (
             ("OF_NAME", name),
-            ("OF_FULLNAME", f"/cpus/{self.cpu_node(kernel, cpu)}"),
+            ("OF_FULLNAME", f"/cpus/{node}"),
             ("OF_TYPE", "cpu"),
             ("OF_COMPATIBLE_N", "0"),
-            ("MODALIAS", kernel.cpu_modalias),
+            modalias,
         )
 
     def cpu_node(self, kernel: Kernel, cpu: Cpu) -> str:
@@ -505,6 +518,29 @@ class Ppc64(Arch):
         threads = kernel.machine.cpus.threads
         core = cpu.id // threads if cpu.id in kernel.machine.present_cpus else 0
         return f"{kernel.machine.cpus.type}@{core * threads:x}"
+
+    def modalias(self, kernel: Kernel) -> str:
+        """print_cpu_modalias(): the type, and AT_HWCAP and AT_HWCAP2 bit by bit.
+
+        Event based branches (PPC_FEATURE2_EBB) are there once the counters' driver is.
+        """
+        name = kernel.machine.cpus.type.removeprefix("PowerPC,").lower().rstrip("+")
+        bits = set(HWCAP.get(name, ()))
+        if not kernel.config("PPC_PERF_CTRS"):
+            bits.discard(PPC_FEATURE2_EBB)
+        return f"cpu:type:{name}:feature:" + "".join(f",{bit:04X}" for bit in sorted(bits))
+
+    def vmlinux_note(self, kernel: Kernel) -> tuple[str, int, bytes] | None:
+        """PPC_ELFNOTE_CAPABILITIES, arch/powerpc/kernel/note.S: bit 0 is PPCCAP_ULTRAVISOR_BIT."""
+        return "PowerPC", 1, struct.pack("<I", kernel.config("PPC_UV"))
+
+    def topology_die(self, kernel: Kernel) -> bool:
+        """Since some release between 6.12 and 7.2."""
+        return kernel.has(changes.TOPOLOGY_DIE_PPC64)
+
+    def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
+        """32 KiB each, lines of 128 bytes: what QEMU says of POWER9 and POWER10 (systemcfg in the ppc64 dumps)."""
+        return (("Data", 0x8000, 128), ("Instruction", 0x8000, 128))
 
     def cpuinfo(self, kernel: Kernel) -> str:
         """A paragraph a running CPU, then the machine; the clock is not known."""

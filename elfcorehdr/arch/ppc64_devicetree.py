@@ -6,13 +6,18 @@ All numbers are big endian. Imports ..machine types.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from elfcorehdr.dlpar import Dlpar
     from elfcorehdr.kernel import Kernel
+    from elfcorehdr.machine import Region
 
 DRC_CPU = 0x10000000
+TIMEBASE_FREQUENCY = 512000000
+"""In Hz, on every POWER since POWER6."""
 
 
 def u32(*values: int) -> bytes:
@@ -30,16 +35,49 @@ def text(value: str) -> bytes:
     return value.encode() + b"\0"
 
 
-def devicetree(kernel: Kernel) -> Mapping[str, Any]:
-    """Properties as bytes, nodes as further mappings, in no particular order."""
+class Node(Mapping[str, Any]):
+    """A node: names to bytes (a property) or to Nodes, each made when it is asked for.
+
+    made holds bytes, mappings, or functions that give either; extra, by name, what the machine
+    describes besides: it replaces properties and adds to nodes.
+    """
+
+    __slots__ = ("_extra", "_made")
+
+    def __init__(self, made: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
+        self._made = made
+        self._extra = extra
+
+    def __getitem__(self, name: str) -> Any:
+        extra = self._extra.get(name)
+        if isinstance(extra, bytes):
+            return extra
+        if name not in self._made:
+            if extra is None:
+                raise KeyError(name)
+            return Node({"name": text(name.partition("@")[0])}, extra)
+        made = self._made[name]
+        made = made() if callable(made) else made
+        return made if isinstance(made, bytes) else Node(made, extra or {})
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._made
+        yield from (name for name in self._extra if name not in self._made)
+
+    def __len__(self) -> int:
+        return len(self._made.keys() | self._extra.keys())
+
+
+def devicetree(kernel: Kernel) -> Node:
+    """The root node; nothing below it is made before it is asked for."""
     machine = kernel.machine
     tree: dict[str, Any] = {
         "#address-cells": u32(2),
         "#size-cells": u32(2),
         "compatible": text("IBM,pSeries" if kernel.platform == "pseries" else "ibm,powernv"),
         "name": b"\0",
-        "chosen": _chosen(kernel),
-        "cpus": _cpus(kernel),
+        "chosen": partial(_chosen, kernel),
+        "cpus": partial(_cpus, kernel),
     }
     for m in machine.memory:
         tree[f"memory@{m.start:x}"] = {
@@ -48,15 +86,10 @@ def devicetree(kernel: Kernel) -> Mapping[str, Any]:
             "reg": u64(m.start, m.size),
             "ibm,associativity": u32(1, m.node),
         }
+    if machine.platform == "pseries":
+        tree["device_type"] = text("chrp")
     if machine.rtas is not None:
-        tree["rtas"] = {
-            "name": text("rtas"),
-            "linux,rtas-base": u32(machine.rtas.start),
-            "linux,rtas-entry": u32(machine.rtas.start),
-            "rtas-size": u32(machine.rtas.size),
-        }
-        if machine.fadump:
-            tree["rtas"]["ibm,configure-kernel-dump"] = u32(1)
+        tree["rtas"] = partial(_rtas, kernel, machine.rtas)
     if machine.opal is not None:
         tree["ibm,opal"] = {
             "name": text("ibm,opal"),
@@ -64,14 +97,39 @@ def devicetree(kernel: Kernel) -> Mapping[str, Any]:
             "opal-runtime-size": u64(machine.opal.size),
         }
     if kernel.dlpar is not None:
-        tree["ibm,dynamic-reconfiguration-memory"] = {
-            "name": text("ibm,dynamic-reconfiguration-memory"),
-            "ibm,lmb-size": u64(machine.memory_block_size),
-            "ibm,dynamic-memory-v2": kernel.dlpar.dynamic_memory_v2(),
-        }
+        tree["ibm,dynamic-reconfiguration-memory"] = partial(_drmem, kernel, kernel.dlpar)
+    extra: dict[str, Any] = {}
     for path, value in machine.devicetree.items():
-        _put(tree, path, value)
-    return tree
+        _put(extra, path, value)
+    return Node(tree, extra)
+
+
+def _rtas(kernel: Kernel, rtas: Region) -> dict[str, Any]:
+    node = {
+        "name": text("rtas"),
+        "linux,rtas-base": u32(rtas.start),
+        "linux,rtas-entry": u32(rtas.start),
+        "rtas-size": u32(rtas.size),
+    }
+    if kernel.dlpar is not None:
+        lmb_size = kernel.machine.memory_block_size
+        end = _lmbs_end(kernel.dlpar, lmb_size)
+        node["ibm,lrdr-capacity"] = u64(end, lmb_size) + u32(_cores(kernel))
+    if kernel.machine.fadump:
+        node["ibm,configure-kernel-dump"] = u32(1)
+    return node
+
+
+def _drmem(kernel: Kernel, dlpar: Dlpar) -> dict[str, Any]:
+    nodes = kernel.node_ids()
+    return {
+        "name": text("ibm,dynamic-reconfiguration-memory"),
+        "ibm,lmb-size": u64(kernel.machine.memory_block_size),
+        "ibm,dynamic-memory-v2": dlpar.dynamic_memory_v2,
+        "ibm,associativity-lookup-arrays": u32(len(nodes), 1, *nodes),
+        "ibm,memory-flags-mask": u32(0xFF),
+        "ibm,memory-preservation-time": u32(0),
+    }
 
 
 def _chosen(kernel: Kernel) -> dict[str, Any]:
@@ -92,16 +150,64 @@ def _cpus(kernel: Kernel) -> dict[str, Any]:
     """One node a present core."""
     topology, cpus = kernel.machine.cpus, kernel.cpus
     nodes: dict[str, Any] = {"name": text("cpus"), "#address-cells": u32(1), "#size-cells": u32(0)}
+    if kernel.dlpar is not None:
+        nodes |= _drc_connectors(_cores(kernel))
     for core in sorted({cpus.core_of(n) for n in cpus.present}):
-        first = core * topology.threads
-        nodes[f"{topology.type}@{first:x}"] = {
-            "name": text(topology.type),
-            "device_type": text("cpu"),
-            "reg": u32(first),
-            "ibm,my-drc-index": u32(DRC_CPU + core),
-            "ibm,ppc-interrupt-server#s": u32(*range(first, first + topology.threads)),
-        }
+        name = f"{topology.type}@{core * topology.threads:x}"
+        nodes[name] = partial(_core, kernel, core, name)
     return nodes
+
+
+def _core(kernel: Kernel, core: int, full_name: str) -> dict[str, Any]:
+    topology = kernel.machine.cpus
+    threads = range(core * topology.threads, (core + 1) * topology.threads)
+    at_boot = threads[0] in kernel.machine.present_cpus
+    return {
+        # Quirk: ibm,configure-connector gives a new node its full name (golden ppc64/A, B).
+        "name": text(topology.type if at_boot else full_name),
+        "device_type": text("cpu"),
+        "reg": u32(threads[0]),
+        "status": text("okay"),
+        "64-bit": b"",
+        "ibm,my-drc-index": u32(DRC_CPU + core),
+        "ibm,ppc-interrupt-server#s": u32(*threads),
+        "ibm,ppc-interrupt-gserver#s": u32(*(v for n in threads for v in (n, 0))),
+        "timebase-frequency": u32(TIMEBASE_FREQUENCY),
+        **_l1_caches(kernel),
+    }
+
+
+def _lmbs_end(dlpar: Dlpar, lmb_size: int) -> int:
+    """Where memory can end at most: behind the last LMB of the table."""
+    rows = len(dlpar.lmbs)
+    return dlpar.lmbs.lmb(rows - 1).base + lmb_size if rows else 0
+
+
+def _cores(kernel: Kernel) -> int:
+    """How many cores there can be."""
+    return -(-len(kernel.cpus.possible) // kernel.machine.cpus.threads)
+
+
+def _drc_connectors(cores: int) -> dict[str, bytes]:
+    """The connectors that a core can be plugged into: a count, then a value each (PAPR 13.5.2)."""
+    count = u32(cores)
+    return {
+        "ibm,drc-indexes": count + u32(*range(DRC_CPU, DRC_CPU + cores)),
+        "ibm,drc-names": count + b"".join(text(f"CPU {n}") for n in range(cores)),
+        "ibm,drc-types": count + text("CPU") * cores,
+        "ibm,drc-power-domains": count + u32(*[0xFFFFFFFF] * cores),
+    }
+
+
+def _l1_caches(kernel: Kernel) -> dict[str, bytes]:
+    """Sizes and lines of the level-1 caches, in bytes."""
+    properties = {}
+    for kind, size, line_size in kernel.arch.l1_caches(kernel):
+        prefix = f"{kind[0].lower()}-cache"
+        properties[f"{prefix}-size"] = u32(size)
+        properties[f"{prefix}-line-size"] = u32(line_size)
+        properties[f"{prefix}-block-size"] = u32(line_size)
+    return properties
 
 
 def _put(tree: dict[str, Any], path: str, value: str) -> None:
@@ -110,5 +216,5 @@ def _put(tree: dict[str, Any], path: str, value: str) -> None:
     if not nodes:
         return
     for node in nodes:
-        tree = tree.setdefault(node, {"name": text(node.partition("@")[0])})
+        tree = tree.setdefault(node, {})
     tree[name] = bytes.fromhex(value[2:]) if value.startswith("0x") else text(value)

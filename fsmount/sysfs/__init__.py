@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from fsmount import devicetree, procfs
 from fsmount.kobject import Declaration
-from fsmount.sysfs import cpu, kexec_core, ksysfs, memmap, memory, node, powerpc
+from fsmount.sysfs import (
+    cacheinfo,
+    cpu,
+    debugfs,
+    hugetlb,
+    kexec_core,
+    ksysfs,
+    memmap,
+    memory,
+    node,
+    powerpc,
+    vulnerabilities,
+)
 
 DECLARATIONS: tuple[Declaration, ...] = (
     *kexec_core.GROUPS,
@@ -12,8 +24,12 @@ DECLARATIONS: tuple[Declaration, ...] = (
     *powerpc.GROUPS,
     *memory.GROUPS,
     *cpu.GROUPS,
+    *cacheinfo.GROUPS,
+    *vulnerabilities.GROUPS,
     *node.GROUPS,
     *memmap.GROUPS,
+    *hugetlb.GROUPS,
+    *debugfs.GROUPS,
     *devicetree.GROUPS,
     *procfs.GROUPS,
 )

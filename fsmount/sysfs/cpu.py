@@ -197,8 +197,8 @@ def cpu_capacity_show(c: Cpu) -> str:
 
 @device.show(is_visible=lambda kernel, c: kernel.dlpar is not None)
 def physical_id_show(c: Cpu) -> str:
-    """Hardware number of the thread; 0 for a CPU that is not there."""
-    return f"{c.hard_id if c.present else 0}\n"
+    """Hardware number of the thread; 0 for a CPU that never was there, -1 for one that was."""
+    return f"{c.hard_id if c.present else -1 if c.id in c.kernel.cpus.unplugged else 0}\n"
 
 
 device_uevent(device, "cpu")
@@ -297,7 +297,7 @@ def _siblings(
 
 
 def _has_die(kernel: Kernel, c: Cpu) -> bool:
-    return kernel.arch.has_topology_die
+    return kernel.arch.topology_die(kernel)
 
 
 def _has_cluster(kernel: Kernel, c: Cpu) -> bool:
@@ -392,4 +392,9 @@ GROUPS: tuple[Declaration, ...] = (
     power("devices/system/cpu/cpu*", cpus, latency=True),
     of_node,
     *subsystem("cpu", cpus, "cpu"),
+    AttributeGroup(
+        "devices/system/cpu/cpufreq",
+        singleton,
+        is_visible=lambda kernel, obj: kernel.config("CPU_FREQ"),
+    ),
 )

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import struct
+
+from elfcorehdr import changes
+from elfcorehdr.changes import Change
+from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.parse import kstrtoint
 from fsmount.kobject import AttributeGroup, Declaration, singleton
 
 ksysfs = AttributeGroup("kernel", singleton)
+
+NT_GNU_BUILD_ID = 3
+LINUX_ELFNOTE_BUILD_SALT = 0x100
+LINUX_ELFNOTE_LTO_INFO = 0x101
 
 
 @ksysfs.show
@@ -62,6 +73,66 @@ def rcu_normal_show(kernel: Kernel) -> str:
 def rcu_normal_store(kernel: Kernel, buf: str) -> None:
     """Never expedite RCU grace periods, or do. EINVAL."""
     kernel.rcu_normal = kstrtoint(buf)
+
+
+def _counter(name: str, change: Change, option: str = "") -> None:
+    """A count of things that went wrong with the kernel itself; nothing does."""
+    ksysfs.add(
+        name,
+        show=lambda kernel: "0\n",
+        is_visible=lambda kernel, obj: kernel.has(change) and (not option or kernel.config(option)),
+        doc=f"How often the kernel had one since boot: {name.removesuffix('_count')}.",
+    )
+
+
+_counter("warn_count", changes.OOPS_COUNTS)
+_counter("softlockup_count", changes.LOCKUP_COUNTS, "LOCKUP_DETECTOR")
+_counter("hardlockup_count", changes.LOCKUP_COUNTS, "LOCKUP_DETECTOR")
+_counter("rcu_stall_count", changes.LOCKUP_COUNTS)
+
+
+@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(changes.OOPS_COUNTS))
+def oops_count_show(kernel: Kernel) -> str:
+    """Oopses since boot."""
+    return f"{kernel.oopses}\n"
+
+
+@ksysfs.show(is_visible=lambda kernel, obj: kernel.config("PROFILING"))
+def profiling_show(kernel: Kernel) -> str:
+    """Whether the kernel is profiled."""
+    return f"{kernel.profiling}\n"
+
+
+@ksysfs.store(is_visible=lambda kernel, obj: kernel.config("PROFILING"))
+def profiling_store(kernel: Kernel, buf: str) -> None:
+    """Switch profiling on, once: EEXIST. A number is the shift of the counted addresses; no profile is kept here."""
+    if kernel.profiling:
+        raise KernelError(errno.EEXIST, "profiling is on")
+    kernel.profiling = int(buf[:1].isdecimal())
+
+
+def _note(name: str, kind: int, desc: bytes) -> bytes:
+    """struct elf_note with name and desc, each padded to 4 bytes."""
+    title = name.encode() + b"\0"
+    head = struct.pack("<3I", len(title), len(desc), kind)
+    return head + title + bytes(-len(title) % 4) + desc + bytes(-len(desc) % 4)
+
+
+@ksysfs.bin_show()
+def notes_show(kernel: Kernel) -> bytes:
+    """The notes of the running vmlinux: build ID, LTO, salt of the build, what the architecture adds.
+
+    There is no vmlinux: the build ID is the SHA-1 of the release.
+    """
+    build_id = hashlib.sha1(kernel.release.encode(), usedforsecurity=False).digest()
+    salt = kernel.release if kernel.config("BUILD_SALT") else ""
+    arch_note = kernel.arch.vmlinux_note(kernel)
+    return (
+        _note("GNU", NT_GNU_BUILD_ID, build_id)
+        + _note("Linux", LINUX_ELFNOTE_LTO_INFO, bytes(4))
+        + _note("Linux", LINUX_ELFNOTE_BUILD_SALT, salt.encode() + b"\0")
+        + (_note(*arch_note) if arch_note else b"")
+    )
 
 
 GROUPS: tuple[Declaration, ...] = (ksysfs,)

@@ -14,6 +14,7 @@ from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
 from fsmount.sysfs.cpu import cpulist_bytes, cpumap, cpumap_bytes
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.power import power
+from fsmount.sysfs.vmstat import node_meminfo, node_vmstat
 
 root = AttributeGroup("devices/system/node", singleton)
 
@@ -118,9 +119,13 @@ def cpulist_show(n: Node) -> bytes:
 @node.show
 def meminfo_show(n: Node) -> str:
     """Its memory in kB; what is used is the kernel and the crash kernel's reservation alone."""
-    total, free = n.kernel.node_memory(n.id)
-    rows = (("MemTotal:", total), ("MemFree:", free), ("MemUsed:", total - free))
-    return "".join(f"Node {n.id} {name:<14} {value // 1024:>8} kB\n" for name, value in rows)
+    return node_meminfo(n.kernel, n.id)
+
+
+@node.show
+def vmstat_show(n: Node) -> str:
+    """Its counters, one a line."""
+    return node_vmstat(n.kernel, n.id)
 
 
 @node.show
@@ -144,10 +149,11 @@ def compact_store(n: Node, buf: str) -> None:
 
 @node.store(is_visible=lambda kernel, n: kernel.has(changes.NODE_RECLAIM))
 def reclaim_store(n: Node, buf: str) -> None:
-    """Free memory of the node: so many bytes, with a unit; EINVAL for anything else."""
+    """Free memory of the node: so many bytes, with a unit. EINVAL, EAGAIN: nobody uses any."""
     size, rest = memparse(buf.split("\0", 1)[0].strip())
     if not size or rest:
         raise KernelError(errno.EINVAL, "not a size")
+    raise KernelError(errno.EAGAIN, "less was freed than was asked for")
 
 
 device_uevent(node, "node")

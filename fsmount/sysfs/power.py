@@ -10,12 +10,13 @@ from elfcorehdr.kernel import Kernel
 from elfcorehdr.parse import kstrtoint, sysfs_streq
 from fsmount.kobject import AttributeGroup, Kset
 
+PM_QOS_RESUME_LATENCY_NO_CONSTRAINT = (1 << 31) - 1
 CONSTANT = {
     "runtime_status": "unsupported",
     "runtime_active_time": "0",
     "runtime_suspended_time": "0",
 }
-DEBUG = {"runtime_usage": "0", "runtime_active_kids": "0", "runtime_enabled": "disabled"}
+DEBUG = {"runtime_active_kids": "0", "runtime_enabled": "disabled"}
 """Read only; the second with CONFIG_PM_ADVANCED_DEBUG."""
 
 
@@ -38,8 +39,13 @@ def _word(device: Any, buf: str, words: tuple[str, str]) -> str:
 def _settings(device: Any, path: str) -> dict[str, str]:
     """What was set on a device: of the kernel for a subsystem's own device."""
     kernel = getattr(device, "kernel", device)
-    settings: dict[str, str] = kernel.pm.setdefault(getattr(device, "devpath", path), {})
+    settings: dict[str, str] = kernel.pm.get(getattr(device, "devpath", path), {})
     return settings
+
+
+def _set(device: Any, path: str, name: str, value: str) -> None:
+    kernel = getattr(device, "kernel", device)
+    kernel.pm.setdefault(getattr(device, "devpath", path), {})[name] = value
 
 
 def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGroup[Any]:
@@ -48,6 +54,13 @@ def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGrou
     for values, visible in ((CONSTANT, None), (DEBUG, _has_debug)):
         for name, value in values.items():
             group.add(name, show=_showing(value), is_visible=visible, doc=f"Always {value}.")
+
+    group.add(
+        "runtime_usage",
+        show=lambda d: f"{int(_settings(d, path).get('control') == 'on')}\n",
+        is_visible=_has_debug,
+        doc="Users that keep the device active: one if control is on.",
+    )
 
     def autosuspend(device: Any, buf: str = "") -> str:
         """The device cannot suspend by itself: EIO."""
@@ -64,10 +77,10 @@ def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGrou
 
         def store(device: Any, buf: str) -> None:
             """A limit in microseconds, or n/a; EINVAL."""
-            text = "n/a" if sysfs_streq(buf, "n/a") else str(kstrtoint(buf))
-            if text.startswith("-"):
-                raise KernelError(errno.EINVAL, "less than 0")
-            _settings(device, path)["latency"] = text
+            value = -1 if sysfs_streq(buf, "n/a") else kstrtoint(buf)
+            if value < -1 or value == PM_QOS_RESUME_LATENCY_NO_CONSTRAINT or buf[:1] == "-":
+                raise KernelError(errno.EINVAL, "not a latency")
+            _set(device, path, "latency", str(value) if value >= 0 else "n/a")
 
         group.add(
             "pm_qos_resume_latency_us",
@@ -93,7 +106,7 @@ def _setting(
     """A file of two words, kept as written."""
 
     def store(device: Any, buf: str) -> None:
-        _settings(device, path)[name] = _word(device, buf, words)
+        _set(device, path, name, _word(device, buf, words))
 
     group.add(
         name,

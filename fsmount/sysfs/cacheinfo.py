@@ -1,0 +1,94 @@
+"""cpuN/cache/: arch/powerpc/kernel/cacheinfo.c (v7.1).
+
+A level-1 cache for data and one for instructions, as the core's device-tree node tells them; each
+belongs to the core's running threads alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from elfcorehdr.cpu import Cpu
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.ranges import format_ids
+from fsmount.kobject import AttributeGroup, Declaration, Kset
+from fsmount.sysfs.cpu import cpumap, cpus
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """One index directory of a CPU: struct cache_index_dir."""
+
+    cpu: Cpu
+    type: str
+    size: int
+    """In bytes."""
+    line_size: int
+    """In bytes."""
+
+
+def _caches(c: Cpu) -> tuple[Cache, ...]:
+    """index0, index1: cache_do_one_devnode_split() makes the data cache first."""
+    if not c.online:
+        return ()
+    return tuple(Cache(c, *described) for described in c.kernel.arch.l1_caches(c.kernel))
+
+
+def _cache(c: Cpu, name: str) -> Cache | None:
+    return next((cache for i, cache in enumerate(_caches(c)) if name == f"index{i}"), None)
+
+
+caches: Kset[Cache] = Kset(
+    names=lambda c: (f"index{i}" for i in range(len(_caches(c)))),
+    lookup=_cache,
+    count=lambda c: len(_caches(c)),
+    parent=cpus,
+)
+
+
+def _has_cache(kernel: Kernel, c: Cpu) -> bool:
+    return c.online and bool(kernel.arch.l1_caches(kernel))
+
+
+cache = AttributeGroup("devices/system/cpu/cpu*/cache", cpus, is_visible=_has_cache)
+index = AttributeGroup("devices/system/cpu/cpu*/cache/index*", caches)
+
+
+@index.show
+def type_show(cache: Cache) -> str:
+    """Data or Instruction."""
+    return f"{cache.type}\n"
+
+
+@index.show
+def level_show(cache: Cache) -> str:
+    """1."""
+    return "1\n"
+
+
+@index.show
+def size_show(cache: Cache) -> str:
+    """Size in KiB, with a K."""
+    return f"{cache.size >> 10}K\n"
+
+
+@index.show
+def coherency_line_size_show(cache: Cache) -> str:
+    """Size of a line, in bytes."""
+    return f"{cache.line_size}\n"
+
+
+@index.show
+def shared_cpu_map_show(cache: Cache) -> str:
+    """The running CPUs that share the cache, as a mask."""
+    c = cache.cpu
+    return cpumap(c.kernel.cpus.online_threads(c), c.kernel.cpus.nr_cpu_ids) + "\n"
+
+
+@index.show
+def shared_cpu_list_show(cache: Cache) -> str:
+    """The running CPUs that share the cache, as a list."""
+    return format_ids(cache.cpu.kernel.cpus.online_threads(cache.cpu)) + "\n"
+
+
+GROUPS: tuple[Declaration, ...] = (cache, index)
