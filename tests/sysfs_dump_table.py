@@ -1,0 +1,154 @@
+"""What differs between the dumps of real kernels and the tree, each with the reason; docs/fidelity.md has it in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of some files: a pattern of whole paths, what differs there, and why.
+
+    what: missing (not in the tree), extra (not in the dump), size, content. Or form: the content is
+    live, so its shape is compared, with everything that `number` matches made alike, and without the
+    lines that `without` matches.
+    """
+
+    what: str
+    pattern: str
+    reason: str
+    number: str = r"\d+"
+    without: str = r"(?!)"
+
+
+NODE = "/sys/devices/system/node"
+CPU = "/sys/devices/system/cpu"
+DT = "/proc/device-tree"
+
+CONFIG = {
+    "config-pm": ("/sys/devices/system/memory/power", ""),
+    "config-memory-failure": ("/sys/devices/system/memory/soft_offline_page", ""),
+    "config-hugetlb-page": (NODE + r"/node\d+/hugepages", ""),
+    "config-transparent-hugepage": (NODE + r"/node\d+/meminfo", "AnonHugePages"),
+    "config-swap": (NODE + r"/node\d+/vmstat", "nr_swapcached"),
+    "config-zsmalloc": (NODE + r"/node\d+/vmstat", "nr_zspages"),
+    "config-numa-balancing": (NODE + r"/node\d+/vmstat", "pgpromote_success"),
+    "config-iommu-support": (NODE + r"/node\d+/vmstat", "nr_iommu_pages"),
+    "config-no-hz-full": (CPU + "/nohz_full", ""),
+    "config-cpu-freq": (CPU + "/cpufreq", ""),
+    "config-profiling": ("/sys/kernel/profiling", ""),
+    "config-lockup-detector": ("/sys/kernel/softlockup_count", ""),
+    "config-ppc-perf-ctrs": (CPU + "/modalias", ",003C"),
+    "config-ppc-uv": ("/sys/kernel/notes", r"PowerPC\x00\x01"),
+    "config-build-salt": ("/sys/kernel/notes", "powerpc64le"),
+}
+"""How a dump tells an option of the kernel's configuration: a path, and what stands in it."""
+
+LIVE = (
+    Entry("form", "/sys/kernel/uevent_seqnum", "events of devices that are not emulated count too"),
+    Entry(
+        "form",
+        "/sys/kernel/notes",
+        "the build ID is that of a vmlinux that does not exist here",
+        number=r"(?<=GNU\x00)[\s\S]{20}",
+    ),
+    Entry("form", "/proc/sys/kernel/panic", "CONFIG_PANIC_TIMEOUT, a number of the configuration"),
+    Entry("form", NODE + r"/node\d+/meminfo", "nothing is allocated here: the rows, not the sizes"),
+    Entry(
+        "form", NODE + r"/node\d+/vmstat", "nothing is allocated here: the names, not the counts"
+    ),
+    Entry("form", NODE + r"/node\d+/numastat", "nothing is allocated here: the names alone"),
+    Entry(
+        "form",
+        "/proc/iomem",
+        "PCI host bridges and devices are not emulated; System RAM is compared byte for byte",
+        number=r"(?!)",
+        without=r" *[0-9a-f]+-[0-9a-f]+ : (pci@|0000:|virtio|nvme|eth).*\n",
+    ),
+)
+"""Files whose content is live, or partly of other devices."""
+
+KEPT_OF_CORE = (
+    r"name|device_type|reg|status|64-bit|ibm,my-drc-index|ibm,ppc-interrupt-g?server#s|"
+    r"timebase-frequency|[di]-cache-(size|line-size|block-size)"
+)
+KEPT_OF_CHOSEN = r"name|bootargs|linux,(crashkernel-(base|size)|kernel-end|memory-limit)"
+KEPT_OF_RTAS = r"name|linux,rtas-(base|entry)|rtas-size|ibm,lrdr-capacity"
+
+TABLE = (
+    Entry(
+        "missing",
+        CPU + r"/cpu\d+/(idle_)?s?purr",
+        "registers that count time of a running processor; no kdump or hotplug tool reads them",
+    ),
+    Entry(
+        "missing",
+        CPU + r"/(cpu\d+/(dscr|pir)|dscr_default)",
+        "registers of a running processor; no kdump or hotplug tool reads them",
+    ),
+    Entry(
+        "missing",
+        CPU + r"/cpu\d+/smt_snooze_delay",
+        "deprecated, without effect since Linux 3.17; no tool reads it",
+    ),
+    Entry(
+        "missing",
+        CPU + r"/(cpu\d+/)?cpuidle(/.*)?",
+        "idle states of a running processor; no kdump or hotplug tool reads them",
+    ),
+    Entry(
+        "missing",
+        CPU + r"/hotplug(/states)?",
+        "the callbacks that parts of the kernel (mostly not emulated) registered; no tool reads it",
+    ),
+    Entry(
+        "missing",
+        CPU + r"/cpu\d+/hotplug(/.*)?",
+        "comes with the x86_64 part, kernel/cpu.c's states are the same on all",
+    ),
+    Entry(
+        "missing",
+        "/sys/kernel/debug/memblock/reserved",
+        "early allocations of the real boot, whose sizes and places follow from its whole code",
+    ),
+    Entry(
+        "missing",
+        "/proc/(powerpc|ppc64)(/.*)?",
+        "RTAS, EEH, dispatch statistics, the hypervisor's view of the partition: read by lparstat "
+        "and other powerpc-utils, not by kdump tools",
+    ),
+    Entry(
+        "missing",
+        DT + "(/.*)?/(phandle|slof,[^/]*)",
+        "numbers of the real boot's firmware (SLOF)",
+    ),
+    Entry(
+        "missing",
+        DT + "/(aliases|event-sources|ibm,persistent-memory|interrupt-controller@[^/]*|mmu|"
+        "openprom|options|packages|pci@[^/]*|vdevice)(/.*)?",
+        "devices and firmware packages, which are not emulated and no kdump tool reads",
+    ),
+    Entry(
+        "missing",
+        DT + "/(model|vm,uuid|ibm,partition-name|ibm,plat-res-int-priorities|ibm,drc-[^/]*)",
+        "what QEMU says of itself, and connectors of memory that ibm,dynamic-memory-v2 has too",
+    ),
+    Entry("size", DT + "/compatible", "QEMU says qemu,pseries, an LPAR of PowerVM IBM,pSeries"),
+    Entry(
+        "missing",
+        DT + f"/chosen/(?!({KEPT_OF_CHOSEN})$)[^/]*",
+        "consoles, initrd and negotiated features of the real boot; kexec-tools writes its own",
+    ),
+    Entry(
+        "missing",
+        DT + f"/cpus/[^/]*@[^/]*/(?!({KEPT_OF_CORE})$)[^/]*",
+        "features of the core that only the kernel's MMU and feature code reads",
+    ),
+    Entry(
+        "missing",
+        DT + f"/rtas/(?!({KEPT_OF_RTAS})$)[^/]*",
+        "tokens of RTAS calls: there is no firmware to call",
+    ),
+    Entry("missing", DT + "/memory@[^/]*/available", "firmware's own use of memory before boot"),
+)
+"""Differences that are known."""
