@@ -79,27 +79,27 @@ def content_of(row: Json) -> bytes:
     return base64.b64decode(row["b64"]) if "b64" in row else row.get("text", "").encode("latin-1")
 
 
-def case_of(dump: Path, rows: dict[str, Json]) -> Json:
-    """The replay.json beside a dump, with the kernel's configuration as the dump tells it.
+def config_of(rows: dict[str, Json]) -> dict[str, bool]:
+    """The kernel's configuration, as the dump tells it.
 
     Each option is told by one path or one word in it: that says nothing then, all the rest does.
     """
-    case: Json = json.loads((dump.parent / "replay.json").read_text())
-    fixes = case["kernel"].setdefault("fixes", {})
-    for change, (pattern, word) in CONFIG.items():
-        fixes[change.replace("-", "_")] = any(
+    return {
+        option: any(
             re.fullmatch(pattern, path)
             and "stat_errno" not in row
             and re.search(word.encode(), content_of(row))
             for path, row in rows.items()
         )
-    return case
+        for option, (pattern, word) in CONFIG.items()
+    }
 
 
 class DumpRun(Run):
-    """A replay with what replay.json does not say: the type of the cores, and how many make a package."""
+    """A replay with what replay.json does not say: configuration, type of the cores, cores of a package."""
 
     def __init__(self, case: Json, case_dir: Path, rows: dict[str, Json]) -> None:
+        self._config = config_of(rows)
         self._core = ""
         if target := rows.get("/sys/devices/system/cpu/cpu0/of_node", {}).get("target"):
             self._core = target.rpartition("/")[2].partition("@")[0]
@@ -115,7 +115,7 @@ class DumpRun(Run):
             type=self._core or self.machine.cpus.type,
             cores_per_package=self._cores_per_package,
         )
-        self.machine = replace(self.machine, cpus=cpus)
+        self.machine = replace(self.machine, cpus=cpus, config=self._config)
         super().boot(first)
 
 
@@ -151,7 +151,7 @@ def replayed(dump: Path, rows: dict[str, Json]) -> Run:
 
     ValueError if it never does. A dump called unloaded was taken before the first step.
     """
-    case = case_of(dump, rows)
+    case: Json = json.loads((dump.parent / "replay.json").read_text())
     wanted = signature(rows)
     ends = _ends(case["steps"]) if "unloaded" not in dump.name else [0]
     found = None

@@ -26,21 +26,22 @@ CPU = "/sys/devices/system/cpu"
 DT = "/proc/device-tree"
 
 CONFIG = {
-    "config-pm": ("/sys/devices/system/memory/power", ""),
-    "config-memory-failure": ("/sys/devices/system/memory/soft_offline_page", ""),
-    "config-hugetlb-page": (NODE + r"/node\d+/hugepages", ""),
-    "config-transparent-hugepage": (NODE + r"/node\d+/meminfo", "AnonHugePages"),
-    "config-swap": (NODE + r"/node\d+/vmstat", "nr_swapcached"),
-    "config-zsmalloc": (NODE + r"/node\d+/vmstat", "nr_zspages"),
-    "config-numa-balancing": (NODE + r"/node\d+/vmstat", "pgpromote_success"),
-    "config-iommu-support": (NODE + r"/node\d+/vmstat", "nr_iommu_pages"),
-    "config-no-hz-full": (CPU + "/nohz_full", ""),
-    "config-cpu-freq": (CPU + "/cpufreq", ""),
-    "config-profiling": ("/sys/kernel/profiling", ""),
-    "config-lockup-detector": ("/sys/kernel/softlockup_count", ""),
-    "config-ppc-perf-ctrs": (CPU + "/modalias", ",003C"),
-    "config-ppc-uv": ("/sys/kernel/notes", r"PowerPC\x00\x01"),
-    "config-build-salt": ("/sys/kernel/notes", "powerpc64le"),
+    "PM": ("/sys/devices/system/memory/power", ""),
+    "PM_ADVANCED_DEBUG": ("/sys/devices/system/memory/power/async", ""),
+    "MEMORY_FAILURE": ("/sys/devices/system/memory/soft_offline_page", ""),
+    "HUGETLB_PAGE": (NODE + r"/node\d+/hugepages", ""),
+    "TRANSPARENT_HUGEPAGE": (NODE + r"/node\d+/meminfo", "AnonHugePages"),
+    "SWAP": (NODE + r"/node\d+/vmstat", "nr_swapcached"),
+    "ZSMALLOC": (NODE + r"/node\d+/vmstat", "nr_zspages"),
+    "NUMA_BALANCING": (NODE + r"/node\d+/vmstat", "pgpromote_success"),
+    "IOMMU_SUPPORT": (NODE + r"/node\d+/vmstat", "nr_iommu_pages"),
+    "NO_HZ_FULL": (CPU + "/nohz_full", ""),
+    "CPU_FREQ": (CPU + "/cpufreq", ""),
+    "PROFILING": ("/sys/kernel/profiling", ""),
+    "LOCKUP_DETECTOR": ("/sys/kernel/softlockup_count", ""),
+    "PPC_PERF_CTRS": (CPU + "/modalias", ",003C"),
+    "PPC_UV": ("/sys/kernel/notes", r"PowerPC\x00\x01"),
+    "BUILD_SALT": ("/sys/kernel/notes", "powerpc64le"),
 }
 """How a dump tells an option of the kernel's configuration: a path, and what stands in it."""
 
@@ -100,11 +101,6 @@ TABLE = (
         "missing",
         CPU + r"/hotplug(/states)?",
         "the callbacks that parts of the kernel (mostly not emulated) registered; no tool reads it",
-    ),
-    Entry(
-        "missing",
-        CPU + r"/cpu\d+/hotplug(/.*)?",
-        "comes with the x86_64 part, kernel/cpu.c's states are the same on all",
     ),
     Entry(
         "missing",

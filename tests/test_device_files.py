@@ -26,13 +26,15 @@ def booted(*without: str, release: str = "7.2") -> tuple[Kernel, Tree]:
         name="small",
         source="made for this test",
         arch="ppc64",
+        platform="pseries",
         memory=(MemoryRange(0, 4 * GIB),),
         cpus=CpuTopology("0-3", "0-1", type="PowerPC,POWER9"),
         page_size=65536,
         lmbs=(Lmbs(16, 0, 0x80000000), Lmbs(16, 4 * GIB, 0x80000010)),
         cmdline="crashkernel=512M",
+        config=dict.fromkeys(without, False),
     )
-    kernel = Kernel.boot(machine, release, without=without)
+    kernel = Kernel.boot(machine, release)
     return kernel, Tree(kernel, DECLARATIONS)
 
 
@@ -67,7 +69,7 @@ def test_power_of_a_block_that_came_back_is_as_at_first() -> None:
     kernel.unplug_memory(4 * GIB, 1 << 28)
     kernel.plug_memory(4 * GIB, 1 << 28)
     assert read(tree, path) == "auto\n"
-    assert kernel.power == {}
+    assert kernel.pm == {}
 
 
 def test_latency_of_a_cpu_is_a_number_or_not_applicable() -> None:
@@ -88,7 +90,7 @@ def test_autosuspend_delay_gives_eio_both_ways() -> None:
 
 
 def test_without_config_pm_no_device_has_power() -> None:
-    _, tree = booted("config-pm")
+    _, tree = booted("PM")
     for path in (BLOCK, CPU1, NODE, "sys/devices/system/memory"):
         assert "power" not in {name for name, _ in tree.names(tree.lookup(path))}
 
@@ -146,7 +148,7 @@ def test_hardware_number_of_an_unplugged_cpu_is_minus_one_until_it_is_replugged(
 
 def test_event_based_branches_come_with_the_counters_driver() -> None:
     with_driver = read(booted()[1], "sys/devices/system/cpu/modalias")
-    without = read(booted("config-ppc-perf-ctrs")[1], "sys/devices/system/cpu/modalias")
+    without = read(booted("PPC_PERF_CTRS")[1], "sys/devices/system/cpu/modalias")
     assert with_driver.endswith(",003A,003B,003C,003D,003F\n")
     assert without == with_driver.replace(",003C", "")
 

@@ -23,6 +23,7 @@ MACHINE = """
 name = "golden-a"
 source = "golden ppc64/A, machine.json"
 arch = "ppc64"
+platform = "pseries"
 page_size = 0x10000
 memory_block_size = 0x10000000
 cmdline = "console=hvc0 crashkernel=1G@384M log_buf_len=16M printk.time=1 loglevel=4"
