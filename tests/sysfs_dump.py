@@ -53,6 +53,7 @@ class Comparison:
     """One dump against the tree: how many paths agree, what differs, which entries explain it."""
 
     dump: Path
+    arch: str
     agreed: int = 0
     live: int = 0
     """Files compared by their form alone."""
@@ -96,13 +97,19 @@ def config_of(rows: dict[str, Json]) -> dict[str, bool]:
 
 
 class DumpRun(Run):
-    """A replay with what replay.json does not say: configuration, type of the cores, cores of a package."""
+    """A replay with what replay.json does not say: the kernel's configuration and the processors' type."""
 
     def __init__(self, case: Json, case_dir: Path, rows: dict[str, Json]) -> None:
         self._config = config_of(rows)
-        self._core = ""
-        if target := rows.get("/sys/devices/system/cpu/cpu0/of_node", {}).get("target"):
+        cpu0 = "/sys/devices/system/cpu/cpu0"
+        self._core = self._compatible = ""
+        if target := rows.get(f"{cpu0}/of_node", {}).get("target"):
             self._core = target.rpartition("/")[2].partition("@")[0]
+        if m := re.search("OF_COMPATIBLE_0=(.*)", rows.get(f"{cpu0}/uevent", {}).get("text", "")):
+            self._compatible = m[1]
+        # On ppc64 it follows from the type of the cores.
+        features = rows.get("/sys/devices/system/cpu/modalias", {}).get("text", "").rstrip()
+        self._modalias = features if case["arch"] != "ppc64" else ""
         captured = json.loads((case_dir / "machine.json").read_text())
         smp = re.search(r"cores=(\d+)", " ".join(captured["qemu_args"]))
         self._cores_per_package = int(smp[1]) if smp else 0
@@ -113,6 +120,8 @@ class DumpRun(Run):
         cpus = replace(
             self.machine.cpus,
             type=self._core or self.machine.cpus.type,
+            compatible=self._compatible,
+            modalias=self._modalias,
             cores_per_package=self._cores_per_package,
         )
         self.machine = replace(self.machine, cpus=cpus, config=self._config)
@@ -188,9 +197,9 @@ def compare(dump: Path) -> Comparison:
     """Every path of a dump against the tree, and the names that only the tree has."""
     rows = rows_of(dump)
     run = replayed(dump, rows)
-    result = Comparison(dump)
+    result = Comparison(dump, run.case["arch"])
     for path, row in rows.items():
-        live = any(re.fullmatch(entry.pattern, path) for entry in LIVE)
+        live = any(entry.is_about(result.arch, path) for entry in LIVE)
         differences = list(_compare_row(run, path, row, result))
         result.agreed += not differences
         result.live += live and not differences
@@ -202,7 +211,7 @@ def compare(dump: Path) -> Comparison:
 def _file(result: Comparison, differences: list[Difference]) -> None:
     for difference in differences:
         for entry in TABLE:
-            if entry.what == difference.what and re.fullmatch(entry.pattern, difference.path):
+            if entry.what == difference.what and entry.is_about(result.arch, difference.path):
                 result.explained.append((difference, entry))
                 result.used.add(entry)
                 break
@@ -236,9 +245,10 @@ def _compare_row(run: Run, path: str, row: Json, result: Comparison) -> Iterator
     if got_type != row["type"]:
         yield Difference(path, "type", row["type"], got_type)
         return
-    if f"{stat.S_IMODE(found.mode):04o}" != row["mode"]:
-        yield Difference(path, "mode", row["mode"], f"{stat.S_IMODE(found.mode):04o}")
-    if found.size != row["size"]:
+    mode = f"{stat.S_IMODE(found.mode):04o}"
+    if mode != row.get("mode", mode):
+        yield Difference(path, "mode", row["mode"], mode)
+    if found.size != row.get("size", found.size):
         yield Difference(path, "size", row["size"], found.size)
     if row["type"] == "link":
         if run.tree.readlink(node) != row["target"]:
@@ -262,7 +272,7 @@ def _compare_content(
     except KernelError as error:
         got = errno.errorcode[error.errno]
     for entry in LIVE:
-        if re.fullmatch(entry.pattern, path):
+        if entry.is_about(result.arch, path):
             result.used.add(entry)
             expected, got = (form(v, entry) if isinstance(v, bytes) else v for v in (expected, got))
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -14,9 +15,15 @@ class Entry:
     lines that `without` matches.
     """
 
+    def is_about(self, arch: str, path: str) -> bool:
+        """Whether the entry speaks of a path on an architecture."""
+        return bool(re.fullmatch(self.arch, arch) and re.fullmatch(self.pattern, path))
+
     what: str
     pattern: str
     reason: str
+    arch: str = ".*"
+    """A pattern of the architectures that it is about."""
     number: str = r"\d+"
     without: str = r"(?!)"
 
@@ -41,7 +48,7 @@ CONFIG = {
     "LOCKUP_DETECTOR": ("/sys/kernel/softlockup_count", ""),
     "PPC_PERF_CTRS": (CPU + "/modalias", ",003C"),
     "PPC_UV": ("/sys/kernel/notes", r"PowerPC\x00\x01"),
-    "BUILD_SALT": ("/sys/kernel/notes", "powerpc64le"),
+    "BUILD_SALT": ("/sys/kernel/notes", r"[67]\.\d+\.\d+"),
 }
 """How a dump tells an option of the kernel's configuration: a path, and what stands in it."""
 
@@ -63,8 +70,19 @@ LIVE = (
         "form",
         "/proc/iomem",
         "PCI host bridges and devices are not emulated; System RAM is compared byte for byte",
+        arch="ppc64",
         number=r"(?!)",
         without=r" *[0-9a-f]+-[0-9a-f]+ : (pci@|0000:|virtio|nvme|eth).*\n",
+    ),
+    Entry(
+        "form",
+        "/proc/iomem",
+        "rows below System RAM and below devices are early allocations and drivers, which are not "
+        "emulated; System RAM, Crash kernel and the top-level rows are compared byte for byte",
+        arch="arm64|riscv64",
+        number=r"(?!)",
+        without=r" +[0-9a-f]+-[0-9a-f]+ : (?!Crash kernel|System RAM).*\n|"
+        r"[0-9a-f]+-[0-9a-f]+ : pci@.*\n",
     ),
 )
 """Files whose content is live, or partly of other devices."""
@@ -77,6 +95,18 @@ KEPT_OF_CHOSEN = r"name|bootargs|linux,(crashkernel-(base|size)|kernel-end|memor
 KEPT_OF_RTAS = r"name|linux,rtas-(base|entry)|rtas-size|ibm,lrdr-capacity"
 
 TABLE = (
+    Entry(
+        "missing",
+        CPU + r"/cpu\d+/(regs|cache)(/.*)?",
+        "identification registers and caches of the real processor",
+        arch="arm64",
+    ),
+    Entry(
+        "missing",
+        DT + "(/.*)?",
+        "the device tree of QEMU's board, which no kdump or hotplug tool reads there",
+        arch="riscv64",
+    ),
     Entry(
         "missing",
         CPU + r"/cpu\d+/(idle_)?s?purr",

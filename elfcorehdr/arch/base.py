@@ -407,5 +407,6 @@ class Arch:
             env.append(("OF_COMPATIBLE_0", kernel.machine.cpus.compatible))
             env.append(("OF_COMPATIBLE_N", "1"))
         if self.has_cpu_modalias:
-            env.append(("MODALIAS", kernel.cpu_modalias))
+            # Quirk: print_cpu_modalias() ends the value with a newline (golden arm64, ppc64 dumps).
+            env.append(("MODALIAS", kernel.cpu_modalias + "\n"))
         return tuple(env)

@@ -241,4 +241,4 @@ class X8664(Arch):
         """The ACPI processor driver, once bound, and the feature list (golden x86_64, cpuN/uevent)."""
         bound = kernel.acpi is not None and kernel.acpi.bound(cpu.id)
         driver = (("DRIVER", "processor"),) if bound else ()
-        return (*driver, ("MODALIAS", kernel.cpu_modalias))
+        return (*driver, *super().cpu_uevent(kernel, cpu))
