@@ -93,13 +93,16 @@ class Iomem:
 
     # changing
 
-    def insert(self, new: Resource) -> None:
+    def insert(self, new: Resource, *, inside: bool = False) -> None:
         """insert_resource(): under the smallest resource that holds it, taking over those it holds.
 
-        KernelError(EBUSY) if it would cut another one in two.
+        One of the same bytes is taken over too, unless `inside`: then new goes into it, as a driver's
+        row goes into its device's. KernelError(EBUSY) if it would cut another one in two.
         """
         parent = self._root
-        while (around := parent.child_around(new)) is not None and not around.same(new):
+        while (around := parent.child_around(new)) is not None:
+            if around.same(new) and not inside:
+                break
             parent = around
         first = bisect_left(parent.children, new.start, key=_end)
         last = bisect_right(parent.children, new.end, key=_start)

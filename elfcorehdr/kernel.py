@@ -330,7 +330,7 @@ class Kernel:
     def next_free_memory(self, size: int) -> int:
         """Where a hypervisor would put `size` bytes more: the first free blocks, above everything at boot."""
         block = self.memory.block_size
-        start = align_up(self.boot_memory_end, block)
+        start = align_up(self.arch.hotplug_base(self), block)
         while self.memblock.overlaps(start, start + size - 1):
             start += block
         return start

@@ -143,7 +143,7 @@ class Machine:
     cpus: CpuTopology
     description: str = ""
     platform: str = ""
-    """ppc64: pseries or powernv."""
+    """ppc64: pseries or powernv; elsewhere a word for `kdumpfs machines`."""
     page_size: int = 4096
     memory_block_size: int = 0x10000000
     cmdline: str = ""
@@ -168,7 +168,7 @@ class Machine:
     crashkernel: tuple[CrashRegion, ...] = ()
     """Pinned reservation; empty: computed from crashkernel= on the command line."""
     resources: tuple[Region, ...] = ()
-    """x86_64: top-level resources other than System RAM."""
+    """The other rows of /proc/iomem; of two with the same bytes the second lies in the first."""
     nested_memory: tuple[MemoryRange, ...] = ()
     """System RAM below another resource of /proc/iomem."""
     system_ram: tuple[MemoryRange, ...] = ()
@@ -222,8 +222,9 @@ class Machine:
     def summary(self) -> str:
         """One line: architecture, platform, memory, CPUs."""
         total = sum(m.size for m in self.memory)
-        kind = f"{self.arch} {self.platform}".strip()
-        return f"{kind}, {total >> 30} GiB, {len(self.possible_cpus)} CPUs"
+        gib = (total + (1 << 29)) >> 30
+        what = f"{self.arch} {self.platform}".rstrip()
+        return f"{what}, {gib} GiB, {len(self.possible_cpus)} CPUs"
 
     @classmethod
     def from_toml(cls, text: str, file: str) -> Machine:
@@ -297,7 +298,9 @@ def _check(machine: Machine, file: str) -> None:
         raise wrong("memory", "empty", "at least one range")
     last = -1
     for i, m in enumerate(machine.memory):
-        if not m.size or m.start % machine.page_size or m.size % machine.page_size:
+        # An e820 table counts bytes; memblock of an architecture with larger pages counts pages.
+        whole = machine.page_size == 4096 or not (m.start | m.size) % machine.page_size
+        if not m.size or not whole:
             raise wrong(f"memory[{i}]", f"{m.start:#x} + {m.size:#x}", "whole pages, not empty")
         if m.start <= last:
             raise wrong(

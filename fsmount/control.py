@@ -101,7 +101,10 @@ def load_store(kernel: Kernel, request: Json) -> None:
         flags = KEXEC_ON_CRASH
         if request.get("hotplug"):
             flags |= KEXEC_CRASH_HOTPLUG_SUPPORT | KEXEC_UPDATE_ELFCOREHDR
-        entry, segments = kernel.arch.kexec_tools_segments(kernel, image, initrd, cmdline)
+        hotplug = bool(request.get("hotplug"))
+        entry, segments = kernel.arch.kexec_tools_segments(
+            kernel, image, initrd, cmdline, hotplug=hotplug
+        )
         kernel.kexec_load(entry, segments, flags)
         return
     flags = KEXEC_FILE_ON_CRASH | (KEXEC_FILE_DEBUG if request.get("debug") else 0)

@@ -146,6 +146,10 @@ class Arch:
 
     # what a hypervisor does
 
+    def hotplug_base(self, kernel: Kernel) -> int:
+        """Where a hypervisor puts the first memory that it adds: behind that of the boot."""
+        return kernel.boot_memory_end
+
     def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
         """The hypervisor hands memory over: `how` is dimm, or virtio-mem as that grows.
 
@@ -252,7 +256,7 @@ class Arch:
     def _insert(self, kernel: Kernel, resource: Resource) -> None:
         """insert_resource() of a row that is left out, as in the kernel, where it does not nest."""
         with suppress(KernelError):
-            kernel.iomem.insert(resource)
+            kernel.iomem.insert(resource, inside=True)
 
     def kernel_image(self, kernel: Kernel) -> Range:
         """_text to _end, in physical memory."""
@@ -363,9 +367,18 @@ class Arch:
         raise KernelError(errno.ENOEXEC, f"{self.name} has no image loader here")
 
     def kexec_tools_segments(
-        self, kernel: Kernel, kernel_file: FileArg | None, initrd: FileArg | None, cmdline: bytes
+        self,
+        kernel: Kernel,
+        kernel_file: FileArg | None,
+        initrd: FileArg | None,
+        cmdline: bytes,
+        *,
+        hotplug: bool,
     ) -> tuple[int, list[Segment]]:
-        """Entry and segments that kexec-tools would hand to kexec_load for a crash image. KernelError."""
+        """Entry and segments that kexec-tools would hand to kexec_load for a crash image. KernelError.
+
+        hotplug is its option --hotplug.
+        """
         raise KernelError(
             errno.EOPNOTSUPP, f"kexec-tools' segments on {self.name} are not known here"
         )

@@ -274,7 +274,13 @@ class Ppc64(Arch):
         log(f"kexec_elf: Loaded device tree at {at:#x}")
 
     def kexec_tools_segments(
-        self, kernel: Kernel, kernel_file: FileArg | None, initrd: FileArg | None, cmdline: bytes
+        self,
+        kernel: Kernel,
+        kernel_file: FileArg | None,
+        initrd: FileArg | None,
+        cmdline: bytes,
+        *,
+        hotplug: bool,
     ) -> tuple[int, list[Segment]]:
         """Placed by the kernel's own rules (kexec-tools' are alike); the header is kexec-tools' own."""
         image = Kimage(crash=True, cmdline=cmdline)

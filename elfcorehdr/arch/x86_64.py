@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from elfcorehdr import changes
+from elfcorehdr import changes, kexec_tools
 from elfcorehdr.acpi import AcpiProcessors
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.crash_reserve import reserve_crashkernel
@@ -13,12 +13,14 @@ from elfcorehdr.elf import EHDR_SIZE, EM_X86_64, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.firmware_map import FirmwareMap
 from elfcorehdr.iomem import SYSTEM_RAM
-from elfcorehdr.kexec_core import HpAction, Kimage
+from elfcorehdr.kexec_core import HpAction, KexecSegment, Kimage
 from elfcorehdr.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     KEXEC_UPDATE_ELFCOREHDR,
     FileArg,
     KexecBuf,
+    Segment,
+    align_up,
 )
 from elfcorehdr.machine import Machine
 from elfcorehdr.notifier import MemoryNotify
@@ -142,7 +144,31 @@ class X8664(Arch):
             self._load_elfcorehdr(kernel, image)
             x86_64_bzimage.load(kernel, image, kernel_part, initrd)
 
+    def kexec_tools_segments(
+        self,
+        kernel: Kernel,
+        kernel_file: FileArg | None,
+        initrd: FileArg | None,
+        cmdline: bytes,
+        *,
+        hotplug: bool,
+    ) -> tuple[int, list[Segment]]:
+        """Backup region and header as kexec-tools makes and places them; the rest by the kernel's rules."""
+        image = Kimage(crash=True, cmdline=cmdline)
+        part = x86_64_bzimage.probe(kernel, image, kernel_file)
+        for content, bufsz, mem, memsz in kexec_tools.crash_segments(kernel, hotplug=hotplug):
+            image.segments.append(KexecSegment(mem, memsz, bytearray(content), bufsz))
+        x86_64_bzimage.load(kernel, image, part, initrd)
+        segments: list[Segment] = [
+            (bytes(s.content), len(s.content), s.mem, s.memsz) for s in image.segments
+        ]
+        return image.entry, segments
+
     # hotplug, crash.c
+
+    def hotplug_base(self, kernel: Kernel) -> int:
+        """Above 4 GiB, on a whole GiB: pc_memory_init(), hw/i386/pc.c of QEMU."""
+        return align_up(max(kernel.boot_memory_end, 4 << 30), 1 << 30)
 
     def crash_hotplug(self, kernel: Kernel) -> bool:
         """CONFIG_CRASH_HOTPLUG, since 6.6."""

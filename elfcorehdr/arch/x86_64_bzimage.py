@@ -108,8 +108,9 @@ def load(kernel: Kernel, image: Kimage, part: KernelPart, initrd: FileArg | None
         log(f"Loaded initrd at {at:#x} bufsz={length:#x} memsz={length:#x}")
     log(f"Final command line is: {image.cmdline.decode(errors='replace')}")
     log("E820 memmap:")
-    for r, kind in _memmap(kernel, image):
-        log(f"{r.start:016x}-{r.end:016x} ({kind})")
+    if kernel.kexec_debug:
+        for r, kind in _memmap(kernel, image):
+            log(f"{r.start:016x}-{r.end:016x} ({kind})")
 
 
 def _memmap(kernel: Kernel, image: Kimage) -> Iterator[tuple[Range, int]]:
