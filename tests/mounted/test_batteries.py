@@ -1,0 +1,91 @@
+"""The write batteries of real kernels, each write(2) done on a mounted tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from elfcorehdr.errors import KernelError
+from fsmount.fuse_adapter import Mount, NameCache
+from tests.replay.machine import Json
+from tests.replay.run import Run
+from tests.replay.verdict import Verdict
+
+pytestmark = pytest.mark.fuse
+
+GOLDEN = Path(__file__).parent.parent / "golden/kernel"
+
+
+class MountedRun(Run):
+    """A case whose files are opened, read and written through the mount; all else is done by calls."""
+
+    def __init__(self, case: Json, case_dir: Path, mountpoint: Path) -> None:
+        super().__init__(case, case_dir)
+        self.root = mountpoint
+
+    def read(self, path: str) -> str:
+        try:
+            fd = os.open(self.root / path.lstrip("/"), os.O_RDONLY)
+        except OSError as error:
+            raise KernelError(error.errno, path) from None
+        try:
+            return os.read(fd, 1 << 16).decode("latin-1").removesuffix("\n")
+        except OSError as error:
+            raise KernelError(error.errno, path) from None
+        finally:
+            os.close(fd)
+
+    def do_write(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
+        with self.surroundings(do, seen):
+            try:
+                fd = os.open(self.root / do["path"].lstrip("/"), os.O_WRONLY | os.O_TRUNC)
+            except OSError as error:
+                if "errno" in seen:
+                    verdict.check("errno_at", "open", seen.get("errno_at"))
+                    if "value" in seen:
+                        verdict.check("value", seen["value"], self.read(do["path"]))
+                raise KernelError(error.errno, do["path"]) from None
+            try:
+                written = os.write(fd, do["data"].encode("latin-1"))
+                if "ret" in seen:
+                    verdict.check("ret", seen["ret"], written)
+            except OSError as error:
+                raise KernelError(error.errno, do["path"]) from None
+            finally:
+                os.close(fd)
+                if "value" in seen:
+                    verdict.check("value", seen["value"], self.read(do["path"]))
+
+
+@contextmanager
+def mounted(case_dir: Path, directory: Path) -> Iterator[MountedRun]:
+    """The case's machine, booted and mounted on a directory, served by a thread."""
+    run = MountedRun(json.loads((case_dir / "replay.json").read_text()), case_dir, directory)
+    mount = Mount(run.tree, str(directory), names=NameCache.NONE)
+    ready = threading.Event()
+    server = threading.Thread(target=mount.serve, args=(ready.set,))
+    server.start()
+    try:
+        assert ready.wait(10)
+        yield run
+    finally:
+        mount.stop()
+        server.join(10)
+        mount.close()
+
+
+@pytest.mark.parametrize(
+    "case", ["k7.3-write-battery", "k7.3-state-write-sizes", "k7.3-crash-size-shrink"]
+)
+def test_every_write_of_a_battery_ends_as_on_the_real_kernel(case: str, tmp_path: Path) -> None:
+    with mounted(GOLDEN / "x86_64" / case, tmp_path) as run:
+        verdicts = [run.step(i, step) for i, step in enumerate(run.case["steps"])]
+    assert [str(v) for v in verdicts if not v.passed] == []
+    writes = [v for v in verdicts if v.what.startswith("write") and "errno" in v.agreed]
+    assert len(writes) > 3
