@@ -123,7 +123,7 @@ def _offsets(axes: Any, view: View, column: Any, y: int) -> None:
         start, end = column(p.p_paddr + p.p_memsz // 2), column(p.p_offset)
         arrow = {
             "arrowstyle": "-|>",
-            "connectionstyle": "arc3,rad=-0.3",
+            "connectionstyle": f"arc3,rad={-min(0.3, 45 / max(1, abs(end - start)))}",
             "color": Kind.BACKED_UP.colour,
         }
         axes.annotate("", (end, y + 0.22), (start, y + 0.22), arrowprops=arrow)
