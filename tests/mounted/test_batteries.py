@@ -35,7 +35,7 @@ class MountedRun(Run):
         except OSError as error:
             raise KernelError(error.errno, path) from None
         try:
-            return os.read(fd, 1 << 16).decode("latin-1").removesuffix("\n")
+            return os.read(fd, 1 << 16).decode("latin-1").rstrip("\n")
         except OSError as error:
             raise KernelError(error.errno, path) from None
         finally:

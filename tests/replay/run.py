@@ -120,10 +120,10 @@ class Run:
         raise KernelError(errno.ELOOP, path)
 
     def read(self, path: str) -> str:
-        """A file's content without its final newline."""
+        """A file's content without newlines at its end: the captures were stripped of all of them."""
         node = self.lookup(path)
         data = self.tree.open(node, os.O_RDONLY).read(1 << 20, 0)
-        return data.decode("latin-1").removesuffix("\n")
+        return data.decode("latin-1").rstrip("\n")
 
     def content(self, path: str) -> object:
         """A file's content, or the errno that reading it gives, as `reads` has it."""
