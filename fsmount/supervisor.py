@@ -1,0 +1,374 @@
+"""The system calls a mount cannot see: seccomp user notification (kernel/seccomp.c).
+
+A filter in the command's processes hands the calls of ABIS to us; who calls, with what, and how
+the answer gets back is here; what the calls mean is fsmount/syscalls.py. The filter fails closed:
+another ABI's calls (i386, x32) get ENOSYS, and so does every handed-over call once the listener
+is closed, which is what the kernel does when its reader dies.
+
+Why no library: pyseccomp (the one on PyPI, last released in 2021) needs libseccomp at run time
+and has neither SECCOMP_IOCTL_NOTIF_ID_VALID nor SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV. Without
+the first an answer can go to a process that took over the pid; without the second a signal makes
+the kernel run a call twice, and a second kexec_load is not the same as one. What is left for a
+library to do is a filter of two dozen instructions.
+
+Imports errors; system calls go through ctypes, here and in mountns.py only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import logging
+import os
+import platform
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elfcorehdr.errors import KernelError
+
+_log = logging.getLogger(__name__)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Abi:
+    """A host's native calling convention: AUDIT_ARCH_*, and the numbers of the calls we answer."""
+
+    audit_arch: int
+    seccomp: int
+    syscalls: Mapping[str, int]
+
+
+_GENERIC = {
+    "statfs": 43, "fstatfs": 44, "kexec_load": 104, "init_module": 105, "delete_module": 106,
+    "syslog": 116, "reboot": 142, "uname": 160, "finit_module": 273, "kexec_file_load": 294,
+}  # fmt: skip
+ABIS = {
+    # arch/x86/entry/syscalls/syscall_64.tbl
+    "x86_64": Abi(0xC000003E, 317, {
+        "uname": 63, "syslog": 103, "statfs": 137, "fstatfs": 138, "reboot": 169,
+        "init_module": 175, "delete_module": 176, "kexec_load": 246, "finit_module": 313,
+        "kexec_file_load": 320,
+    }),
+    # include/uapi/asm-generic/unistd.h
+    "aarch64": Abi(0xC00000B7, 277, _GENERIC),
+    "riscv64": Abi(0xC00000F3, 277, _GENERIC),
+    # arch/powerpc/kernel/syscalls/syscall.tbl
+    "ppc64le": Abi(0xC0000015, 358, {
+        "reboot": 88, "statfs": 99, "fstatfs": 100, "syslog": 103, "uname": 122,
+        "init_module": 128, "delete_module": 129, "rtas": 255, "kexec_load": 268,
+        "finit_module": 353, "kexec_file_load": 382,
+    }),
+}  # fmt: skip
+"""By uname(2)'s machine. A call that is listed but has no answer gets ENOSYS."""
+
+_PIDFD_GETFD, _PIDFD_OPEN = 438, 434  # the same on every architecture since Linux 5.6
+_X32_BIT = 0x40000000  # from here on x86's other ABI; no native number is as large
+
+# include/uapi/linux/seccomp.h, include/uapi/linux/bpf_common.h
+_SET_MODE_FILTER = 1
+_NEW_LISTENER = 1 << 3
+_WAIT_KILLABLE_RECV = 1 << 5
+_RET_ALLOW, _RET_ERRNO, _RET_USER_NOTIF = 0x7FFF0000, 0x00050000, 0x7FC00000
+_FLAG_CONTINUE = 1
+_LD_W_ABS, _JEQ, _JGE, _RET = 0x20, 0x15, 0x35, 0x06
+_NOTIF = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif
+_RESP = struct.Struct("=QqiI")  # struct seccomp_notif_resp
+
+
+def _ioc(read: bool, write: bool, nr: int, size: int) -> int:
+    """_IOC(): the request number of '!' nr. powerpc orders the direction bits differently."""
+    ppc = platform.machine().startswith("ppc")
+    direction = (4 * write + 2 * read) << 29 if ppc else (write + 2 * read) << 30
+    return direction | size << 16 | ord("!") << 8 | nr
+
+
+_NOTIF_RECV = _ioc(True, True, 0, _NOTIF.size)
+_NOTIF_SEND = _ioc(True, True, 1, _RESP.size)
+_NOTIF_ID_VALID = _ioc(False, True, 2, 8)
+
+
+def native_abi() -> Abi:
+    """The host's ABI. KernelError(ENOSYS) for a machine we have no numbers for."""
+    machine = platform.machine()
+    if machine not in ABIS:
+        raise KernelError(errno.ENOSYS, f"no system call numbers for {machine} hosts")
+    return ABIS[machine]
+
+
+def bpf(abi: Abi) -> bytes:
+    """The filter: struct sock_filter each; other ABIs ENOSYS, the listed calls to the listener."""
+    numbers = sorted(abi.syscalls.values())
+    allow = 4 + len(numbers)  # the indices of the three returns; a jump counts from the next one
+    notify, refuse = allow + 1, allow + 2
+    program = [
+        (_LD_W_ABS, 0, 0, 4),  # seccomp_data.arch
+        (_JEQ, 0, refuse - 2, abi.audit_arch),
+        (_LD_W_ABS, 0, 0, 0),  # seccomp_data.nr
+        (_JGE, refuse - 4, 0, _X32_BIT),
+        *((_JEQ, notify - (at + 1), 0, nr) for at, nr in enumerate(numbers, 4)),
+        (_RET, 0, 0, _RET_ALLOW),
+        (_RET, 0, 0, _RET_USER_NOTIF),
+        (_RET, 0, 0, _RET_ERRNO | errno.ENOSYS),
+    ]
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def install() -> int:
+    """Put the filter on this process and its children for good; the listener's descriptor.
+
+    KernelError with the kernel's errno: EBUSY when a listener is there already, EACCES without
+    CAP_SYS_ADMIN in the user namespace or no_new_privs, ENOSYS or EINVAL on a kernel without it.
+    """
+    abi = native_abi()
+    program = bpf(abi)
+    fprog = _SockFprog(len(program) // 8, program)
+    # Since Linux 5.19, a pending call is not interrupted by signals that do not kill.
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE_RECV, _NEW_LISTENER):
+        fd = _libc.syscall(abi.seccomp, _SET_MODE_FILTER, flags, ctypes.byref(fprog))
+        if fd >= 0:
+            os.set_inheritable(fd, False)
+            return int(fd)
+        if ctypes.get_errno() != errno.EINVAL:
+            break
+    raise KernelError(ctypes.get_errno(), "seccomp(SECCOMP_SET_MODE_FILTER) with a listener")
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
+
+
+@dataclass(slots=True)
+class Task:
+    """The caller of a system call: what `current` is in the kernel. pid is the thread's, in our
+    pid namespace."""
+
+    pid: int
+    still_there: Callable[[], bool] = lambda: True
+    """SECCOMP_IOCTL_NOTIF_ID_VALID: False once the call was given up and the pid may be another's."""
+    _status: dict[str, str] = field(default_factory=dict)
+
+    def _proc(self, name: str) -> Path:
+        return Path(f"/proc/{self.pid}") / name
+
+    def status(self, key: str) -> str:
+        """One line of /proc/PID/status; KernelError(ESRCH) if the caller is gone."""
+        if not self._status:
+            try:
+                text = self._proc("status").read_text(errors="replace")
+            except OSError as error:
+                raise KernelError(errno.ESRCH, "the caller is gone") from error
+            if not self.still_there():
+                raise KernelError(errno.ESRCH, "the caller is gone")
+            self._status.update(
+                (key, value.strip())
+                for key, _, value in (ln.partition(":") for ln in text.splitlines())
+            )
+        return self._status[key]
+
+    @property
+    def tgid(self) -> int:
+        """The process that the calling thread belongs to."""
+        return int(self.status("Tgid"))
+
+    @property
+    def comm(self) -> str:
+        """current->comm"""
+        return self.status("Name")
+
+    @property
+    def uid(self) -> int:
+        """The effective user id, as our user namespace sees it."""
+        return int(self.status("Uid").split()[1])
+
+    def capable(self, cap: int, user_namespace: str | None = None) -> bool:
+        """Whether CapEff has cap; in another user namespace than the machine's it counts for nothing."""
+        if not int(self.status("CapEff"), 16) >> cap & 1:
+            return False
+        return user_namespace is None or self.link("ns/user") == user_namespace
+
+    def link(self, name: str) -> str:
+        """readlink of /proc/PID/name ("cwd", "root", "fd/3", "ns/user"); KernelError(EBADF) if absent."""
+        try:
+            target = str(self._proc(name).readlink())
+        except OSError as error:
+            raise KernelError(errno.EBADF, f"{name}: {error.strerror}") from error
+        if not self.still_there():
+            raise KernelError(errno.ESRCH, "the caller is gone")
+        return target
+
+    def text(self, name: str) -> str:
+        """A file of /proc/PID; KernelError(EBADF) if there is none."""
+        try:
+            return self._proc(name).read_text(errors="surrogateescape")
+        except OSError as error:
+            raise KernelError(errno.EBADF, f"{name}: {error.strerror}") from error
+
+    def _copy(self, call: Callable[..., int], local: ctypes.Array[ctypes.c_char], addr: int) -> int:
+        size = ctypes.sizeof(local)
+        here = _Iovec(ctypes.addressof(local), size)
+        there = _Iovec(addr, size)
+        if not self.still_there():
+            raise KernelError(errno.ESRCH, "the caller is gone")
+        done = call(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
+        if done >= 0:
+            return done
+        if ctypes.get_errno() in (errno.EFAULT, errno.EINVAL, errno.ENOMEM):
+            raise KernelError(errno.EFAULT, f"{size} bytes at {addr:#x}")
+        raise KernelError(ctypes.get_errno(), f"the memory of process {self.pid} is closed to us")
+
+    def read(self, addr: int, size: int) -> bytes:
+        """copy_from_user(): exactly size bytes; KernelError(EFAULT) if not all can be read."""
+        if not size:
+            return b""
+        local = ctypes.create_string_buffer(size)
+        if self._copy(_libc.process_vm_readv, local, addr) != size:
+            raise KernelError(errno.EFAULT, f"{size} bytes at {addr:#x}")
+        return local.raw
+
+    def read_string(self, addr: int, limit: int) -> bytes:
+        """strncpy_from_user(): up to the NUL, which is left off; ENAMETOOLONG without one in limit."""
+        text = b""
+        while len(text) < limit:
+            # A string may end just before an unmapped page, so do not read across one.
+            size = min(limit - len(text), 4096 - (addr + len(text)) % 4096)
+            text += self.read(addr + len(text), size)
+            if (end := text.find(b"\0")) >= 0:
+                return text[:end]
+        raise KernelError(errno.ENAMETOOLONG, f"no NUL in {limit} bytes at {addr:#x}")
+
+    def write(self, addr: int, data: bytes) -> None:
+        """copy_to_user(): all of data; KernelError(EFAULT) if it does not fit into writable memory."""
+        if data and self._copy(
+            _libc.process_vm_writev, ctypes.create_string_buffer(data, len(data)), addr
+        ) != len(data):
+            raise KernelError(errno.EFAULT, f"{len(data)} bytes at {addr:#x}")
+
+    def get_file(self, fd: int) -> int:
+        """fget(): a descriptor of ours for the caller's open file; KernelError(EBADF) if there is none.
+
+        Never for a file of our own mounts: reading or closing one would wait for ourselves.
+        """
+        pidfd = _libc.syscall(_PIDFD_OPEN, self.tgid, 0)
+        if pidfd < 0:
+            raise KernelError(errno.ESRCH, "the caller is gone")
+        try:
+            if not self.still_there():
+                raise KernelError(errno.ESRCH, "the caller is gone")
+            mine = _libc.syscall(_PIDFD_GETFD, pidfd, ctypes.c_int(fd), 0)
+            if mine < 0:
+                raise KernelError(ctypes.get_errno(), f"descriptor {fd}")
+            return int(mine)
+        finally:
+            os.close(pidfd)
+
+
+class Later(Exception):
+    """Raised by an answer that has to wait (a blocking syslog(2) read); Supervisor.retry() asks again."""
+
+
+LET_THE_KERNEL = object()
+"""Returned by an answer to run the host's own call; only for calls that read and change nothing."""
+
+Answer = Callable[[Task, tuple[int, ...]], "int | object"]
+
+
+@dataclass(frozen=True, slots=True)
+class Syscall:
+    """One notification."""
+
+    id: int
+    pid: int
+    name: str
+    args: tuple[int, ...]
+
+
+class Supervisor:
+    """Answers the calls of everyone under the filter, one after the other, in the caller's thread.
+
+    An answer gives the call's result, raises KernelError for -errno, or Later. `seen` is told each
+    call with its outcome (`kdumpfs run --record`).
+    """
+
+    def __init__(
+        self,
+        listener: int,
+        answers: Mapping[str, Answer],
+        seen: Callable[[Task, str, tuple[int, ...], int], None] | None = None,
+    ) -> None:
+        self.listener = listener
+        self._answers = answers
+        self._names = {nr: name for name, nr in native_abi().syscalls.items()}
+        self._seen = seen
+        self._waiting: list[Syscall] = []
+
+    def serve(self) -> None:
+        """Answer one call; to be called when the listener is readable."""
+        buf = bytearray(_NOTIF.size)
+        try:
+            fcntl.ioctl(self.listener, _NOTIF_RECV, buf)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):
+                return  # The caller was killed before we could look.
+            raise
+        id_, pid, _flags, nr, _arch, _ip, *args = _NOTIF.unpack(buf)
+        self._answer(Syscall(id_, pid, self._names[nr], tuple(args)))
+
+    def retry(self) -> None:
+        """Ask the waiting calls again: something they may wait for has happened."""
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            if self._is_valid(call.id):
+                self._answer(call)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call waits for retry()."""
+        return bool(self._waiting)
+
+    def _is_valid(self, id_: int) -> bool:
+        try:
+            fcntl.ioctl(self.listener, _NOTIF_ID_VALID, struct.pack("=Q", id_))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+    def _answer(self, call: Syscall) -> None:
+        task = Task(call.pid, lambda: self._is_valid(call.id))
+        value, error, flags = 0, 0, 0
+        try:
+            outcome = self._ask(task, call)
+            if outcome is LET_THE_KERNEL:
+                flags = _FLAG_CONTINUE
+            elif isinstance(outcome, int):
+                value = outcome
+        except Later:
+            self._waiting.append(call)
+            return
+        except KernelError as refused:
+            error = -refused.errno
+        except Exception:  # The one boundary: a bug of ours must not leave the caller hanging.
+            _log.exception("%s%r of pid %d", call.name, call.args, call.pid)
+            error = -errno.EIO
+        if self._seen is not None and not flags:
+            self._seen(task, call.name, call.args, error or value)
+        try:
+            fcntl.ioctl(self.listener, _NOTIF_SEND, _RESP.pack(call.id, value, error, flags))
+        except OSError as gone:
+            if gone.errno != errno.ENOENT:
+                raise
+
+    def _ask(self, task: Task, call: Syscall) -> int | object:
+        answer = self._answers.get(call.name)
+        if answer is None:
+            raise KernelError(errno.ENOSYS, call.name)
+        return answer(task, call.args)
