@@ -1,0 +1,189 @@
+"""Namespaces and mounts as plain calls: unshare(2), mount(2), mount_setattr(2), /proc/PID/mountinfo.
+
+The vocabulary in which fsmount/rootfs.py says what `kdumpfs run` looks like from inside. A call
+that the host refuses raises RunError with one sentence. Imports errors; system calls go through
+ctypes, here and in supervisor.py only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elfcorehdr.errors import ProfileError
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+# include/uapi/linux/sched.h
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+# include/uapi/linux/mount.h
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
+_MOUNT_ATTR_RDONLY = 1
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+_MOUNT_SETATTR = 442  # the same number on every architecture, since Linux 5.12
+# include/uapi/linux/prctl.h
+_PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
+
+
+class RunError(ProfileError):
+    """`kdumpfs run` cannot give what it promises; the sentence says what is in the way."""
+
+
+def _refused(what: str, hint: str = "") -> RunError:
+    return RunError(f"{what}: {os.strerror(ctypes.get_errno())}{hint}")
+
+
+def unshare(flags: int, what: str) -> None:
+    """unshare(2); `what` names the namespaces in the sentence of the RunError."""
+    if _libc.unshare(flags):
+        user = flags & CLONE_NEWUSER and ctypes.get_errno() in (errno.EPERM, errno.ENOSPC)
+        hint = (
+            " (see user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns and"
+            " the container's seccomp profile)"
+        )
+        raise _refused(f"cannot make {what}", hint if user else "")
+
+
+def write_id_maps(pid: int, uids: str, gids: str, *, setgroups: bool) -> None:
+    """Fill a new user namespace's maps (`inside outside count` lines); RunError if the host refuses."""
+    base = Path(f"/proc/{pid}")
+    try:
+        if not setgroups:
+            (base / "setgroups").write_text("deny")
+        (base / "uid_map").write_text(uids)
+        (base / "gid_map").write_text(gids)
+    except OSError as error:
+        raise RunError(f"cannot map users into the namespace: {error.strerror}") from error
+
+
+def mount(source: str, target: str, fstype: str | None, flags: int = 0, data: str = "") -> None:
+    """mount(2); RunError naming target and errno."""
+    kind = fstype.encode() if fstype else None
+    args = source.encode(), os.fsencode(target), kind, ctypes.c_ulong(flags), data.encode() or None
+    if _libc.mount(*args):
+        raise _refused(f"cannot mount {fstype or source} on {target}")
+
+
+def make_private(path: str) -> None:
+    """Cut `path` and all below off from mounts and unmounts elsewhere; unshare(2) does not."""
+    mount("none", path, None, MS_REC | MS_PRIVATE)
+
+
+def bind(source: str, target: str, *, recursive: bool = False) -> None:
+    """mount --bind or --rbind"""
+    if _libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        None,
+        ctypes.c_ulong(MS_BIND | (MS_REC if recursive else 0)),
+        None,
+    ):
+        raise _refused(f"cannot bind {source} on {target}")
+
+
+def move(source: str, target: str) -> None:
+    """mount --move"""
+    mount(source, target, None, MS_MOVE)
+
+
+def set_readonly(path: str) -> None:
+    """Make the mount at `path` and every one below it read-only; needs Linux 5.12."""
+    attr = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    buf = ctypes.create_string_buffer(attr, len(attr))
+    if _libc.syscall(
+        _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), _AT_RECURSIVE, buf, ctypes.c_size_t(len(attr))
+    ):
+        raise _refused(f"cannot make {path} read-only")
+
+
+def bind_readonly(source: str, target: str) -> None:
+    """A recursive bind that no one can write through."""
+    bind(source, target, recursive=True)
+    set_readonly(target)
+
+
+def unmount(path: str) -> None:
+    """umount --lazy; RunError if there is nothing to unmount."""
+    if _libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW):
+        raise _refused(f"cannot unmount {path}")
+
+
+def open_fuse() -> int:
+    """Open /dev/fuse; must happen in the user namespace in which it will be mounted."""
+    try:
+        return os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise RunError(
+            "/dev/fuse is missing: load the fuse module, or give the container the device"
+        ) from None
+    except OSError as error:
+        raise RunError(
+            f"cannot open /dev/fuse: {error.strerror} (distributions make it 0666; try as root, or"
+            " `chmod 666 /dev/fuse`)"
+        ) from error
+
+
+def mount_fuse(fd: int, target: str, *, allow_other: bool = True) -> None:
+    """Mount the file system behind an open /dev/fuse on `target`, with permission checks by mode."""
+    data = f"fd={fd},rootmode=40000,user_id=0,group_id=0,default_permissions"
+    if allow_other:
+        data += ",allow_other"
+    mount("kdumpfs", target, "fuse.kdumpfs", MS_NOSUID | MS_NODEV, data)
+
+
+def become_subreaper() -> None:
+    """Orphans among our descendants become our children: PR_SET_CHILD_SUBREAPER."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def set_undumpable() -> None:
+    """Close this process to ptrace(2) and /proc/PID/{mem,root,ns} of the less privileged."""
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A line of /proc/PID/mountinfo, proc_pid_mountinfo(5)."""
+
+    id: int
+    root: str
+    """Which part of its file system is mounted."""
+    point: str
+    options: str
+    fstype: str
+
+
+def mounts(text: str) -> Iterator[Mount]:
+    """The lines of a mountinfo file, in its order."""
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        root, point = (_unescape(field) for field in fields[3:5])
+        yield Mount(int(fields[0]), root, point, fields[5], right.split(" ")[0])
+
+
+def mount_at(path: str, text: str) -> Mount | None:
+    """The mount that an absolute path without symbolic links lies on: the last with the longest point."""
+    best: Mount | None = None
+    for found in mounts(text):
+        prefix = found.point.rstrip("/") + "/"
+        if (path + "/").startswith(prefix) and (
+            best is None or len(found.point) >= len(best.point)
+        ):
+            best = found
+    return best
+
+
+def _unescape(field: str) -> str:
+    """mangle_path(): \\040 and its like, for blank, tab, newline and backslash."""
+    for code in ("040", "011", "012", "134"):
+        field = field.replace("\\" + code, chr(int(code, 8)))
+    return field
