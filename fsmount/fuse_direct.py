@@ -135,6 +135,7 @@ class Connection:
         root = nodes.lookup("")
         self._known = {ROOT_ID: _Known(root, 1, self._seq)}
         self._ids = {"": ROOT_ID}
+        self._may_come: Callable[[Any], bool] = getattr(nodes, "may_come", lambda _: False)
         self._next_id = ROOT_ID
         self._handles: dict[int, _Open | _OpenDir] = {}
         self._next_fh = 0
@@ -265,8 +266,7 @@ class Connection:
             node = self._nodes.child(parent, name)
         except KernelError as absent:
             self._tell(request, "lookup", f"{parent.path}/{name}", b"", -absent.errno)
-            fleeting = getattr(parent, "fleeting_names", False)
-            if absent.errno != errno.ENOENT or not self._valid or fleeting:
+            if absent.errno != errno.ENOENT or not self._valid or self._may_come(parent):
                 raise
             # A negative entry: the name is known to be absent until the epoch ends.
             return proto.ENTRY_OUT.pack(0, 0, self._valid, 0, 0, 0) + bytes(proto.ATTR.size)
@@ -471,10 +471,8 @@ class Connection:
 
     def _poll(self, request: Request) -> bytes:
         fh, kh, flags, _ = proto.POLL_IN.unpack_from(request.body)
-        readable = getattr(self._opened(fh).file, "readable", None)
-        ready = _POLL_READY
-        if readable is not None:
-            ready = _POLL_READY if readable() else _POLL_WRITABLE
-            if flags & proto.POLL_SCHEDULE_NOTIFY:
-                self._pollers.add(kh)
+        poll = getattr(self._opened(fh).file, "poll", None)
+        ready = _POLL_READY if poll is None else poll() | _POLL_WRITABLE
+        if poll is not None and flags & proto.POLL_SCHEDULE_NOTIFY:
+            self._pollers.add(kh)
         return proto.POLL_OUT.pack(ready, 0)

@@ -1,0 +1,359 @@
+"""What of the host shows through in `kdumpfs run`: stubs to bind real directories on, /proc's processes.
+
+Served wraps the tree that fuse_direct serves. In a directory that exists both here and there the
+machine's names come first; the host's others are stubs (which rootfs.py binds the real ones on),
+links to the parked /proc, or, for /proc/sys/kernel, values that are this machine's own once they
+have been written. Imports errors, kernfs, kobject.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.printk import KERN_INFO
+from fsmount.kernfs import Setattr, Stat, Tree, ino_of
+from fsmount.kobject import Caller, File
+
+PARKED = "/run/kdumpfs"
+"""Where the real /sys and /proc are inside `run`: in a tmpfs of its own."""
+
+HIDDEN_PROC = frozenset(
+    {
+        "config.gz", "device-tree", "iomem", "kallsyms", "kcore", "kmsg", "kpagecgroup",
+        "kpagecount", "kpageflags", "modules", "mtrr", "powerpc", "ppc64", "rtas", "sysrq-trigger",
+        "vmcore", "version",
+    }
+)  # fmt: skip
+"""Names in /proc that say something of the kernel or its memory: the host's never show through."""
+
+
+@dataclass(slots=True)
+class HostNode:
+    """A place that no declaration describes."""
+
+    path: str
+    type: int
+    mode: int = 0o755
+    fleeting: bool = False
+    """Whether the name may come and go without the kernel's names changing."""
+    target: Callable[[Caller], str] | None = None
+    opens: Callable[[int, Caller], File] | None = None
+
+    def readlink(self, caller: Caller) -> str:
+        """A link's target for this caller; KernelError(EINVAL) for anything else."""
+        if self.target is None:
+            raise KernelError(errno.EINVAL)
+        return self.target(caller)
+
+
+class Graft(Protocol):
+    """The host's names in one directory."""
+
+    fleeting_names: bool
+
+    def get(self, path: str, name: str) -> HostNode | None:
+        """The host's entry of that name in the directory `path`."""
+
+    def names(self) -> Iterator[tuple[str, int]]:
+        """Name and type of each."""
+
+
+class Stubs:
+    """Empty files and directories, for binding the host's own on, and copies of its links."""
+
+    fleeting_names = False
+
+    def __init__(self, entries: Mapping[str, str | int]) -> None:
+        self._entries = entries
+        """Name to S_IFDIR or S_IFREG, or to a link's target."""
+
+    def get(self, path: str, name: str) -> HostNode | None:
+        """A stub."""
+        found = self._entries.get(name)
+        if found is None:
+            return None
+        if isinstance(found, str):
+            return HostNode(f"{path}/{name}", stat.S_IFLNK, 0o777, target=lambda _: found)
+        return HostNode(f"{path}/{name}", found, 0o755 if found == stat.S_IFDIR else 0o444)
+
+    def names(self) -> Iterator[tuple[str, int]]:
+        """All stubs."""
+        for name, found in self._entries.items():
+            yield name, stat.S_IFLNK if isinstance(found, str) else found
+
+
+class Processes:
+    """/proc: processes and harmless names as links into the parked procfs."""
+
+    fleeting_names = True
+
+    def __init__(self) -> None:
+        self.dir_fd = -1
+        """The parked procfs, once there is one; what it calls pids are the command's pids."""
+
+    def get(self, path: str, name: str) -> HostNode | None:
+        """A link; `self` and `thread-self` by who asks."""
+        full = f"{path}/{name}"
+        match name:
+            case "sys":
+                return HostNode(full, stat.S_IFDIR, 0o555)
+            case "self":
+                return self._link(full, lambda caller: str(self.tgid(caller.pid)))
+            case "thread-self":
+                return self._link(full, lambda c: f"{self.tgid(c.pid)}/task/{c.pid}")
+            case "mounts" | "net":
+                return self._link(full, lambda _: f"self/{name}")
+        if self.dir_fd < 0 or name in HIDDEN_PROC:
+            return None
+        try:
+            os.stat(name, dir_fd=self.dir_fd, follow_symlinks=False)
+        except OSError:
+            return None
+        return self._link(full, lambda _: f"{PARKED}/proc/{name}", fleeting=name.isdecimal())
+
+    def names(self) -> Iterator[tuple[str, int]]:
+        """The host's other names, then the command's processes."""
+        yield "sys", stat.S_IFDIR
+        if self.dir_fd >= 0:
+            for name in os.listdir(self.dir_fd):
+                if name not in HIDDEN_PROC and name != "sys":
+                    yield name, stat.S_IFLNK
+
+    @staticmethod
+    def _link(path: str, to: Callable[[Caller], str], *, fleeting: bool = False) -> HostNode:
+        return HostNode(path, stat.S_IFLNK, 0o777, fleeting=fleeting, target=to)
+
+    def status(self, pid: int) -> dict[str, str]:
+        """/proc/PID/status of one of the command's threads; {} if it is gone."""
+        if self.dir_fd < 0:
+            return {}
+        try:
+            fd = os.open(f"{pid}/status", os.O_RDONLY, dir_fd=self.dir_fd)
+        except OSError:
+            return {}
+        with open(fd, errors="replace") as file:
+            try:
+                lines = file.read().splitlines()
+            except OSError:
+                return {}
+        return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+    def tgid(self, pid: int) -> int:
+        """The process a thread belongs to; KernelError(ENOENT) if it is gone."""
+        status = self.status(pid)
+        if not status:
+            raise KernelError(errno.ENOENT)
+        return int(status["Tgid"])
+
+
+class Sysctls:
+    """/proc/sys/kernel: the host's values to read, the machine's own once one was written.
+
+    A value that the host prints as numbers takes as many numbers, as proc_dointvec() does.
+    """
+
+    fleeting_names = False
+
+    def __init__(self, kernel: Any, directory: Path = Path("/proc/sys/kernel")) -> None:
+        self._kernel = kernel
+        self._directory = directory
+        self._own: dict[str, bytes] = {}
+
+    def get(self, path: str, name: str) -> HostNode | None:
+        """A file or directory below /proc/sys/kernel."""
+        below = f"{path}/{name}".removeprefix("proc/sys/kernel").lstrip("/")
+        try:
+            mode = (self._directory / below).stat().st_mode
+        except OSError:
+            return None
+        return HostNode(
+            f"{path}/{name}",
+            stat.S_IFMT(mode),
+            stat.S_IMODE(mode),
+            opens=lambda flags, _caller: self._open(below, mode, flags),
+        )
+
+    def names(self) -> Iterator[tuple[str, int]]:
+        """Everything directly in /proc/sys/kernel."""
+        for entry in os.scandir(self._directory):
+            yield entry.name, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG
+
+    def names_in(self, path: str) -> Iterator[tuple[str, int]]:
+        """Everything in a directory further down."""
+        for entry in os.scandir(self._directory / path.removeprefix("proc/sys/kernel/")):
+            yield entry.name, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG
+
+    def _open(self, name: str, mode: int, flags: int) -> File:
+        if flags & os.O_ACCMODE != os.O_RDONLY and not mode & 0o222:
+            raise KernelError(errno.EACCES)  # proc_sys_permission(), for root too
+        return _Sysctl(self, name)
+
+    def read(self, name: str) -> bytes:
+        """The value with its newline. KernelError: what reading the host's says."""
+        if name in self._own:
+            return self._own[name]
+        try:
+            return (self._directory / name).read_bytes()
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO) from error
+
+    def write(self, name: str, data: bytes) -> None:
+        """Give the machine a value of its own. KernelError(EINVAL) if it is not of the old one's form."""
+        try:
+            was = self.read(name).split()
+        except KernelError:
+            was = []
+        words = data.split()
+        if was and all(_is_number(word) for word in was):
+            if not words or len(words) > len(was) or not all(_is_number(word) for word in words):
+                raise KernelError(errno.EINVAL)
+            words += was[len(words) :]
+            self._own[name] = b"\t".join(words) + b"\n"
+        else:
+            self._own[name] = data.rstrip(b"\n") + b"\n"
+        dotted = f"kernel.{name.replace('/', '.')}"
+        value = self._own[name].decode(errors="replace").strip()
+        self._kernel.log.emit(KERN_INFO, f"kdumpfs: {dotted} = {value} (of this machine only)")
+
+
+def _is_number(word: bytes) -> bool:
+    return word.lstrip(b"-").isdigit()
+
+
+class _Sysctl:
+    """An open file of /proc/sys/kernel."""
+
+    def __init__(self, sysctls: Sysctls, name: str) -> None:
+        self._sysctls = sysctls
+        self._name = name
+
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
+        """The value."""
+        return self._sysctls.read(self._name)[offset : offset + size]
+
+    def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
+        """Set it; a write elsewhere than at the beginning is ignored, as by proc_first_pos_non_zero_ignore()."""
+        if not offset:
+            self._sysctls.write(self._name, buf)
+        return len(buf)
+
+
+class Served:
+    """A tree and, where `grafts` (by path) says so, what of the host shows through beside it."""
+
+    def __init__(self, tree: Tree, grafts: Mapping[str, Graft]) -> None:
+        self.tree = tree
+        self._grafts = grafts
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel whose names these are."""
+        return self.tree.kernel
+
+    def lookup(self, path: str) -> Any:
+        """The node at a path. KernelError as Tree.lookup()."""
+        try:
+            return self.tree.lookup(path)
+        except KernelError:
+            node: Any = self.tree.lookup("")
+            for name in path.split("/"):
+                if name:
+                    node = self.child(node, name)
+            return node
+
+    def child(self, node: Any, name: str) -> Any:
+        """A directory's node of that name; the machine's first. KernelError(ENOENT), ENOTDIR."""
+        path = node.path
+        try:
+            if not isinstance(node, HostNode):
+                return self.tree.child(node, name)
+            if node.type != stat.S_IFDIR:
+                raise KernelError(errno.ENOTDIR)
+            return self.tree.lookup(f"{path}/{name}")
+        except KernelError as absent:
+            graft = self._graft(path)
+            found = graft.get(path, name) if graft and absent.errno == errno.ENOENT else None
+            if found is None:
+                raise
+            return found
+
+    def _graft(self, path: str) -> Graft | None:
+        graft = self._grafts.get(path)
+        if graft is None and path.startswith("proc/sys/kernel/"):
+            graft = self._grafts.get("proc/sys/kernel")
+        return graft
+
+    def may_come(self, node: Any) -> bool:
+        """Whether a name that is absent may appear without the kernel's names changing."""
+        graft = self._graft(node.path)
+        return graft is not None and graft.fleeting_names
+
+    def getattr(self, node: Any) -> Stat:
+        """stat(2)"""
+        if not isinstance(node, HostNode):
+            return self.tree.getattr(node)
+        parent, _, name = node.path.rpartition("/")
+        boot = self.tree.boot_ns
+        nlink = 2 if node.type == stat.S_IFDIR else 1
+        return Stat(node.type | node.mode, nlink, 0, ino_of(parent, name), 0, 0, boot, boot, boot)
+
+    def setattr(self, node: Any, changes: Setattr) -> None:
+        """chmod and the like; KernelError(EPERM) on what is the host's."""
+        if isinstance(node, HostNode):
+            raise KernelError(errno.EPERM)
+        self.tree.setattr(node, changes)
+
+    def truncate(self, node: Any) -> None:
+        """O_TRUNC and truncate(2)"""
+        if not isinstance(node, HostNode):
+            self.tree.truncate(node)
+
+    def readdir(self, node: Any, offset: int = 0) -> Iterator[tuple[str, int]]:
+        """A directory's entries from the offset-th on: the machine's, then the host's others."""
+        graft = self._graft(node.path)
+        if graft is None and not isinstance(node, HostNode):
+            return self.tree.readdir(node, offset)
+        return self._both(node, graft, offset)
+
+    def _both(self, node: Any, graft: Graft | None, offset: int) -> Iterator[tuple[str, int]]:
+        at = 0
+        seen = set()
+        if isinstance(node, HostNode):
+            own: Iterator[tuple[str, int]] = iter(((".", stat.S_IFDIR), ("..", stat.S_IFDIR)))
+        else:
+            own = self.tree.readdir(node)
+        for entry in own:
+            seen.add(entry[0])
+            if at >= offset:
+                yield entry
+            at += 1
+        if graft is None:
+            return
+        nested = isinstance(graft, Sysctls) and node.path != "proc/sys/kernel"
+        others = (
+            graft.names_in(node.path) if isinstance(graft, Sysctls) and nested else graft.names()
+        )
+        for entry in others:
+            if entry[0] not in seen:
+                if at >= offset:
+                    yield entry
+                at += 1
+
+    def readlink(self, node: Any) -> str:
+        """A link's target"""
+        return self.tree.readlink(node)
+
+    def open(self, node: Any, flags: int, caller: Caller) -> File:
+        """Open a file. KernelError as Tree.open(); a stub that nothing was bound on is EIO."""
+        if not isinstance(node, HostNode):
+            return self.tree.open(node, flags, caller)
+        if node.opens is None:
+            raise KernelError(errno.EIO)
+        return node.opens(flags, caller)
