@@ -294,7 +294,7 @@ class Supervisor:
     """Answers the calls of everyone under the filter, one after the other, in the caller's thread.
 
     An answer gives the call's result, raises KernelError for -errno, or Later. `seen` is told each
-    call with its outcome (`kdumpfs run --record`).
+    call with its outcome (`kdumpfs run --record`), `settle` is called before the caller goes on.
     """
 
     def __init__(
@@ -302,11 +302,13 @@ class Supervisor:
         listener: int,
         answers: Mapping[str, Answer],
         seen: Callable[[Task, str, tuple[int, ...], int], None] | None = None,
+        settle: Callable[[], None] = lambda: None,
     ) -> None:
         self.listener = listener
         self._answers = answers
         self._names = {nr: name for name, nr in native_abi().syscalls.items()}
         self._seen = seen
+        self._settle = settle
         self._waiting: list[Syscall] = []
 
     def serve(self) -> None:
@@ -359,6 +361,7 @@ class Supervisor:
         except Exception:  # The one boundary: a bug of ours must not leave the caller hanging.
             _log.exception("%s%r of pid %d", call.name, call.args, call.pid)
             error = -errno.EIO
+        self._settle()
         if self._seen is not None and not flags:
             self._seen(task, call.name, call.args, error or value)
         try:

@@ -1,0 +1,107 @@
+"""The guards between the command and the host, each checked from inside before the command starts.
+
+`kdumpfs run` refuses to start with the sentence of the first that is not up. The checks look at the
+mount table and at what the kernel says of this process; they never try the dangerous act itself.
+Imports hostfs, mountns, rootfs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from fsmount.hostfs import PARKED
+from fsmount.mountns import Mount, RunError, mount_at, mounts
+from fsmount.rootfs import OVERLAID
+
+OURS = "fuse.kdumpfs"
+EMULATED = (
+    "/proc/sysrq-trigger",
+    "/proc/sys/kernel/panic",
+    "/proc/sys/kernel/panic_on_oops",
+    "/proc/sys/kernel/sysrq",
+    "/proc/sys/kernel/printk",
+    "/proc/iomem",
+    "/proc/cmdline",
+    "/dev/kmsg",
+    "/sys/kernel/kexec_crash_loaded",
+)
+"""Files that must be the machine's and not the host's, if they are there at all."""
+ABSENT_DEVICES = ("mem", "port", "kvm", "loop-control", "sda", "vda", "nvram", "watchdog")
+"""Nodes of the host that the private /dev must not have."""
+
+
+def check(share: tuple[str, ...], host_user_namespace: str) -> None:
+    """RunError naming the guard that is not up. Called in the command's process, with all mounts made."""
+    table = Path("/proc/self/mountinfo").read_text()
+    for sentence in (
+        *_emulated(table),
+        *_read_only(table),
+        *_private(table, share),
+        *_devices(table),
+    ):
+        raise RunError(f"guard missing, nothing was started: {sentence}")
+    if os.readlink("/proc/self/ns/user") == host_user_namespace:
+        raise RunError(
+            "guard missing, nothing was started: the command has the host's capabilities"
+        )
+
+
+def check_calls(release: str) -> None:
+    """RunError unless this process is under the filter and someone answers: uname(2) must be ours."""
+    status = Path("/proc/self/status").read_text()
+    if "\nSeccomp:\t2\n" not in status or os.uname().release != release:
+        raise RunError(
+            "guard missing, nothing was started: system calls do not reach the emulated kernel"
+        )
+
+
+def _emulated(table: str) -> Iterator[str]:
+    for path in EMULATED:
+        mount = mount_at(os.path.realpath(path), table)
+        if os.path.lexists(path) and (mount is None or mount.fstype != OURS):
+            yield f"{path} is the host's"
+
+
+def _is_covered(place: Mount, table: str) -> bool:
+    """Whether something else is mounted on the same point later, so that no path leads there."""
+    return mount_at(place.point, table) != place
+
+
+def _read_only(table: str) -> Iterator[str]:
+    for place in mounts(table):
+        if place.fstype == OURS or _is_covered(place, table):
+            continue
+        under = (place.point + "/").startswith(("/sys/", "/proc/sys/", f"{PARKED}/sys/"))
+        if under and "ro" not in place.options.split(","):
+            yield f"{place.point} ({place.fstype}) can be written"
+    for path in ("/sys", f"{PARKED}/sys", "/proc/sys", f"{PARKED}/proc/sys"):
+        mount = mount_at(path, table)
+        if mount is None or (mount.fstype != OURS and "ro" not in mount.options.split(",")):
+            yield f"{path} can be written"
+    for entry in os.scandir(f"{PARKED}/proc"):
+        if entry.name.isdecimal() or entry.is_symlink():
+            continue
+        mount = mount_at(entry.path, table)
+        read_only = mount is not None and (mount.fstype == OURS or "ro" in mount.options.split(","))
+        if not read_only and (entry.is_dir() or entry.stat().st_mode & 0o222):
+            yield f"{entry.path} can be written"
+
+
+def _private(table: str, share: tuple[str, ...]) -> Iterator[str]:
+    for path in OVERLAID:
+        if path in share:
+            continue
+        mount = mount_at(os.path.realpath(path), table)
+        if mount is None or mount.fstype != "overlay":
+            yield f"{path} is the host's"
+
+
+def _devices(table: str) -> Iterator[str]:
+    mount = mount_at("/dev", table)
+    if mount is None or mount.fstype != "tmpfs":
+        yield "/dev is the host's"
+    for name in ABSENT_DEVICES:
+        if os.path.lexists(f"/dev/{name}"):
+            yield f"/dev/{name} is there"

@@ -1,0 +1,207 @@
+"""The processes inside `kdumpfs run`: the one that makes the namespaces, their init, the command.
+
+    run (serves, outside) -- forks --> maker -- unshares, forks, exits
+                                         init (pid 1) -- mounts, forks, reaps, ends with the command
+                                           command -- second user namespace, filter, guards, exec
+
+The command's user and mount namespaces are below init's: that locks the mounts (no unmounting to
+see the host's files below, no read-write remount) and leaves no capability over the host. Init ends
+when `run` is gone, and with init everything in its pid namespace. Imports guards, mountns, rootfs,
+supervisor, uevents.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from elfcorehdr.errors import KernelError
+from fsmount import guards, mountns, rootfs, supervisor, uevents
+from fsmount.hostfs import PARKED
+from fsmount.mountns import RunError
+
+_OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID
+_INNER = mountns.CLONE_NEWUSER | mountns.CLONE_NEWNS | mountns.CLONE_NEWNET | mountns.CLONE_NEWIPC
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
+_NOT_FOUND, _NOT_EXECUTABLE, _FAILED = 127, 126, 125
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the inside needs to know."""
+
+    layout: rootfs.Layout
+    argv: tuple[str, ...]
+    release: str
+    environment: dict[str, str]
+    files: dict[str, str]
+    """Files to put into the private /run/kdumpfs."""
+
+
+def say(channel: socket.socket, word: str, text: str = "", fds: tuple[int, ...] = ()) -> None:
+    """A message to `run`: a word, a text, descriptors."""
+    socket.send_fds(channel, [f"{word} {text}".encode(errors="replace")], list(fds))
+
+
+def hear(channel: socket.socket) -> tuple[str, str, list[int]]:
+    """The next message; word "" when the other end is closed."""
+    data, fds, _, _ = socket.recv_fds(channel, 1 << 16, 4)
+    word, _, text = data.decode().partition(" ")
+    return word, text, fds
+
+
+def _never_returns(channel: socket.socket, act: Callable[[], int]) -> NoReturn:
+    """Run act in this forked process and exit with its result; what goes wrong is told to `run`."""
+    status = _FAILED
+    try:
+        status = act()
+    except (RunError, KernelError) as error:
+        with contextlib.suppress(OSError):
+            say(channel, "error", str(error))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            say(channel, "error", f"cannot set up the machine: {error}")
+    finally:
+        if sys.exc_info()[0] is not None:
+            sys.excepthook(*sys.exc_info())
+        os._exit(status)
+
+
+def make(channel: socket.socket, inside: Inside) -> NoReturn:
+    """The maker: namespaces, then init. Never returns."""
+
+    def act() -> int:
+        host_ns = os.readlink("/proc/self/ns/user")
+        if os.geteuid():
+            uid, gid = os.geteuid(), os.getegid()
+            mountns.unshare(mountns.CLONE_NEWUSER, "a user namespace")
+            mountns.write_id_maps(os.getpid(), f"0 {uid} 1", f"0 {gid} 1", setgroups=False)
+        mountns.unshare(_OUTER, "private mount and pid namespaces")
+        if os.fork() == 0:
+            _never_returns(channel, lambda: _init(channel, inside, host_ns))
+        return 0
+
+    _never_returns(channel, act)
+
+
+def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
+    """Pid 1: make the mounts, start the command, reap, end when it or `run` has ended."""
+
+    def send_fuse(fd: int) -> None:
+        # Host pid first: /proc is still the host's.
+        procfs = os.open(f"{PARKED}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        say(channel, "fuse", os.readlink("/proc/self"), (fd, procfs))
+        os.close(procfs)
+
+    for sentence in rootfs.build(inside.layout, send_fuse):
+        say(channel, "missing", sentence)
+    for name, text in inside.files.items():
+        Path(PARKED, name).write_text(text)
+    mapped, unshared = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(mapped[1])
+        os.close(unshared[0])
+        _never_returns(channel, lambda: _command(channel, inside, host_ns, mapped[0], unshared[1]))
+    os.close(mapped[0])
+    os.close(unshared[1])
+    wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
+        signal.signal(number, signal.SIG_IGN)
+    if os.read(unshared[0], 1):
+        # The same ids inside as outside, for every id there is.
+        uids, gids = (
+            _identity(Path(f"/proc/self/{name}_map").read_text()) for name in ("uid", "gid")
+        )
+        setgroups = Path("/proc/self/setgroups").read_text().strip() == "allow"
+        mountns.write_id_maps(pid, uids, gids, setgroups=setgroups)
+        os.write(mapped[1], b"m")
+    os.close(mapped[1])
+    os.close(unshared[0])
+    mountns.set_undumpable()
+    return _reap(channel, pid, wake_r)
+
+
+def _identity(id_map: str) -> str:
+    lines = (line.split() for line in id_map.splitlines())
+    return "\n".join(f"{inside} {inside} {count}" for inside, _, count in lines)
+
+
+def _reap(channel: socket.socket, command: int, wake: int) -> int:
+    """Wait for the command, reaping orphans; 128 + N if signal N ended it."""
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    poll.register(channel, 0)  # POLLHUP alone: `run` is gone
+    while True:
+        for fd, _ in poll.poll():
+            if fd != wake:
+                return _FAILED
+            os.read(wake, 4096)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            if pid == command:
+                code = os.waitstatus_to_exitcode(status)
+                code = code if code >= 0 else 128 - code
+                with contextlib.suppress(OSError):
+                    say(channel, "exit", str(code))
+                return code
+
+
+def _loopback_up() -> None:
+    """ip link set lo up"""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
+
+
+def _command(
+    channel: socket.socket, inside: Inside, host_ns: str, mapped: int, unshared: int
+) -> int:
+    """Become the command: namespaces, filter, guards, exec."""
+    mountns.unshare(_INNER, "a second user namespace for the command")
+    os.write(unshared, b"u")
+    os.close(unshared)
+    if not os.read(mapped, 1):
+        return _FAILED
+    os.close(mapped)
+    _loopback_up()
+    sender = uevents.open_socket()
+    guards.check(inside.layout.share, host_ns)
+    listener = supervisor.install()
+    say(
+        channel,
+        "listener",
+        os.readlink("/proc/self/ns/user"),
+        (listener, sender.fileno()),
+    )
+    os.close(listener)
+    sender.close()
+    guards.check_calls(inside.release)
+    say(channel, "start")
+    channel.close()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; the command would too
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(inside.argv[0], inside.argv, inside.environment)
+    except FileNotFoundError:
+        sys.stderr.write(f"kdumpfs: {inside.argv[0]}: command not found\n")
+        return _NOT_FOUND
+    except OSError as error:
+        sys.stderr.write(f"kdumpfs: {inside.argv[0]}: {error.strerror}\n")
+        return _NOT_EXECUTABLE

@@ -1,0 +1,329 @@
+"""`kdumpfs run`: one process that serves the machine's files and answers its system calls.
+
+FUSE requests, supervised calls and the children's messages are served one at a time from one loop,
+so that the engine stays single-threaded and a call is answered only after its effect. When this
+process ends, however it ends, the kernel takes away the rest (see inside.py). Imports everything
+else of `run`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.uevent import Uevent
+from fsmount import inside, mountns, sysplan, uevents
+from fsmount.fuse_direct import Connection, Request
+from fsmount.hostfs import Graft, Processes, Served, Sysctls
+from fsmount.kernfs import Tree
+from fsmount.kmsg import Syslog
+from fsmount.kobject import Caller, Declaration
+from fsmount.mountns import RunError
+from fsmount.rootfs import Layout
+from fsmount.supervisor import Supervisor, Task
+from fsmount.syscalls import Syscalls
+
+_BURST = 64
+"""FUSE requests answered in a row before the supervised calls have their turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line may ask for."""
+
+    share: tuple[str, ...] = ()
+    over: tuple[str, ...] = ()
+    uname_machine: bool = False
+    record: Path | None = None
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+def run_command(
+    kernel: Kernel,
+    declarations: Iterable[Declaration],
+    argv: tuple[str, ...],
+    options: RunOptions | None = None,
+    *,
+    page_limit: bool = True,
+) -> int:
+    """Run a command in the machine; its exit status, 128 + N if signal N ended it.
+
+    An empty argv is the user's shell. RunError if a guard between command and host is not up.
+    """
+    options = options or RunOptions()
+    tree = Tree(kernel, declarations, page_limit=page_limit)
+    record = options.record.open("w") if options.record is not None else None
+    try:
+        return _Run(kernel, tree, options, record).run(argv)
+    finally:
+        if record is not None:
+            record.close()
+
+
+class _Run:
+    """One run: the loop and what it serves."""
+
+    def __init__(
+        self, kernel: Kernel, tree: Tree, options: RunOptions, record: TextIO | None
+    ) -> None:
+        self._kernel = kernel
+        self._tree = tree
+        self._options = options
+        self._record = record
+        self._plan = sysplan.plan(tree)
+        self._processes = Processes()
+        grafts: dict[str, Graft] = dict(self._plan.grafts)
+        grafts["proc"] = self._processes
+        grafts["proc/sys/kernel"] = Sysctls(kernel)
+        self._served = Served(tree, grafts)
+        self._user_namespace: str | None = None
+        self._calls = Syscalls(
+            kernel,
+            Syslog(kernel.log),
+            lambda path: not sysplan.lacks(tree, path),
+            uname_machine=options.uname_machine,
+        )
+        self._fuse: Connection | None = None
+        self._supervisor: Supervisor | None = None
+        self._uevents: socket.socket | None = None
+        self._init = 0
+        self._status: int | None = None
+        self._error = ""
+        self._log_seen = kernel.log.next_seq
+        self._poll = select.poll()
+
+    def run(self, argv: tuple[str, ...]) -> int:
+        """Fork, serve until the command has ended, reap."""
+        mountns.become_subreaper()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        what = self._inside(argv)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if os.fork() == 0:
+            ours.close()
+            inside.make(theirs, what)
+        theirs.close()
+        listeners = self._kernel.uevents.listeners
+        listeners.append(self._send_uevent)
+        handlers = _signals()
+        ended_by = 0
+        try:
+            self._poll.register(ours, select.POLLIN)
+            while self._serve(ours):
+                pass
+        except _Ended as signalled:
+            ended_by = signalled.number
+        finally:
+            for number in handlers:
+                signal.signal(number, signal.SIG_IGN)
+            listeners.remove(self._send_uevent)
+            self._end(ours)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        if ended_by:
+            os.kill(os.getpid(), ended_by)
+        if self._error:
+            raise RunError(self._error)
+        if self._status is None:
+            raise RunError("the machine's init was killed")
+        return self._status
+
+    def _end(self, ours: socket.socket) -> None:
+        """Kill what is inside, let go of every descriptor it may wait for, reap."""
+        if self._init:
+            try:
+                os.kill(self._init, signal.SIGKILL)
+            except ProcessLookupError:
+                self._init = 0
+        ours.close()
+        if self._fuse is not None:
+            os.close(self._fuse.fd)
+            os.close(self._processes.dir_fd)
+        if self._supervisor is not None:
+            os.close(self._supervisor.listener)
+        if self._uevents is not None:
+            self._uevents.close()
+        while True:
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+
+    def _inside(self, argv: tuple[str, ...]) -> inside.Inside:
+        dev = self._tree.names(self._tree.lookup("dev"))
+        layout = Layout(
+            self._plan,
+            self._options.share,
+            self._options.over,
+            tuple(name for name, _ in dev),
+        )
+        environment = dict(self._options.environment)
+        environment["KDUMPFS"] = self._kernel.machine.name
+        files: dict[str, str] = {}
+        if not argv:
+            argv, files = _shell(environment, self._kernel)
+        return inside.Inside(layout, argv, self._kernel.release, environment, files)
+
+    # The loop
+
+    def _serve(self, channel: socket.socket) -> bool:
+        """Serve what is ready; False once everything inside has ended."""
+        for fd, events in self._poll.poll():
+            if fd == channel.fileno():
+                if not self._message(channel):
+                    return False
+            elif self._fuse is not None and fd == self._fuse.fd:
+                for _ in range(_BURST):
+                    if not self._fuse.handle():
+                        break
+                if not self._fuse.mounted:
+                    self._poll.unregister(fd)
+            elif self._supervisor is not None and fd == self._supervisor.listener:
+                if events & select.POLLIN:
+                    self._supervisor.serve()
+                else:
+                    self._poll.unregister(fd)  # no one is under the filter any more
+            self._wake()
+        return True
+
+    def _wake(self) -> None:
+        """Something was logged: ask those again that wait for it."""
+        if self._kernel.log.next_seq == self._log_seen:
+            return
+        self._log_seen = self._kernel.log.next_seq
+        if self._fuse is not None:
+            self._fuse.retry()
+        if self._supervisor is not None:
+            self._supervisor.retry()
+
+    def _message(self, channel: socket.socket) -> bool:
+        word, text, fds = inside.hear(channel)
+        match word:
+            case "fuse":
+                self._init = int(text)
+                os.set_blocking(fds[0], False)
+                seen = self._saw_file if self._record is not None else None
+                self._fuse = Connection(fds[0], self._served, self._caller, seen=seen)
+                self._processes.dir_fd = fds[1]
+                self._poll.register(fds[0], select.POLLIN)
+            case "listener":
+                self._user_namespace = self._calls.user_namespace = text
+                self._supervisor = Supervisor(
+                    fds[0],
+                    self._calls.answers(),
+                    self._saw_call if self._record is not None else None,
+                    self._settle,
+                )
+                self._poll.register(fds[0], select.POLLIN)
+                self._uevents = socket.socket(fileno=fds[1])
+                self._uevents.settimeout(5)
+            case "missing":
+                sys.stderr.write(f"kdumpfs: missing here: {text}\n")
+            case "error":
+                self._error = self._error or text
+            case "exit":
+                self._status = int(text)
+        return bool(word)
+
+    def _settle(self) -> None:
+        """Before a supervised call is answered: what it changed must be visible."""
+        if self._fuse is not None:
+            self._fuse.sync_names()
+
+    def _send_uevent(self, event: Uevent) -> None:
+        if self._uevents is None:
+            return
+        try:
+            uevents.send(self._uevents, event)
+        except OSError as error:
+            self._kernel.log.warning(f"kdumpfs: uevent {event} not sent: {error.strerror}")
+
+    # Who asks
+
+    def _caller(self, uid: int, gid: int, pid: int) -> Caller:
+        def capable(cap: int) -> bool:
+            status = self._processes.status(pid)
+            if not int(status.get("CapEff", "0"), 16) >> cap & 1:
+                return False
+            try:
+                space = os.readlink(f"{pid}/ns/user", dir_fd=self._processes.dir_fd)
+            except OSError:
+                return False
+            return space == self._user_namespace or self._user_namespace is None
+
+        return Caller(uid, gid, pid, capable)
+
+    # --record
+
+    def _saw_file(self, request: Request, verb: str, path: str, data: bytes, result: int) -> None:
+        comm = self._processes.status(request.pid).get("Name", "?")
+        shown = f' "{_printable(data)}"' if data else ""
+        self._note(f"{comm}[{request.pid}] {verb} {path}{shown} = {_result(result)}")
+
+    def _saw_call(self, task: Task, name: str, args: tuple[int, ...], result: int) -> None:
+        try:
+            who = f"{task.comm}[{task.status('NSpid').split()[-1]}]"
+        except KernelError:
+            who = "?[?]"
+        shown = ", ".join(f"{arg:#x}" for arg in args)
+        self._note(f"{who} {name}({shown}) = {_result(result)}")
+
+    def _note(self, line: str) -> None:
+        assert self._record is not None
+        self._record.write(line + "\n")
+        self._record.flush()
+
+
+def _printable(data: bytes, limit: int = 200) -> str:
+    text = data[:limit].decode(errors="backslashreplace")
+    text = text.encode("unicode_escape").decode().replace('"', '\\"')
+    return text + ("..." if len(data) > limit else "")
+
+
+def _result(result: int) -> str:
+    if result >= 0:
+        return str(result)
+    return f"-1 {errno.errorcode.get(-result, -result)} ({os.strerror(-result)})"
+
+
+class _Ended(BaseException):
+    """A signal asked `run` to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _signals() -> dict[int, Any]:
+    """Ctrl-C and Ctrl-\\ are the command's affair; SIGTERM and SIGHUP end the run. The old handlers."""
+
+    def end(number: int, _frame: object) -> None:
+        raise _Ended(number)
+
+    old: dict[int, Any] = {}
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        old[number] = signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        old[number] = signal.signal(number, end)
+    return old
+
+
+def _shell(environment: dict[str, str], kernel: Kernel) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The user's shell with a prompt that says where one is."""
+    shell = environment.get("SHELL") or "/bin/sh"
+    where = f"({kernel.machine.name} {kernel.release}) "
+    environment["PS1"] = where + "\\w \\$ " if shell.endswith("bash") else f"{where}$ "
+    if not shell.endswith("/bash"):
+        return (shell,), {}
+    rc = f'[ -f ~/.bashrc ] && . ~/.bashrc\nPS1="{where}$PS1"\n'
+    return (shell, "--rcfile", "/run/kdumpfs/bashrc"), {"bashrc": rc}

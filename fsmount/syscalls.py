@@ -1,0 +1,293 @@
+"""What the supervised system calls mean to the emulated kernel: one function each, named as in C.
+
+Mirrors the entry code of kernel/kexec.c, kernel/kexec_file.c, kernel/reboot.c, kernel/printk,
+kernel/sys.c, kernel/module/main.c and fs/statfs.c: capability, copies from the caller, then one
+call of the engine. Imports elfcorehdr, kmsg, kobject, mountns, supervisor.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.kexec_file import (
+    KEXEC_FILE_NO_INITRAMFS,
+    KEXEC_FILE_UNLOAD,
+    KEXEC_SEGMENT_MAX,
+    FileArg,
+    FileKind,
+    Segment,
+    regular,
+)
+from fsmount import mountns
+from fsmount.kmsg import Syslog
+from fsmount.kobject import Caller
+from fsmount.supervisor import LET_THE_KERNEL, Answer, Later, Task
+
+CAP_SYS_MODULE, CAP_SYS_BOOT = 16, 22
+COMMAND_LINE_SIZE = 2048
+"""Of x86 and ppc64; kexec_file_load itself takes any length, the architectures refuse more."""
+READ_FILE_MAX = (1 << 31) - 1
+"""kernel_read_file() gives EFBIG for more: it reads into an int's worth of bytes."""
+
+# include/uapi/linux/reboot.h
+_MAGIC1, _MAGIC2 = 0xFEE1DEAD, (672274793, 85072278, 369367448, 537993216)
+REBOOT = {
+    0x01234567: "Restarting system",
+    0xCDEF0123: "System halted",
+    0x4321FEDC: "Power down",
+    0xA1B2C3D4: "Restarting system with command",
+    0xD000FCE2: "Suspend requested",
+    0x45584543: "Starting new kernel",
+    0x89ABCDEF: "Ctrl-Alt-Del reboots at once from now on",
+    0x00000000: "Ctrl-Alt-Del signals init from now on",
+}
+"""reboot(2)'s commands, and what kernel/reboot.c or we would say. The last two change no state."""
+_CAD_COMMANDS = (0x89ABCDEF, 0)
+_KEXEC = 0x45584543
+
+# include/uapi/linux/magic.h
+SYSFS_MAGIC, PROC_SUPER_MAGIC, TMPFS_MAGIC = 0x62656572, 0x9FA0, 0x01021994
+_MAGIC = {"sys": SYSFS_MAGIC, "proc": PROC_SUPER_MAGIC, "dev": TMPFS_MAGIC}
+_STATFS = struct.Struct("=7Q2i3Q4Q")  # struct statfs of the 64-bit ABIs
+_ST_VALID_RELATIME = 0x0020 | 0x1000
+_UTS_LEN = 65
+
+
+@dataclass(slots=True)
+class Syscalls:
+    """The answers for one kernel. user_namespace is the machine's, as readlink of ns/user says it."""
+
+    kernel: Kernel
+    syslog_state: Syslog
+    has_path: Callable[[str], bool]
+    """Whether the tree has a path (sys/..., proc/..., dev/...)."""
+    user_namespace: str | None = None
+    uname_machine: bool = False
+
+    def answers(self) -> dict[str, Answer]:
+        """By name, for the Supervisor."""
+        return {
+            "kexec_load": self.kexec_load,
+            "kexec_file_load": self.kexec_file_load,
+            "reboot": self.reboot,
+            "syslog": self.syslog,
+            "uname": self.uname,
+            "init_module": self.init_module,
+            "finit_module": self.finit_module,
+            "delete_module": self.delete_module,
+            "statfs": self.statfs,
+            "fstatfs": self.fstatfs,
+        }
+
+    def caller(self, task: Task) -> Caller:
+        """Who calls, as the tree's methods want it."""
+
+        def capable(cap: int) -> bool:
+            return task.capable(cap, self.user_namespace)
+
+        return Caller(uid=task.uid, pid=task.tgid, capable=capable)
+
+    def _need(self, task: Task, cap: int) -> None:
+        if not task.capable(cap, self.user_namespace):
+            raise KernelError(errno.EPERM, f"capability {cap}")
+
+    def _debug(self, task: Task, text: str) -> None:
+        self.kernel.log.info(f"kdumpfs: {task.comm}[{task.tgid}]: {text}")
+
+    # kexec
+
+    def kexec_load(self, task: Task, args: tuple[int, ...]) -> int:
+        """kexec_load(entry, nr_segments, segments, flags)"""
+        entry, count, array, flags = args[0], args[1], args[2], args[3] & 0xFFFFFFFF
+        self._need(task, CAP_SYS_BOOT)
+        if count > KEXEC_SEGMENT_MAX:
+            raise KernelError(errno.EINVAL, f"{count} segments")
+        raw = task.read(array, 32 * count)
+        segments: list[Segment] = []
+        ram = sum(region.size for region in self.kernel.machine.memory)
+        for buf, bufsz, mem, memsz in struct.iter_unpack("=4Q", raw):
+            # The engine refuses these sizes before it looks at the content.
+            absurd = bufsz > memsz or memsz > ram
+            segments.append((b"" if absurd else task.read(buf, bufsz), bufsz, mem, memsz))
+        self.kernel.kexec_load(entry, segments, flags)
+        return 0
+
+    def kexec_file_load(self, task: Task, args: tuple[int, ...]) -> int:
+        """kexec_file_load(kernel_fd, initrd_fd, cmdline_len, cmdline, flags)"""
+        kernel_fd, initrd_fd, length, cmdline_ptr = args[0], args[1], args[2], args[3]
+        flags = args[4]
+        self._need(task, CAP_SYS_BOOT)
+        if flags & KEXEC_FILE_UNLOAD:
+            self.kernel.kexec_file_load(None, None, b"", flags)
+            return 0
+        kernel_file = self._file(task, kernel_fd)
+        initrd = None if flags & KEXEC_FILE_NO_INITRAMFS else self._file(task, initrd_fd)
+        if length > COMMAND_LINE_SIZE:
+            raise KernelError(errno.EINVAL, f"a command line of {length} bytes")
+        cmdline = task.read(cmdline_ptr, length)
+        if length and cmdline[-1]:
+            raise KernelError(errno.EINVAL, "the command line does not end in NUL")
+        self.kernel.kexec_file_load(kernel_file, initrd, cmdline, flags)
+        return 0
+
+    def _file(self, task: Task, fd: int) -> FileArg:
+        """kernel_read_file_from_fd()"""
+        fd &= 0xFFFFFFFF
+        try:
+            if self._mount_of(task, f"fd/{fd}", f"fdinfo/{fd}") is not None:
+                return regular(
+                    b""
+                )  # a file of ours: no kernel, and asking for it would wait for us
+            mine = task.get_file(fd)
+        except KernelError as refused:
+            if refused.errno == errno.EBADF:
+                return FileArg(FileKind.BAD)
+            raise
+        try:
+            status = os.fstat(mine)
+            if stat.S_ISDIR(status.st_mode):
+                return FileArg(FileKind.DIRECTORY)
+            if not stat.S_ISREG(status.st_mode):
+                return FileArg(FileKind.DIRECTORY)  # i_size < 1 or not S_ISREG: EINVAL alike
+            if status.st_size > READ_FILE_MAX:
+                raise KernelError(errno.EFBIG, f"{status.st_size} bytes")
+            parts = []
+            at = 0
+            while at < status.st_size and (part := os.pread(mine, status.st_size - at, at)):
+                parts.append(part)
+                at += len(part)
+            return regular(b"".join(parts))
+        except OSError as error:
+            if error.errno == errno.EBADF:  # opened for writing only
+                return FileArg(FileKind.BAD)
+            raise KernelError(error.errno or errno.EIO) from error
+        finally:
+            os.close(mine)
+
+    # reboot, modules
+
+    def reboot(self, task: Task, args: tuple[int, ...]) -> int:
+        """reboot(magic1, magic2, cmd, arg): said in the log, never done."""
+        magic1, magic2, cmd = (arg & 0xFFFFFFFF for arg in args[:3])
+        self._need(task, CAP_SYS_BOOT)
+        if magic1 != _MAGIC1 or magic2 not in _MAGIC2 or cmd not in REBOOT:
+            raise KernelError(errno.EINVAL)
+        if cmd == _KEXEC and self.kernel.kexec.image is None:
+            raise KernelError(errno.EINVAL, "no image to start")
+        if cmd not in _CAD_COMMANDS:
+            self._debug(task, "reboot(2) asked for; the machine stays up")
+            self.kernel.reboot(REBOOT[cmd])
+        return 0
+
+    def init_module(self, task: Task, args: tuple[int, ...]) -> int:
+        """init_module(image, length, parameters): accepted, nothing is loaded."""
+        self._need(task, CAP_SYS_MODULE)
+        self._debug(task, f"init_module of {args[1]} bytes: accepted, nothing loaded")
+        return 0
+
+    def finit_module(self, task: Task, args: tuple[int, ...]) -> int:
+        """finit_module(fd, parameters, flags): accepted, nothing is loaded."""
+        self._need(task, CAP_SYS_MODULE)
+        path = task.link(f"fd/{args[0] & 0xFFFFFFFF}")
+        name = posixpath.basename(path).partition(".")[0]
+        self._debug(task, f"finit_module of {name}: accepted, nothing loaded")
+        return 0
+
+    def delete_module(self, task: Task, args: tuple[int, ...]) -> int:
+        """delete_module(name, flags): accepted, nothing was loaded."""
+        self._need(task, CAP_SYS_MODULE)
+        name = task.read_string(args[0], 56).decode(errors="replace")  # MODULE_NAME_LEN
+        self._debug(task, f"delete_module of {name}: accepted")
+        return 0
+
+    # the log, names
+
+    def syslog(self, task: Task, args: tuple[int, ...]) -> int:
+        """syslog(action, buf, len)"""
+        action, buf = args[0] & 0xFFFFFFFF, args[1]
+        length = (args[2] & 0xFFFFFFFF) - ((args[2] & 0x80000000) << 1)
+        done = self.syslog_state.action(action, length, self.caller(task), buf=bool(buf))
+        if done is None:
+            raise Later
+        result, text = done
+        task.write(buf, text)
+        return result
+
+    def uname(self, task: Task, args: tuple[int, ...]) -> int:
+        """uname(buf): the emulated release and version; the machine if asked for."""
+        host = os.uname()
+        machine = self.kernel.uts_machine if self.uname_machine else host.machine
+        fields = (
+            "Linux",
+            host.nodename,
+            self.kernel.release,
+            self.kernel.uts_version,
+            machine,
+            "(none)",
+        )
+        packed = (field.encode()[: _UTS_LEN - 1].ljust(_UTS_LEN, b"\0") for field in fields)
+        task.write(args[0], b"".join(packed))
+        return 0
+
+    # statfs
+
+    def _mount_of(self, task: Task, link: str, info: str | None = None) -> mountns.Mount | None:
+        """The mount of ours that an open file lies on, None if it is another's.
+
+        Read from /proc only: asking the file itself would ask ourselves.
+        """
+        mounts = mountns.mounts(task.text("mountinfo"))
+        if info is not None:
+            lines = dict(line.split(":", 1) for line in task.text(info).splitlines() if ":" in line)
+            number = int(lines.get("mnt_id", "-1"))
+            found = [mount for mount in mounts if mount.id == number]
+        else:
+            path = task.link(link)
+            found = [m for m in (mountns.mount_at(path, task.text("mountinfo")),) if m]
+        return found[0] if found and found[0].fstype == "fuse.kdumpfs" else None
+
+    def _statfs(self, task: Task, buf: int, path: str) -> int:
+        """Write a struct statfs as the file system that stands at the tree's path would."""
+        magic = _MAGIC.get(path.strip("/").partition("/")[0], SYSFS_MAGIC)
+        task.write(
+            buf,
+            _STATFS.pack(
+                magic, 4096, 0, 0, 0, 0, 0, 0, 0, 255, 4096, _ST_VALID_RELATIME, 0, 0, 0, 0
+            ),
+        )
+        return 0
+
+    def fstatfs(self, task: Task, args: tuple[int, ...]) -> Any:
+        """fstatfs(fd, buf): of our files what sysfs says; others ask the host."""
+        fd = args[0] & 0xFFFFFFFF
+        try:
+            mount = self._mount_of(task, f"fd/{fd}", f"fdinfo/{fd}")
+        except KernelError:
+            return LET_THE_KERNEL
+        return LET_THE_KERNEL if mount is None else self._statfs(task, args[1], mount.root)
+
+    def statfs(self, task: Task, args: tuple[int, ...]) -> Any:
+        """statfs(path, buf): as fstatfs; the path is followed through our own links only."""
+        try:
+            path = os.fsdecode(task.read_string(args[0], 4096))
+            if not path or task.link("root") != "/":
+                return LET_THE_KERNEL
+            full = posixpath.normpath(posixpath.join(task.link("cwd"), path))
+            mount = mountns.mount_at(full, task.text("mountinfo"))
+        except KernelError:
+            return LET_THE_KERNEL
+        if mount is None or mount.fstype != "fuse.kdumpfs":
+            return LET_THE_KERNEL
+        inside = posixpath.join(mount.root, posixpath.relpath(full, mount.point))
+        if not self.has_path(posixpath.normpath(inside)):
+            return LET_THE_KERNEL
+        return self._statfs(task, args[1], mount.root)

@@ -1,0 +1,46 @@
+"""debugfs notifier-error-inject/memory/: lib/notifier-error-inject.c, lib/memory-notifier-error-inject.c."""
+
+from __future__ import annotations
+
+import errno
+
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.notifier import MemAction
+from fsmount.kobject import AttributeGroup, Declaration, singleton
+
+_BASE = "kernel/debug/notifier-error-inject/memory/actions"
+
+
+def _parse(buf: str) -> int:
+    """A signed number, base 0, as simple_attr_write() takes it; KernelError(EINVAL)."""
+    text = buf.split("\0")[0].strip()
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise KernelError(errno.EINVAL, f"{text!r} is not a number") from None
+
+
+def _action(action: MemAction) -> AttributeGroup[Kernel]:
+    group = AttributeGroup(f"{_BASE}/{action.value}", singleton)
+
+    def error_show(kernel: Kernel) -> str:
+        return f"{kernel.memory_errors.errors[action]}\n"
+
+    def error_store(kernel: Kernel, buf: str) -> None:
+        kernel.memory_errors.set(action, _parse(buf))
+
+    group.add(
+        "error",
+        show=error_show,
+        store=error_store,
+        mode=0o600,
+        doc=f"The errno (0 or negative, at least -4095) that {action.value} is refused with.",
+    )
+    return group
+
+
+GROUPS: tuple[Declaration, ...] = (
+    _action(MemAction.GOING_ONLINE),
+    _action(MemAction.GOING_OFFLINE),
+)

@@ -1,0 +1,23 @@
+"""/proc/sysrq-trigger: drivers/tty/sysrq.c, write_sysrq_trigger()."""
+
+from __future__ import annotations
+
+from elfcorehdr.kernel import Kernel
+from fsmount.kobject import AttributeGroup, Declaration, Filesystem, singleton
+
+proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
+
+
+def _store(kernel: Kernel, buf: str) -> None:
+    # A leading underscore asks for every key that follows, else the first alone counts.
+    for key in buf[1:].rstrip("\n") if buf.startswith("_") else buf[:1]:
+        kernel.sysrq(key)
+
+
+proc.add(
+    "sysrq-trigger",
+    store=_store,
+    doc="Do what the key written does, e.g. `c` a crash: of this machine.",
+)
+
+GROUPS: tuple[Declaration, ...] = (proc,)

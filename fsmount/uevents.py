@@ -1,0 +1,44 @@
+"""The kernel's uevents onto a private network namespace: lib/kobject_uevent.c, uevent_net_rcv().
+
+A message to the kernel's own uevent socket is broadcast to the namespace of the sender, from port
+0 and root, with the host's SEQNUM appended; so a listener cannot tell it from a real one. Needs
+CAP_SYS_ADMIN over the namespace. Imports elfcorehdr.uevent.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+
+from elfcorehdr.uevent import Uevent
+
+_log = logging.getLogger(__name__)
+
+NETLINK_KOBJECT_UEVENT = 15
+_NLM_F_REQUEST, _NLM_F_ACK = 1, 4
+_NLMSG_ERROR, _MESSAGE = 2, 16  # any type above NLMSG_MIN_TYPE; the kernel does not look
+_NLMSGHDR = struct.Struct("=IHHII")  # len type flags seq pid
+UEVENT_BUFFER_SIZE = 2048
+"""Payload and SEQNUM must fit; the kernel answers EINVAL otherwise."""
+
+
+def open_socket() -> socket.socket:
+    """A sender for the network namespace that this process is in."""
+    sender = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_KOBJECT_UEVENT)
+    sender.bind((0, 0))
+    sender.settimeout(5)
+    return sender
+
+
+def send(sender: socket.socket, event: Uevent) -> None:
+    """Broadcast one event; when it returns, every listener has it. OSError with the kernel's errno."""
+    payload = event.payload(seqnum=False)
+    flags = _NLM_F_REQUEST | _NLM_F_ACK
+    header = _NLMSGHDR.pack(16 + len(payload), _MESSAGE, flags, event.seqnum & 0xFFFFFFFF, 0)
+    sender.sendto(header + payload, (0, 0))
+    reply = sender.recv(4096)
+    if _NLMSGHDR.unpack_from(reply)[1] == _NLMSG_ERROR:
+        (error,) = struct.unpack_from("=i", reply, 16)
+        if error:
+            raise OSError(-error, f"uevent {event}")
