@@ -7,8 +7,8 @@ SEEK_DATA. What a file is stays in fsmount/kernfs.py. Imports fuse_proto, kernfs
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import logging
 import os
 import stat
 import time
@@ -18,11 +18,10 @@ from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
 from fsmount import fuse_proto as proto
+from fsmount.boundary import oops
 from fsmount.fuse_proto import Op
 from fsmount.kernfs import REFUSED, Setattr, Stat, ino_of
 from fsmount.kobject import Caller, File
-
-_log = logging.getLogger(__name__)
 
 ROOT_ID = 1
 MAX_WRITE = 1 << 17
@@ -219,8 +218,8 @@ class Connection:
             request.body = body
             self._parked[request.unique] = request
             return
-        except Exception:  # The one boundary: a bug of ours is an oops and EIO.
-            _log.exception("FUSE request %d on node %d", request.op, request.nodeid)
+        except Exception as bug:
+            oops(self._nodes.kernel.log, bug)
             error = -errno.EIO
         self.sync_names()
         if payload is None and not error:
@@ -259,6 +258,11 @@ class Connection:
     def _lasts(self, node: Any) -> int:
         return 0 if getattr(node, "fleeting", False) else self._valid
 
+    def _attr_lasts(self, node: Any) -> int:
+        # A file with operations of its own has to hear of SEEK_END, see _seek_end().
+        attr = getattr(getattr(node, "entry", None), "attr", None)
+        return 0 if attr is not None and attr.open is not None else self._lasts(node)
+
     def _lookup(self, request: Request) -> bytes:
         name = os.fsdecode(bytes(request.body[:-1]))
         parent = self._node(request.nodeid)
@@ -278,8 +282,8 @@ class Connection:
         known = self._known[nodeid]
         known.node, known.seq = node, self._seq
         known.lookups += 1
-        valid = self._lasts(node)
-        return proto.ENTRY_OUT.pack(nodeid, 0, valid, valid, 0, 0) + self._attr(node)
+        lasts = self._lasts(node), self._attr_lasts(node)
+        return proto.ENTRY_OUT.pack(nodeid, 0, *lasts, 0, 0) + self._attr(node)
 
     def _drop(self, nodeid: int, count: int) -> None:
         known = self._known.get(nodeid)
@@ -300,7 +304,19 @@ class Connection:
 
     def _getattr(self, request: Request) -> bytes:
         node = self._node(request.nodeid)
-        return proto.ATTR_OUT.pack(self._lasts(node), 0, 0) + self._attr(node)
+        if request.op == Op.GETATTR:
+            flags, _, fh = proto.GETATTR_IN.unpack_from(request.body)
+            if flags & proto.GETATTR_FH:
+                self._seek_end(fh)
+        return proto.ATTR_OUT.pack(self._attr_lasts(node), 0, 0) + self._attr(node)
+
+    def _seek_end(self, fh: int) -> None:
+        """Asked for the attributes of an open file: fuse_file_llseek() of SEEK_END does, fstat(2) not."""
+        opened = self._handles.get(fh)
+        seek = getattr(opened.file, "seek", None) if isinstance(opened, _Open) else None
+        if seek is not None:
+            with contextlib.suppress(KernelError):
+                seek(0, os.SEEK_END)
 
     def _setattr(self, request: Request) -> bytes:
         fields = proto.SETATTR_IN.unpack_from(request.body)

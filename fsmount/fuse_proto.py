@@ -58,6 +58,7 @@ READ_IN = struct.Struct("=QQIIQII")  # fh offset size read_flags lock_owner flag
 WRITE_IN = READ_IN
 WRITE_OUT = struct.Struct("=2I")  # size padding
 RELEASE_IN = struct.Struct("=Q2IQ")  # fh flags release_flags lock_owner
+GETATTR_IN = struct.Struct("=2IQ")  # getattr_flags dummy fh
 SETATTR_IN = struct.Struct("=2I6Q3I5I")
 FORGET_IN = struct.Struct("=Q")  # nlookup
 BATCH_FORGET_IN = struct.Struct("=2I")  # count dummy
@@ -79,5 +80,6 @@ FOPEN_DIRECT_IO, FOPEN_NOFLUSH = 1 << 0, 1 << 5
 FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE = 1, 2, 4, 8
 FATTR_ATIME, FATTR_MTIME, FATTR_ATIME_NOW, FATTR_MTIME_NOW = 16, 32, 128, 256
 POLL_SCHEDULE_NOTIFY = 1
+GETATTR_FH = 1
 # enum fuse_notify_code
 NOTIFY_POLL, NOTIFY_INC_EPOCH = 1, 8

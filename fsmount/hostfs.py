@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel import Kernel
 from elfcorehdr.printk import KERN_INFO
 from fsmount.kernfs import Setattr, Stat, Tree, ino_of
+from fsmount.kmsg import Syslog
 from fsmount.kobject import Caller, File
 
 PARKED = "/run/kdumpfs"
@@ -145,6 +147,15 @@ class Processes:
                 return {}
         return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
+    def comm(self, pid: int) -> str:
+        """current->comm of one of the command's threads; "" if it is gone."""
+        try:
+            fd = os.open(f"{pid}/comm", os.O_RDONLY, dir_fd=self.dir_fd)
+        except OSError:
+            return ""
+        with open(fd, errors="replace") as file:
+            return file.read().rstrip("\n")
+
     def tgid(self, pid: int) -> int:
         """The process a thread belongs to; KernelError(ENOENT) if it is gone."""
         status = self.status(pid)
@@ -161,10 +172,26 @@ class Sysctls:
 
     fleeting_names = False
 
-    def __init__(self, kernel: Any, directory: Path = Path("/proc/sys/kernel")) -> None:
+    def __init__(
+        self, kernel: Kernel, syslog: Syslog, directory: Path = Path("/proc/sys/kernel")
+    ) -> None:
         self._kernel = kernel
         self._directory = directory
         self._own: dict[str, bytes] = {}
+        self._engine: dict[str, tuple[Callable[[], object], Callable[[list[int]], None] | None]] = {
+            "osrelease": (lambda: kernel.release, None),
+            "version": (lambda: kernel.uts_version, None),
+            "ostype": (lambda: "Linux", None),
+            "printk": (
+                lambda: f"{syslog.console_loglevel}\t4\t{syslog.minimum_console_loglevel}\t7",
+                lambda n: setattr(syslog, "console_loglevel", n[0]),
+            ),
+            "dmesg_restrict": (
+                lambda: int(kernel.log.dmesg_restrict),
+                lambda n: setattr(kernel.log, "dmesg_restrict", bool(n[0])),
+            ),
+        }
+        """Values that the emulated kernel itself goes by: how to read, how to set from numbers."""
 
     def get(self, path: str, name: str) -> HostNode | None:
         """A file or directory below /proc/sys/kernel."""
@@ -197,6 +224,8 @@ class Sysctls:
 
     def read(self, name: str) -> bytes:
         """The value with its newline. KernelError: what reading the host's says."""
+        if name in self._engine:
+            return f"{self._engine[name][0]()}\n".encode()
         if name in self._own:
             return self._own[name]
         try:
@@ -216,6 +245,9 @@ class Sysctls:
                 raise KernelError(errno.EINVAL)
             words += was[len(words) :]
             self._own[name] = b"\t".join(words) + b"\n"
+            setter = self._engine.get(name, (None, None))[1]
+            if setter is not None:
+                setter([int(word) for word in words])
         else:
             self._own[name] = data.rstrip(b"\n") + b"\n"
         dotted = f"kernel.{name.replace('/', '.')}"

@@ -231,8 +231,9 @@ class KmsgFile:
         """As KmsgReader.seek(), for a server that sees lseek(2)."""
         if self._reader is None:
             raise KernelError(errno.EBADF)
-        self._at = self._reader.seek(offset, whence)
-        return self._at
+        at = self._reader.seek(offset, whence)
+        self._at = KMSG_SIZE if whence == os.SEEK_END else at
+        return at
 
     def close(self) -> None:
         """The last close."""

@@ -167,7 +167,12 @@ def _overlays(layout: Layout) -> None:
         place = Path(path)
         while not place.is_dir():
             place = place.parent
-        lowers.setdefault(str(place.resolve()), [])
+        layers = lowers.setdefault(str(place.resolve()), [])
+        if str(place) != path:  # so that it is there, and an ordinary user may write to it
+            made = f"{PARKED}/upper/made/{place.name}"
+            os.makedirs(f"{made}/{Path(path).relative_to(place)}", exist_ok=True)
+            if made not in layers:
+                layers.append(made)
     for package in layout.over:
         for entry in os.scandir(package):
             place = Path("/", entry.name)
@@ -176,7 +181,7 @@ def _overlays(layout: Layout) -> None:
     for place_, packages in sorted(lowers.items()):
         if place_ == "/":
             raise RunError("cannot make /boot, /etc and /var private: the host has none of them")
-        if not any(place_.startswith(f"{other}/") for other in lowers):
+        if packages or not any(place_.startswith(f"{other}/") for other in lowers):
             _overlay(place_, packages)
 
 

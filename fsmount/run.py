@@ -14,7 +14,6 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +26,7 @@ from fsmount.fuse_direct import Connection, Request
 from fsmount.hostfs import Graft, Processes, Served, Sysctls
 from fsmount.kernfs import Tree
 from fsmount.kmsg import Syslog
-from fsmount.kobject import Caller, Declaration
+from fsmount.kobject import Caller
 from fsmount.mountns import RunError
 from fsmount.rootfs import Layout
 from fsmount.supervisor import Supervisor, Task
@@ -49,19 +48,13 @@ class RunOptions:
 
 
 def run_command(
-    kernel: Kernel,
-    declarations: Iterable[Declaration],
-    argv: tuple[str, ...],
-    options: RunOptions | None = None,
-    *,
-    page_limit: bool = True,
+    kernel: Kernel, tree: Tree, argv: tuple[str, ...], options: RunOptions | None = None
 ) -> int:
     """Run a command in the machine; its exit status, 128 + N if signal N ended it.
 
     An empty argv is the user's shell. RunError if a guard between command and host is not up.
     """
     options = options or RunOptions()
-    tree = Tree(kernel, declarations, page_limit=page_limit)
     record = options.record.open("w") if options.record is not None else None
     try:
         return _Run(kernel, tree, options, record).run(argv)
@@ -84,12 +77,13 @@ class _Run:
         self._processes = Processes()
         grafts: dict[str, Graft] = dict(self._plan.grafts)
         grafts["proc"] = self._processes
-        grafts["proc/sys/kernel"] = Sysctls(kernel)
+        syslog = Syslog(kernel.log)
+        grafts["proc/sys/kernel"] = Sysctls(kernel, syslog)
         self._served = Served(tree, grafts)
         self._user_namespace: str | None = None
         self._calls = Syscalls(
             kernel,
-            Syslog(kernel.log),
+            syslog,
             lambda path: not sysplan.lacks(tree, path),
             uname_machine=options.uname_machine,
         )
@@ -221,6 +215,7 @@ class _Run:
                 self._supervisor = Supervisor(
                     fds[0],
                     self._calls.answers(),
+                    self._kernel.log,
                     self._saw_call if self._record is not None else None,
                     self._settle,
                 )
@@ -261,7 +256,7 @@ class _Run:
                 return False
             return space == self._user_namespace or self._user_namespace is None
 
-        return Caller(uid, gid, pid, capable)
+        return Caller(uid, gid, pid, capable, self._processes.comm(pid))
 
     # --record
 

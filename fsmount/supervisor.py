@@ -11,7 +11,7 @@ the first an answer can go to a process that took over the pid; without the seco
 the kernel run a call twice, and a second kexec_load is not the same as one. What is left for a
 library to do is a filter of two dozen instructions.
 
-Imports errors; system calls go through ctypes, here and in mountns.py only.
+Imports boundary; system calls go through ctypes, here and in mountns.py only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
-import logging
 import os
 import platform
 import struct
@@ -28,8 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.printk import Printk
+from fsmount.boundary import attempt
 
-_log = logging.getLogger(__name__)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -274,6 +274,7 @@ class Later(Exception):
     """Raised by an answer that has to wait (a blocking syslog(2) read); Supervisor.retry() asks again."""
 
 
+_LATER = object()
 LET_THE_KERNEL = object()
 """Returned by an answer to run the host's own call; only for calls that read and change nothing."""
 
@@ -301,11 +302,13 @@ class Supervisor:
         self,
         listener: int,
         answers: Mapping[str, Answer],
+        printk: Printk,
         seen: Callable[[Task, str, tuple[int, ...], int], None] | None = None,
         settle: Callable[[], None] = lambda: None,
     ) -> None:
         self.listener = listener
         self._answers = answers
+        self._printk = printk
         self._names = {nr: name for name, nr in native_abi().syscalls.items()}
         self._seen = seen
         self._settle = settle
@@ -347,20 +350,14 @@ class Supervisor:
     def _answer(self, call: Syscall) -> None:
         task = Task(call.pid, lambda: self._is_valid(call.id))
         value, error, flags = 0, 0, 0
-        try:
-            outcome = self._ask(task, call)
-            if outcome is LET_THE_KERNEL:
-                flags = _FLAG_CONTINUE
-            elif isinstance(outcome, int):
-                value = outcome
-        except Later:
+        outcome = attempt(self._printk, self._ask, task, call)
+        if outcome is _LATER:
             self._waiting.append(call)
             return
-        except KernelError as refused:
-            error = -refused.errno
-        except Exception:  # The one boundary: a bug of ours must not leave the caller hanging.
-            _log.exception("%s%r of pid %d", call.name, call.args, call.pid)
-            error = -errno.EIO
+        if outcome is LET_THE_KERNEL:
+            flags = _FLAG_CONTINUE
+        elif isinstance(outcome, int):
+            value, error = (outcome, 0) if outcome >= 0 else (0, outcome)
         self._settle()
         if self._seen is not None and not flags:
             self._seen(task, call.name, call.args, error or value)
@@ -374,4 +371,7 @@ class Supervisor:
         answer = self._answers.get(call.name)
         if answer is None:
             raise KernelError(errno.ENOSYS, call.name)
-        return answer(task, call.args)
+        try:
+            return answer(task, call.args)
+        except Later:
+            return _LATER

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsmount import devicetree, procfs
+from fsmount import devicetree, procfs, sysrq
 from fsmount.kobject import Declaration
 from fsmount.sysfs import (
     cacheinfo,
@@ -14,8 +14,22 @@ from fsmount.sysfs import (
     memmap,
     memory,
     node,
+    notifier_error_inject,
     powerpc,
     vulnerabilities,
+)
+    kexec_core,
+    ksysfs,
+    memmap,
+    memory,
+    node,
+<<<<<<< HEAD
+    powerpc,
+    vulnerabilities,
+=======
+    notifier_error_inject,
+    powerpc,
+>>>>>>> 81e00b0 (fsmount: run, hostfs, rootfs: sysctls of the machine's own, SEEK_END of kmsg, sysrq, notifier-error-inject)
 )
 
 DECLARATIONS: tuple[Declaration, ...] = (
@@ -32,5 +46,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     *debugfs.GROUPS,
     *devicetree.GROUPS,
     *procfs.GROUPS,
+    *sysrq.GROUPS,
+    *notifier_error_inject.GROUPS,
 )
 """All that a tree is made of, before a user's own modules."""
