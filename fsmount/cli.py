@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
+from fsmount.cli_run import run
 from fsmount.options import machine_options
 
 EXAMPLES = """
@@ -302,6 +303,8 @@ def changes(name: str | None) -> None:
         click.echo(f"    {change.alters}")
         click.echo(f"    since {since}{f'; also {stable}' if stable else ''}; {change.source}")
 
+
+main.add_command(run)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,6 +8,7 @@ Imports hostfs, mountns, rootfs.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def _devices(table: str) -> Iterator[str]:
     mount = mount_at("/dev", table)
     if mount is None or mount.fstype != "tmpfs":
         yield "/dev is the host's"
+    for entry in os.scandir("/dev"):
+        mount = mount_at(entry.path, table)
+        node = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
+        if node in (stat.S_IFCHR, stat.S_IFBLK) and (
+            mount is None or "ro" not in mount.options.split(",")
+        ):
+            yield f"the mode of {entry.path} can be changed"
     for name in ABSENT_DEVICES:
         if os.path.lexists(f"/dev/{name}"):
             yield f"/dev/{name} is there"

@@ -1,9 +1,9 @@
-"""What of the host shows through in `kdumpfs run`: stubs to bind real directories on, /proc's processes.
+"""What of the host shows through in `kdumpfs run`: beside the machine's own names, never instead.
 
 Served wraps the tree that fuse_direct serves. In a directory that exists both here and there the
-machine's names come first; the host's others are stubs (which rootfs.py binds the real ones on),
-links to the parked /proc, or, for /proc/sys/kernel, values that are this machine's own once they
-have been written. Imports errors, kernfs, kobject.
+machine's names come first; the host's others are links to the parked /sys or /proc, or, for
+/proc/sys, values that are this machine's own once they have been written. Imports elfcorehdr,
+kernfs, kmsg, kobject.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,32 +63,63 @@ class Graft(Protocol):
     def get(self, path: str, name: str) -> HostNode | None:
         """The host's entry of that name in the directory `path`."""
 
-    def names(self) -> Iterator[tuple[str, int]]:
-        """Name and type of each."""
+    def names(self, path: str) -> Iterator[tuple[str, int]]:
+        """Name and type of each, in the directory `path`."""
+
+    def overrides(self, name: str) -> bool:
+        """Whether the host's entry comes before the machine's."""
 
 
-class Stubs:
-    """Empty files and directories, for binding the host's own on, and copies of its links."""
+class Behind:
+    """In a directory of /sys that the machine's covers: the host's other names, as links to the parked /sys.
+
+    Not binds: a mount on a name of ours would fall off when the names change.
+    """
 
     fleeting_names = False
 
-    def __init__(self, entries: Mapping[str, str | int]) -> None:
-        self._entries = entries
-        """Name to S_IFDIR or S_IFREG, or to a link's target."""
+    def __init__(self, rel: str, names: Iterable[str], real: Mapping[str, Path]) -> None:
+        self._rel = rel
+        self._names = frozenset(names)
+        self._real = real
+        """Files of the machine's names whose content is the host's."""
 
     def get(self, path: str, name: str) -> HostNode | None:
-        """A stub."""
-        found = self._entries.get(name)
-        if found is None:
+        """A link, or a file that reads the host's."""
+        if name in self._real:
+            file = self._real[name]
+            return HostNode(f"{path}/{name}", stat.S_IFREG, 0o444, opens=lambda *_: _HostFile(file))
+        if name not in self._names:
             return None
-        if isinstance(found, str):
-            return HostNode(f"{path}/{name}", stat.S_IFLNK, 0o777, target=lambda _: found)
-        return HostNode(f"{path}/{name}", found, 0o755 if found == stat.S_IFDIR else 0o444)
+        to = "/".join(part for part in (PARKED, "sys", self._rel, name) if part)
+        return HostNode(f"{path}/{name}", stat.S_IFLNK, 0o777, target=lambda _: to)
 
-    def names(self) -> Iterator[tuple[str, int]]:
-        """All stubs."""
-        for name, found in self._entries.items():
-            yield name, stat.S_IFLNK if isinstance(found, str) else found
+    def overrides(self, name: str) -> bool:
+        """Whether the host's comes before the machine's."""
+        return name in self._real
+
+    def names(self, path: str) -> Iterator[tuple[str, int]]:
+        """All links."""
+        for name in sorted(self._names):
+            yield name, stat.S_IFLNK
+
+
+class _HostFile:
+    """A file of the host, to read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
+        """Its content now."""
+        try:
+            return self._path.read_bytes()[offset : offset + size]
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO) from error
+
+    def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
+        """Never."""
+        raise KernelError(errno.EACCES)
 
 
 class Processes:
@@ -120,7 +151,11 @@ class Processes:
             return None
         return self._link(full, lambda _: f"{PARKED}/proc/{name}", fleeting=name.isdecimal())
 
-    def names(self) -> Iterator[tuple[str, int]]:
+    def overrides(self, name: str) -> bool:
+        """Nothing."""
+        return False
+
+    def names(self, path: str) -> Iterator[tuple[str, int]]:
         """The host's other names, then the command's processes."""
         yield "sys", stat.S_IFDIR
         if self.dir_fd >= 0:
@@ -165,28 +200,27 @@ class Processes:
 
 
 class Sysctls:
-    """/proc/sys/kernel: the host's values to read, the machine's own once one was written.
+    """/proc/sys: the host's values to read, the machine's own once one was written.
 
-    A value that the host prints as numbers takes as many numbers, as proc_dointvec() does.
+    A value that the host prints as numbers takes as many numbers, as proc_dointvec() does. What is
+    below net/ is read in the host's network namespace.
     """
 
     fleeting_names = False
 
-    def __init__(
-        self, kernel: Kernel, syslog: Syslog, directory: Path = Path("/proc/sys/kernel")
-    ) -> None:
+    def __init__(self, kernel: Kernel, syslog: Syslog, directory: Path = Path("/proc/sys")) -> None:
         self._kernel = kernel
         self._directory = directory
         self._own: dict[str, bytes] = {}
         self._engine: dict[str, tuple[Callable[[], object], Callable[[list[int]], None] | None]] = {
-            "osrelease": (lambda: kernel.release, None),
-            "version": (lambda: kernel.uts_version, None),
-            "ostype": (lambda: "Linux", None),
-            "printk": (
+            "kernel/osrelease": (lambda: kernel.release, None),
+            "kernel/version": (lambda: kernel.uts_version, None),
+            "kernel/ostype": (lambda: "Linux", None),
+            "kernel/printk": (
                 lambda: f"{syslog.console_loglevel}\t4\t{syslog.minimum_console_loglevel}\t7",
                 lambda n: setattr(syslog, "console_loglevel", n[0]),
             ),
-            "dmesg_restrict": (
+            "kernel/dmesg_restrict": (
                 lambda: int(kernel.log.dmesg_restrict),
                 lambda n: setattr(kernel.log, "dmesg_restrict", bool(n[0])),
             ),
@@ -194,8 +228,8 @@ class Sysctls:
         """Values that the emulated kernel itself goes by: how to read, how to set from numbers."""
 
     def get(self, path: str, name: str) -> HostNode | None:
-        """A file or directory below /proc/sys/kernel."""
-        below = f"{path}/{name}".removeprefix("proc/sys/kernel").lstrip("/")
+        """A file or directory below /proc/sys."""
+        below = f"{path}/{name}".removeprefix("proc/sys/")
         try:
             mode = (self._directory / below).stat().st_mode
         except OSError:
@@ -207,14 +241,17 @@ class Sysctls:
             opens=lambda flags, _caller: self._open(below, mode, flags),
         )
 
-    def names(self) -> Iterator[tuple[str, int]]:
-        """Everything directly in /proc/sys/kernel."""
-        for entry in os.scandir(self._directory):
-            yield entry.name, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG
+    def overrides(self, name: str) -> bool:
+        """Nothing: what the engine knows it declares, or is in _engine."""
+        return False
 
-    def names_in(self, path: str) -> Iterator[tuple[str, int]]:
-        """Everything in a directory further down."""
-        for entry in os.scandir(self._directory / path.removeprefix("proc/sys/kernel/")):
+    def names(self, path: str) -> Iterator[tuple[str, int]]:
+        """Everything in a directory of the host's /proc/sys."""
+        try:
+            entries = list(os.scandir(self._directory / path.removeprefix("proc/sys").lstrip("/")))
+        except OSError:
+            return
+        for entry in entries:
             yield entry.name, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG
 
     def _open(self, name: str, mode: int, flags: int) -> File:
@@ -250,7 +287,7 @@ class Sysctls:
                 setter([int(word) for word in words])
         else:
             self._own[name] = data.rstrip(b"\n") + b"\n"
-        dotted = f"kernel.{name.replace('/', '.')}"
+        dotted = name.replace("/", ".")
         value = self._own[name].decode(errors="replace").strip()
         self._kernel.log.emit(KERN_INFO, f"kdumpfs: {dotted} = {value} (of this machine only)")
 
@@ -260,7 +297,7 @@ def _is_number(word: bytes) -> bool:
 
 
 class _Sysctl:
-    """An open file of /proc/sys/kernel."""
+    """An open file of /proc/sys."""
 
     def __init__(self, sysctls: Sysctls, name: str) -> None:
         self._sysctls = sysctls
@@ -303,14 +340,17 @@ class Served:
     def child(self, node: Any, name: str) -> Any:
         """A directory's node of that name; the machine's first. KernelError(ENOENT), ENOTDIR."""
         path = node.path
+        graft = self._graft(path)
+        if graft is None and not isinstance(node, HostNode):
+            return self.tree.child(node, name)
+        if node.type != stat.S_IFDIR:
+            raise KernelError(errno.ENOTDIR)
+        found = graft.get(path, name) if graft is not None and graft.overrides(name) else None
+        if found is not None:
+            return found
         try:
-            if not isinstance(node, HostNode):
-                return self.tree.child(node, name)
-            if node.type != stat.S_IFDIR:
-                raise KernelError(errno.ENOTDIR)
             return self.tree.lookup(f"{path}/{name}")
         except KernelError as absent:
-            graft = self._graft(path)
             found = graft.get(path, name) if graft and absent.errno == errno.ENOENT else None
             if found is None:
                 raise
@@ -318,8 +358,8 @@ class Served:
 
     def _graft(self, path: str) -> Graft | None:
         graft = self._grafts.get(path)
-        if graft is None and path.startswith("proc/sys/kernel/"):
-            graft = self._grafts.get("proc/sys/kernel")
+        if graft is None and path.startswith("proc/sys/"):
+            graft = self._grafts.get("proc/sys")
         return graft
 
     def may_come(self, node: Any) -> bool:
@@ -368,11 +408,7 @@ class Served:
             at += 1
         if graft is None:
             return
-        nested = isinstance(graft, Sysctls) and node.path != "proc/sys/kernel"
-        others = (
-            graft.names_in(node.path) if isinstance(graft, Sysctls) and nested else graft.names()
-        )
-        for entry in others:
+        for entry in graft.names(node.path):
             if entry[0] not in seen:
                 if at >= offset:
                     yield entry
@@ -383,9 +419,9 @@ class Served:
         return self.tree.readlink(node)
 
     def open(self, node: Any, flags: int, caller: Caller) -> File:
-        """Open a file. KernelError as Tree.open(); a stub that nothing was bound on is EIO."""
+        """Open a file. KernelError as Tree.open(); a link is ELOOP."""
         if not isinstance(node, HostNode):
             return self.tree.open(node, flags, caller)
         if node.opens is None:
-            raise KernelError(errno.EIO)
+            raise KernelError(errno.ELOOP if node.type == stat.S_IFLNK else errno.EISDIR)
         return node.opens(flags, caller)

@@ -106,21 +106,12 @@ def _park_proc() -> None:
 def _cover_sys(plan: SysPlan) -> None:
     for path in plan.covers:
         mountns.bind(f"{FUSE}/sys/{path}", f"/sys/{path}")
-    for path in plan.back:
-        mountns.bind(f"{PARKED}/sys/{path}", f"/sys/{path}", recursive=True)
-    debug = "kernel/debug"
-    if os.path.isdir(f"{FUSE}/sys/{debug}") and os.path.isdir(f"{PARKED}/sys/{debug}"):
-        if debug not in plan.covers:
-            mountns.bind(f"{PARKED}/sys/{debug}", f"/sys/{debug}", recursive=True)
-        mountns.bind(f"{FUSE}/sys/{debug}", f"/sys/{debug}")
 
 
 def _cover_proc() -> None:
-    """The machine's /proc with the processes in it; /proc/sys is the real one, but not kernel/."""
+    """The machine's /proc with the processes in it, and no other /proc/sys."""
     mountns.bind(f"{FUSE}/proc", "/proc")
-    mountns.bind(f"{PARKED}/proc/sys", "/proc/sys", recursive=True)
-    for place in ("/proc/sys/kernel", f"{PARKED}/proc/sys/kernel"):
-        mountns.bind(f"{FUSE}/proc/sys/kernel", place)
+    mountns.bind(f"{FUSE}/proc/sys", f"{PARKED}/proc/sys")
 
 
 def _private_dev(emulated: Iterable[str]) -> None:
@@ -134,7 +125,8 @@ def _private_dev(emulated: Iterable[str]) -> None:
     if console is not None and os.path.exists(console):
         _bind_file(console, f"{new}/console")
     for name in emulated:
-        _bind_file(f"{FUSE}/dev/{name}", f"{new}/{name}")
+        os.close(os.open(f"{new}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        mountns.bind(f"{FUSE}/dev/{name}", f"{new}/{name}")
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"{new}/{name}")
     flags = MS_NOSUID | MS_NOEXEC
@@ -153,8 +145,10 @@ def _private_dev(emulated: Iterable[str]) -> None:
 
 
 def _bind_file(source: str, target: str) -> None:
+    """Bind read-only: a device can be written all the same, but its mode, owner and times cannot."""
     os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
     mountns.bind(source, target)
+    mountns.set_readonly(target)
 
 
 def _overlays(layout: Layout) -> None:

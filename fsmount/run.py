@@ -78,7 +78,7 @@ class _Run:
         grafts: dict[str, Graft] = dict(self._plan.grafts)
         grafts["proc"] = self._processes
         syslog = Syslog(kernel.log)
-        grafts["proc/sys/kernel"] = Sysctls(kernel, syslog)
+        grafts["proc/sys"] = Sysctls(kernel, syslog)
         self._served = Served(tree, grafts)
         self._user_namespace: str | None = None
         self._calls = Syscalls(

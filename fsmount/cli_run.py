@@ -1,0 +1,79 @@
+"""The command `kdumpfs run`. Imports click and options; the rest where it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fsmount.options import machine_options
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@machine_options
+@click.option(
+    "--share",
+    metavar="PATH",
+    multiple=True,
+    help="Let the command write to the real PATH, below /etc, /boot, /var/crash or /var/lib/kdump.",
+)
+@click.option(
+    "--package",
+    "over",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="Lay an unpacked package (its usr, etc, boot, ...) over the system, for this run only.",
+)
+@click.option(
+    "--uname", "uname_machine", is_flag=True, help="Let `uname -m` say the emulated machine too."
+)
+@click.option(
+    "--record",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Log what the command read, wrote and called in the machine, one line each.",
+)
+@click.option(
+    "--sysfs-dump",
+    metavar="DIR|TAR",
+    type=click.Path(exists=True),
+    help="Show the files of a recorded machine (sys/..., proc/...) in place of the emulated ones.",
+)
+@click.argument("command", metavar="[--] [COMMAND...]", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def run(
+    ctx: click.Context,
+    /,
+    command: tuple[str, ...],
+    share: tuple[str, ...],
+    over: tuple[str, ...],
+    uname_machine: bool,
+    record: Path | None,
+    sysfs_dump: str | None,
+    **options: Any,
+) -> None:
+    """Run COMMAND (or your shell) as if on the machine: unchanged tools, real paths, the host safe.
+
+    \b
+    kdumpfs run -- lsmem
+    kdumpfs run --load -- cat /sys/kernel/kexec/crash_elfcorehdr_print
+    kdumpfs run -- sh -c 'chmem -d 1G; dmesg | tail'
+    kdumpfs run --record seen.txt -- kdump-config status; grep ENOENT seen.txt
+    kdumpfs run --package unpacked/ -- kdump-config load
+    kdumpfs run
+
+    The exit status is the command's. Inside, /run/kdumpfs/fuse is the whole tree:
+    `kdumpfs plug /run/kdumpfs/fuse memory 1G` plugs memory while the command runs.
+    """
+    from fsmount.boot import BootOptions, boot
+    from fsmount.run import RunOptions, run_command
+
+    kernel, tree = boot(BootOptions(**options))
+    if sysfs_dump is not None:
+        from fsmount.sysfs_dump import dumped
+
+        tree = dumped(tree, Path(sysfs_dump))
+    wanted = RunOptions(share=share, over=over, uname_machine=uname_machine, record=record)
+    ctx.exit(run_command(kernel, tree, command, wanted))
