@@ -38,8 +38,9 @@ def check(share: tuple[str, ...], host_user_namespace: str) -> None:
     table = Path("/proc/self/mountinfo").read_text()
     for sentence in (
         *_emulated(table),
-        *_read_only(table),
-        *_private(table, share),
+        *read_only_mounts(table),
+        *_read_only_names(table),
+        *private(table, share),
         *_devices(table),
     ):
         raise RunError(f"guard missing, nothing was started: {sentence}")
@@ -70,7 +71,8 @@ def _is_covered(place: Mount, table: str) -> bool:
     return mount_at(place.point, table) != place
 
 
-def _read_only(table: str) -> Iterator[str]:
+def read_only_mounts(table: str) -> Iterator[str]:
+    """Mounts of the real /sys and /proc/sys that can be written, by the mount table."""
     for place in mounts(table):
         if place.fstype == OURS or _is_covered(place, table):
             continue
@@ -81,6 +83,12 @@ def _read_only(table: str) -> Iterator[str]:
         mount = mount_at(path, table)
         if mount is None or (mount.fstype != OURS and "ro" not in mount.options.split(",")):
             yield f"{path} can be written"
+
+
+def _read_only_names(table: str) -> Iterator[str]:
+    if not os.path.isdir(f"{PARKED}/proc"):
+        yield f"{PARKED}/proc is missing"
+        return
     for entry in os.scandir(f"{PARKED}/proc"):
         if entry.name.isdecimal() or entry.is_symlink():
             continue
@@ -90,7 +98,8 @@ def _read_only(table: str) -> Iterator[str]:
             yield f"{entry.path} can be written"
 
 
-def _private(table: str, share: tuple[str, ...]) -> Iterator[str]:
+def private(table: str, share: tuple[str, ...]) -> Iterator[str]:
+    """What kdump's tools write to and is no overlay, by the mount table."""
     for path in OVERLAID:
         if path in share:
             continue

@@ -212,13 +212,19 @@ class Sysctls:
         self._kernel = kernel
         self._directory = directory
         self._own: dict[str, bytes] = {}
+
+        def set_printk(numbers: list[int]) -> None:
+            syslog.console_loglevel, _, syslog.minimum_console_loglevel, _ = numbers
+
         self._engine: dict[str, tuple[Callable[[], object], Callable[[list[int]], None] | None]] = {
             "kernel/osrelease": (lambda: kernel.release, None),
             "kernel/version": (lambda: kernel.uts_version, None),
             "kernel/ostype": (lambda: "Linux", None),
             "kernel/printk": (
-                lambda: f"{syslog.console_loglevel}\t4\t{syslog.minimum_console_loglevel}\t7",
-                lambda n: setattr(syslog, "console_loglevel", n[0]),
+                lambda: "\t".join(
+                    map(str, (syslog.console_loglevel, 4, syslog.minimum_console_loglevel, 7))
+                ),
+                set_printk,
             ),
             "kernel/dmesg_restrict": (
                 lambda: int(kernel.log.dmesg_restrict),

@@ -90,7 +90,7 @@ class _Run:
         self._fuse: Connection | None = None
         self._supervisor: Supervisor | None = None
         self._uevents: socket.socket | None = None
-        self._init = 0
+        self._maker = self._init = 0
         self._status: int | None = None
         self._error = ""
         self._log_seen = kernel.log.next_seq
@@ -103,7 +103,8 @@ class _Run:
         what = self._inside(argv)
         sys.stdout.flush()
         sys.stderr.flush()
-        if os.fork() == 0:
+        self._maker = os.fork()
+        if self._maker == 0:
             ours.close()
             inside.make(theirs, what)
         theirs.close()
@@ -205,6 +206,7 @@ class _Run:
         match word:
             case "fuse":
                 self._init = int(text)
+                os.waitpid(self._maker, 0)  # from here on init is our child
                 os.set_blocking(fds[0], False)
                 seen = self._saw_file if self._record is not None else None
                 self._fuse = Connection(fds[0], self._served, self._caller, seen=seen)
