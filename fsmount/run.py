@@ -269,7 +269,7 @@ class _Run:
 
     def _saw_call(self, task: Task, name: str, args: tuple[int, ...], result: int) -> None:
         try:
-            who = f"{task.comm}[{task.status('NSpid').split()[-1]}]"
+            who = f"{task.comm}[{task.pid_inside}]"
         except KernelError:
             who = "?[?]"
         shown = ", ".join(f"{arg:#x}" for arg in args)

@@ -179,6 +179,11 @@ class Task:
         return int(self.status("Tgid"))
 
     @property
+    def pid_inside(self) -> int:
+        """What the caller's own pid namespace calls its thread."""
+        return int(self.status("NSpid").split()[-1])
+
+    @property
     def comm(self) -> str:
         """current->comm"""
         return self.status("Name")

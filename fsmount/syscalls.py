@@ -101,7 +101,7 @@ class Syscalls:
             raise KernelError(errno.EPERM, f"capability {cap}")
 
     def _debug(self, task: Task, text: str) -> None:
-        self.kernel.log.info(f"kdumpfs: {task.comm}[{task.tgid}]: {text}")
+        self.kernel.log.info(f"kdumpfs: {task.comm}[{task.pid_inside}]: {text}")
 
     # kexec
 
