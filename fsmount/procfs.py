@@ -75,6 +75,11 @@ def kexec_load_disabled_store(kernel: Kernel, buf: str) -> None:
     kernel.kexec.load_disabled = True
 
 
+def _say(kernel: Kernel, name: str, value: int) -> None:
+    """Tell in the log that it was this machine's value, not the host's. No kernel says so."""
+    kernel.log.info(f"kdumpfs: kernel.{name} = {value} (of this machine only)")
+
+
 @sysctl.show
 def panic_show(kernel: Kernel) -> str:
     """Seconds from a panic to the reboot; 0: none, negative: at once."""
@@ -85,6 +90,7 @@ def panic_show(kernel: Kernel) -> str:
 def panic_store(kernel: Kernel, buf: str) -> None:
     """Set the seconds from a panic to the reboot; EINVAL."""
     kernel.panic_timeout = kstrtoint(buf)
+    _say(kernel, "panic", kernel.panic_timeout)
 
 
 @sysctl.show
@@ -97,6 +103,7 @@ def panic_on_oops_show(kernel: Kernel) -> str:
 def panic_on_oops_store(kernel: Kernel, buf: str) -> None:
     """Make an oops a panic, or not; EINVAL."""
     kernel.panic_on_oops = kstrtoint(buf)
+    _say(kernel, "panic_on_oops", kernel.panic_on_oops)
 
 
 def _limit(name: str, of: Callable[[Kernel], LoadLimit], what: str) -> None:

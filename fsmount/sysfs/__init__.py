@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsmount import devicetree, kcore, procfs, sysrq
+from fsmount import devicetree, procfs, sysrq
 from fsmount.kobject import Declaration
 from fsmount.sysfs import (
     cacheinfo,
@@ -17,19 +17,6 @@ from fsmount.sysfs import (
     notifier_error_inject,
     powerpc,
     vulnerabilities,
-)
-    kexec_core,
-    ksysfs,
-    memmap,
-    memory,
-    node,
-<<<<<<< HEAD
-    powerpc,
-    vulnerabilities,
-=======
-    notifier_error_inject,
-    powerpc,
->>>>>>> 81e00b0 (fsmount: run, hostfs, rootfs: sysctls of the machine's own, SEEK_END of kmsg, sysrq, notifier-error-inject)
 )
 
 DECLARATIONS: tuple[Declaration, ...] = (
@@ -47,7 +34,6 @@ DECLARATIONS: tuple[Declaration, ...] = (
     *devicetree.GROUPS,
     *procfs.GROUPS,
     *sysrq.GROUPS,
-    *kcore.GROUPS,
     *notifier_error_inject.GROUPS,
 )
 """All that a tree is made of, before a user's own modules."""
