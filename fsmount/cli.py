@@ -155,92 +155,68 @@ def size(text: str) -> int:
     return value
 
 
-@main.group()
-def plug() -> None:
-    """Plug in memory or CPUs, as a hypervisor does.
+_AS = click.option(
+    "--as",
+    "how",
+    type=click.Choice(["dimm", "virtio-mem", "lmb"]),
+    default="dimm",
+    show_default=True,
+    help="What the memory is.",
+)
+_KIND = click.argument("what", metavar="memory|cpu", type=click.Choice(["memory", "cpu"]))
 
-    \b
-    kdumpfs plug memory /mnt 1G
-    kdumpfs plug cpu /mnt 1
-    """
 
-
-@plug.command("memory")
-@click.option("--at", "at", metavar="ADDRESS", help="Where; the first free blocks if not given.")
+@main.command()
+@click.option(
+    "--at", metavar="ADDRESS", help="Where memory goes; the first free blocks if not given."
+)
 @click.option("--node", type=int, default=0, help="NUMA node.", show_default=True)
-@click.option("--as", "how", type=click.Choice(["dimm", "virtio-mem", "lmb"]), default="dimm")
+@_AS
 @click.argument("directory", metavar="DIR", type=click.Path())
-@click.argument("amount", metavar="SIZE")
-def plug_memory(directory: str, amount: str, at: str | None, node: int, how: str) -> None:
-    """Plug in SIZE bytes of memory.
+@_KIND
+@click.argument("amount", metavar="SIZE|SLOT")
+def plug(directory: str, what: str, amount: str, at: str | None, node: int, how: str) -> None:
+    """Plug in memory or a CPU (on ppc64 a core), as a hypervisor does.
 
     \b
-    kdumpfs plug memory /mnt 1G
-    kdumpfs plug memory --at 0x400000000 --node 1 /mnt 512M
+    kdumpfs plug /mnt memory 1G
+    kdumpfs plug --at 0x400000000 --node 1 /mnt memory 512M
+    kdumpfs plug /mnt cpu 1
     """
     from fsmount.mounting import request
 
-    where = size(at) if at is not None else None
-    body: dict[str, object] = {"memory": where, "size": size(amount), "node": node, "as": how}
+    body: dict[str, object]
+    if what == "cpu":
+        body = {"cpu": size(amount), "node": node}
+    else:
+        where = size(at) if at is not None else None
+        body = {"memory": where, "size": size(amount), "node": node, "as": how}
     request(directory, "plug", body)
 
 
-@plug.command("cpu")
-@click.option("--node", type=int, default=0, help="NUMA node.", show_default=True)
+@main.command()
+@_AS
 @click.argument("directory", metavar="DIR", type=click.Path())
-@click.argument("slot", type=int)
-def plug_cpu(directory: str, slot: int, node: int) -> None:
-    """Plug a CPU (on ppc64 a core) into SLOT.
+@_KIND
+@click.argument("address", metavar="ADDRESS|CPU")
+@click.argument("amount", metavar="[SIZE]", required=False)
+def unplug(directory: str, what: str, address: str, amount: str | None, how: str) -> None:
+    """Ask memory (one block if no SIZE is given) or a CPU (on ppc64 its core) back.
 
     \b
-    kdumpfs plug cpu /mnt 1
+    kdumpfs unplug /mnt memory 0x400000000 1G
+    kdumpfs unplug /mnt cpu 8
     """
     from fsmount.mounting import request
 
-    request(directory, "plug", {"cpu": slot, "node": node})
-
-
-@main.group()
-def unplug() -> None:
-    """Ask memory or CPUs back, as a hypervisor does.
-
-    \b
-    kdumpfs unplug memory /mnt 0x400000000 1G
-    kdumpfs unplug cpu /mnt 8
-    """
-
-
-@unplug.command("memory")
-@click.option("--as", "how", type=click.Choice(["dimm", "virtio-mem", "lmb"]), default="dimm")
-@click.argument("directory", metavar="DIR", type=click.Path())
-@click.argument("address")
-@click.argument("amount", metavar="SIZE", required=False)
-def unplug_memory(directory: str, address: str, amount: str | None, how: str) -> None:
-    """Ask SIZE bytes (one block if not given) at ADDRESS back.
-
-    \b
-    kdumpfs unplug memory /mnt 0x400000000 1G
-    """
-    from fsmount.mounting import request
-
-    body: dict[str, object] = {"memory": size(address), "as": how}
-    if amount is not None:
-        body["size"] = size(amount)
+    body: dict[str, object]
+    if what == "cpu":
+        body = {"cpu": size(address)}
+    else:
+        body = {"memory": size(address), "as": how}
+        if amount is not None:
+            body["size"] = size(amount)
     request(directory, "unplug", body)
-
-
-@unplug.command("cpu")
-@click.argument("directory", metavar="DIR", type=click.Path())
-@click.argument("cpu", type=int)
-def unplug_cpu(directory: str, cpu: int) -> None:
-    """Ask CPU number CPU (on ppc64 its whole core) back.
-
-    \b
-    kdumpfs unplug cpu /mnt 8
-    """
-    from fsmount.mounting import request
-
-    request(directory, "unplug", {"cpu": cpu})
 
 
 @main.command()

@@ -133,9 +133,9 @@ def test_load_unload_plug_and_unplug(shell: Shell) -> None:
     assert shell("cat sys/devices/system/memory/crash_hotplug") == "0\n"
     assert kdumpfs("load", "--debug", shell.dir).returncode == 0
     assert shell("cat sys/kernel/kexec/crash_elfcorehdr_print") == SEED_TEXT
-    assert kdumpfs("plug", "memory", shell.dir, "1G").returncode == 0
+    assert kdumpfs("plug", shell.dir, "memory", "1G").returncode == 0
     assert shell.row("0xc")[5] == "0x3e8000000"
-    assert kdumpfs("unplug", "memory", shell.dir, "0x400000000", "1G").returncode == 0
+    assert kdumpfs("unplug", shell.dir, "memory", "0x400000000", "1G").returncode == 0
     assert shell.row("0xc")[5] == "0x3a8000000"
     assert kdumpfs("unload", shell.dir).returncode == 0
     own = kdumpfs("load", shell.dir, shell.dir / "proc/cmdline")
