@@ -1,4 +1,4 @@
-"""/proc/kcore: fs/proc/kcore.c. The ELF headers and the note; memory reads as zeros.
+"""/proc/kcore and /proc/kallsyms: fs/proc/kcore.c, kernel/kallsyms.c. Headers; memory reads as zeros.
 
 kexec(8) takes the kernel's virtual address from the headers (classic load), and refuses a file
 without a readable note. The emulated machine has no memory contents, so tools that follow
@@ -14,7 +14,7 @@ from elfcorehdr.elf import NT_PRSTATUS, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE, Ehdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.kexec_file import align_up
-from fsmount.kobject import AttributeGroup, Caller, Declaration, Filesystem, singleton
+from fsmount.kobject import CAP_SYSLOG, AttributeGroup, Caller, Declaration, Filesystem, singleton
 
 CAP_SYS_RAWIO = 17
 SIZE = 1 << 47
@@ -73,6 +73,21 @@ def kcore_open(kernel: Kernel, caller: Caller, flags: int) -> Kcore:
     if not caller.capable(CAP_SYS_RAWIO):
         raise KernelError(errno.EPERM)
     return Kcore(kernel)
+
+
+@proc.show
+def kallsyms_show(kernel: Kernel, caller: Caller) -> str:
+    """Where the kernel's image begins and ends; every address is 0 without CAP_SYSLOG."""
+    text = kernel.machine.kernel_text
+    if text is None:
+        return ""
+    shown = caller.capable(CAP_SYSLOG)
+    rows = (
+        ("T", "_text", text.vaddr),
+        ("T", "_stext", text.vaddr),
+        ("B", "_end", text.vaddr + text.size),
+    )
+    return "".join(f"{addr if shown else 0:016x} {kind} {name}\n" for kind, name, addr in rows)
 
 
 GROUPS: tuple[Declaration, ...] = (proc,)

@@ -30,7 +30,7 @@ from fsmount.kobject import Caller
 from fsmount.mountns import RunError
 from fsmount.rootfs import Layout
 from fsmount.supervisor import Supervisor, Task
-from fsmount.syscalls import Syscalls
+from fsmount.syscalls import ARGUMENTS, Syscalls
 
 _BURST = 64
 """FUSE requests answered in a row before the supervised calls have their turn."""
@@ -272,7 +272,7 @@ class _Run:
             who = f"{task.comm}[{task.pid_inside}]"
         except KernelError:
             who = "?[?]"
-        shown = ", ".join(f"{arg:#x}" for arg in args)
+        shown = ", ".join(f"{arg:#x}" for arg in args[: ARGUMENTS.get(name, 6)])
         self._note(f"{who} {name}({shown}) = {_result(result)}")
 
     def _note(self, line: str) -> None:

@@ -61,6 +61,12 @@ _STATFS = struct.Struct("=7Q2i3Q4Q")  # struct statfs of the 64-bit ABIs
 _ST_VALID_RELATIME = 0x0020 | 0x1000
 _UTS_LEN = 65
 
+ARGUMENTS = {
+    "kexec_load": 4, "kexec_file_load": 5, "reboot": 4, "syslog": 3, "uname": 1,
+    "init_module": 3, "finit_module": 3, "delete_module": 2, "statfs": 2, "fstatfs": 2,
+}  # fmt: skip
+"""How many arguments each call has."""
+
 
 @dataclass(slots=True)
 class Syscalls:

@@ -1,0 +1,146 @@
+"""Debian packages, unpacked and not installed, for the tests that run their tools unchanged.
+
+Kept in .cache/apt (or $KDUMPFS_APT_CACHE), so that a second run of the tests fetches nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import required
+from tests.run.machine import PROJECT
+
+CACHE = Path(os.environ.get("KDUMPFS_APT_CACHE", PROJECT / ".cache" / "apt"))
+
+KEXEC = (
+    "kexec-tools", "libxencall1", "libxendevicemodel1", "libxenevtchn1", "libxenforeignmemory1",
+    "libxengnttab1", "libxenhypfs1", "libxenmisc4.17", "libxenstore4", "libxentoolcore1",
+    "libxentoollog1", "libyajl2",
+)  # fmt: skip
+UDEV = ("udev", "kmod")
+
+
+def _apt(*argv: str, cwd: Path) -> str:
+    """Run an apt tool; what it cannot do is a skip, or a failure where apt is required."""
+    try:
+        done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return _lack(f"{argv[0]} is missing")
+    if done.returncode:
+        return _lack(f"{' '.join(argv)}: {done.stderr.strip().splitlines()[-1:]}")
+    return done.stdout
+
+
+def _lack(reason: str) -> str:
+    if required("apt"):
+        pytest.fail(f"apt is required, but: {reason}", pytrace=False)
+    pytest.skip(f"no apt here: {reason}")
+
+
+def _made(name: str, make: Callable[[Path], None]) -> Path:
+    """A directory of the cache, made whole or not at all."""
+    place = CACHE / name
+    if not place.exists():
+        work = CACHE / f"{name}.{os.getpid()}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        try:
+            make(work)
+            work.rename(place)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return place
+
+
+@functools.cache
+def package(name: str) -> Path:
+    """A package of the running Debian, unpacked."""
+
+    def make(work: Path) -> None:
+        _apt("apt-get", "download", name, cwd=work)
+        (deb,) = work.glob("*.deb")
+        _apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
+        deb.unlink()
+
+    return _made(name, make)
+
+
+def over(*names: str) -> tuple[str, ...]:
+    """The options that lay packages over the system."""
+    return tuple(part for name in names for part in ("--package", str(package(name))))
+
+
+@functools.cache
+def depends(meta: str) -> str:
+    """The package that a meta package stands for now."""
+    for line in _apt("apt-cache", "depends", meta, cwd=Path("/")).splitlines():
+        if line.strip().startswith("Depends:"):
+            return line.split()[-1]
+    return _lack(f"{meta} depends on nothing")
+
+
+def kernel_image() -> str:
+    """The small kernel of cloud images: a bzImage and its configuration in /boot."""
+    return depends("linux-image-cloud-amd64")
+
+
+@functools.cache
+def selftests() -> Path:
+    """tools/testing/selftests of Debian's kernel source."""
+    source = depends("linux-source")
+
+    def make(work: Path) -> None:
+        _apt("apt-get", "download", source, cwd=work)
+        (deb,) = work.glob("*.deb")
+        (work / "unpacked").mkdir()
+        _apt("dpkg-deb", "-x", str(deb), "unpacked", cwd=work)
+        (tar,) = (work / "unpacked").glob("usr/src/*.tar.xz")
+        wanted = ("memory-hotplug", "cpu-hotplug", "kexec", "kselftest")
+        members = [f"*/tools/testing/selftests/{name}/*" for name in wanted]
+        _apt("tar", "-xJf", str(tar), "--wildcards", *members, cwd=work)
+        (tests,) = work.glob("*/tools/testing/selftests")
+        tests.rename(work / "selftests")
+        for rest in (deb, work / "unpacked"):
+            shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+
+    return _made("selftests", make) / "selftests"
+
+
+@functools.cache
+def util_linux_tests() -> Path:
+    """tests/ of util-linux's source package."""
+
+    def make(work: Path) -> None:
+        (work / "lists" / "partial").mkdir(parents=True)
+        release = dict(
+            line.split("=", 1)
+            for line in Path("/etc/os-release").read_text().split("\n")
+            if "=" in line
+        )["VERSION_CODENAME"]
+        (work / "sources.list").write_text(f"deb-src http://deb.debian.org/debian {release} main\n")
+        where = [
+            "-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
+            "-o", f"Dir::State::lists={work}/lists",
+        ]  # fmt: skip
+        _apt("apt-get", "-qq", *where, "update", cwd=work)
+        _apt("apt-get", "-qq", *where, "source", "--download-only", "util-linux", cwd=work)
+        (tar,) = work.glob("util-linux_*.orig.tar.*")
+        with tarfile.open(tar) as source:
+            for member in source:
+                parts = Path(member.name).parts
+                if len(parts) > 2 and parts[1] == "tests" and parts[2] in ("ts", "expected"):
+                    source.extract(member, work)
+        (top,) = work.glob("util-linux-*/tests")
+        top.rename(work / "tests")
+        shutil.rmtree(work / "lists")
+        tar.unlink()
+
+    return _made("util-linux-tests", make) / "tests"
