@@ -12,7 +12,14 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from .crash_core import ehdr_bytes, fixed_rows, header_size, load_rows, note_cpus
+from .crash_core import (
+    crash_prepare_elf64_headers,
+    ehdr_bytes,
+    fixed_rows,
+    header_size,
+    load_rows,
+    note_cpus,
+)
 from .elf import EHDR_SIZE, PHDR_SIZE
 from .errors import KernelError
 from .journal import Edit, Journal
@@ -96,7 +103,7 @@ class HeaderCache:
         self._seq = source.journal.seq
         for edit in edits:
             (self._add if edit.added else self._remove)(edit)
-        if self._joined != source.joined:
+        if self._joined != list(source.joined):
             self._join(source.joined)
         return True
 
@@ -193,8 +200,11 @@ class SplicedHeader:
         self._cache = cache
         self._splice = splice
         self._patches: list[tuple[int, bytes]] = []
-        self.size = size
+        self._size = size
+
+    def __len__(self) -> int:
         """Bytes, padding included."""
+        return self._size
 
     def patch(self, offset: int, value: bytes) -> None:
         """Have other bytes at an offset."""
@@ -202,7 +212,7 @@ class SplicedHeader:
 
     def copy_to(self, content: bytearray) -> None:
         """Write it over the start of content, which may grow."""
-        self._cache.copy_to(content, self._splice, self.size)
+        self._cache.copy_to(content, self._splice, len(self))
         for offset, value in self._patches:
             content[offset : offset + len(value)] = value
 
@@ -219,6 +229,14 @@ def kept_header(kernel: Kernel) -> HeaderCache | None:
         ranges = kernel.arch.crash_ranges(kernel).ranges
         hp.kept = HeaderCache(kernel, source, ranges) if _is_ascending(ranges) else None
     return hp.kept
+
+
+def hotplug_header(kernel: Kernel) -> bytearray | SplicedHeader:
+    """The header of all memory as it is now, from the kept one or anew. KernelError(ENOMEM)."""
+    kept = kept_header(kernel)
+    if kept is not None:
+        return kept.header(Splice())
+    return crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel))
 
 
 def _is_ascending(ranges: Sequence[Range]) -> bool:

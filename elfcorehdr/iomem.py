@@ -1,6 +1,6 @@
 """The tree of physical memory resources, /proc/iomem: kernel/resource.c (v7.1).
 
-Imports .errors, .ranges.
+Imports .errors, .journal, .ranges.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from .errors import KernelError
+from .journal import Edit, Journal
 from .ranges import Range
 
 SYSTEM_RAM = "System RAM"
@@ -65,6 +66,8 @@ class Iomem:
 
     def __init__(self) -> None:
         self._root = Resource(0, (1 << 64) - 1, "PCI mem")
+        self.edits = Journal()
+        """What add_memory() and remove_memory() did to system_ram(); anything else begins it anew."""
 
     # looking
 
@@ -99,6 +102,11 @@ class Iomem:
         One of the same bytes is taken over too, unless `inside`: then new goes into it, as a driver's
         row goes into its device's. KernelError(EBUSY) if it would cut another one in two.
         """
+        self._insert(new)
+        self.edits.forget()
+
+    def _insert(self, new: Resource) -> bool:
+        """insert(); whether it lies in the root or in what is no System RAM, and holds nothing."""
         parent = self._root
         while (around := parent.child_around(new)) is not None:
             if around.same(new) and not inside:
@@ -111,6 +119,7 @@ class Iomem:
             raise KernelError(errno.EBUSY, f"{new.name} overlaps {clash[0].name}")
         new.children = clash
         parent.children[first:last] = [new]
+        return not clash and not parent.system_ram
 
     def find(self, start: int, end: int, name: str) -> Resource | None:
         """The resource with these ends (both included) and this name, or None."""
@@ -123,7 +132,9 @@ class Iomem:
 
     def release(self, old: Resource) -> None:
         """release_resource(): it goes, with all that lies in it."""
-        self._siblings(old).remove(old)
+        siblings = self._siblings(old)
+        del siblings[bisect_left(siblings, old.start, key=_start)]
+        self.edits.forget()
 
     def add_memory(self, start: int, end: int, name: str, *, merge: bool) -> None:
         """register_memory_resource(); merge joins it with like neighbours, as virtio-mem asks.
@@ -131,11 +142,17 @@ class Iomem:
         Mirrors add_memory_resource(), mm/memory_hotplug.c, and merge_system_ram_resource().
         """
         new = Resource(start, end, name, mergeable=merge)
-        self.insert(new)
-        if not merge:
-            return
+        plain = self._insert(new)
+        if merge:
+            self._merge(new)
+        self.edits.append(Edit(True, start, end, new.start < start, new.end > end))
+        if not plain or not new.system_ram:
+            self.edits.forget()
+
+    def _merge(self, new: Resource) -> None:
+        """merge_system_ram_resource()"""
         siblings = self._siblings(new)
-        at = siblings.index(new)
+        at = bisect_left(siblings, new.start, key=_start)
         if at and _mergeable(siblings[at - 1], new):
             new.start = siblings[at - 1].start
             del siblings[at - 1]
@@ -152,7 +169,7 @@ class Iomem:
         if around is None:
             return  # Unable to release resource: the kernel warns and goes on
         siblings = parent.children
-        at = siblings.index(around)
+        at = bisect_left(siblings, around.start, key=_start)
         left: list[Resource] = []
         for lo, hi in ((around.start, start - 1), (end + 1, around.end)):
             if lo <= hi:
@@ -160,6 +177,7 @@ class Iomem:
                 part.children = [c for c in around.children if part.holds(c)]
                 left.append(part)
         siblings[at : at + 1] = left
+        self.edits.append(Edit(False, start, end))
 
     def _siblings(self, resource: Resource) -> list[Resource]:
         parent = self._root

@@ -37,6 +37,11 @@ class Journal:
         self._edits.append(edit)
         self.seq += 1
 
+    def forget(self) -> None:
+        """Something changed that is no edit: nobody can follow from here on but by looking at all."""
+        self._edits.clear()
+        self.seq += 1
+
     def since(self, seq: int) -> list[Edit] | None:
         """The edits from number seq on, in order; None if some of them are forgotten."""
         missing = self.seq - seq

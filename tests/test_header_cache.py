@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.journal import Edit, Journal
@@ -146,6 +147,43 @@ def test_spliced_header_is_the_rebuilt_one_after_any_events(seed, runs, release,
     assert also_said[len(also_said) - len(said) :] == said  # debug texts push older ones out
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 1 << 32), release=st.sampled_from(("6.6", "6.12", "7.1")))
+def test_x86_64_header_follows_the_resource_tree_after_any_events(seed, release):
+    rng = random.Random(seed)
+    memory = [MemoryRange(0x1000, 0x9E000), MemoryRange(MIB, RESERVED * BLOCK - MIB)]
+    memory += [MemoryRange((RESERVED + n) * BLOCK, BLOCK) for n in range(30) if rng.random() < 0.5]
+    kernel = Kernel.boot(
+        Machine(
+            name="random",
+            source="made by a test",
+            arch="x86_64",
+            memory=tuple(memory),
+            cpus=CpuTopology("0-7", online="0-3"),
+            memory_block_size=BLOCK,
+            resources=(NamedRegion((RESERVED + 30) * BLOCK, 20 * BLOCK, "Soft Reserved"),),
+            crashkernel=(CrashRegion(4 * BLOCK, 8 * BLOCK),),
+        ),
+        release,
+    )
+    do(kernel, "load", 0, 0)
+    image = kernel.kexec.crash_image
+    assert image is not None
+    for _ in range(40):
+        action = rng.choices(ACTIONS[:6], WEIGHTS[:6])[0]
+        n, virtio = RESERVED + rng.randrange(50), rng.random() < 0.3
+        before = kernel.crash_hp.rebuilds
+        if action == "plug" and virtio:
+            with suppress(KernelError):
+                name = "System RAM (virtio_mem)"
+                kernel.memory.add(n * BLOCK, BLOCK, 0, OnlineType.ONLINE, name)
+        else:
+            do(kernel, action, n, 0)
+        if kernel.crash_hp.rebuilds > before and action != "unplug":
+            anew = crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel))
+            assert image.segments[image.elfcorehdr_index].content[: len(anew)] == anew
+
+
 def big_kernel(regions: int) -> Kernel:
     memory = [MemoryRange(0, RESERVED * BLOCK)]
     memory += [MemoryRange((RESERVED + 1 + 2 * i) * BLOCK, BLOCK) for i in range(regions)]
@@ -216,6 +254,10 @@ def test_journal_gives_all_since_or_says_that_some_are_forgotten():
         Edit(True, Journal.KEPT, Journal.KEPT),
     ]
     assert journal.since(0) is None
+    seq = journal.seq
+    journal.forget()
+    assert journal.since(seq) is None
+    assert journal.since(journal.seq) == []
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -387,10 +387,9 @@ class Ppc64(Arch):
         except KernelError:
             kernel.crash_hp.err("Failed to prepare elf header")
             return
-        size = len(header) if isinstance(header, bytearray) else header.size
         memsz = image.segments[image.elfcorehdr_index].memsz
-        if size > memsz:
-            kernel.crash_hp.err(f"Updated crash elfcorehdr elfsz {size} > memsz {memsz}")
+        if len(header) > memsz:
+            kernel.crash_hp.err(f"Updated crash elfcorehdr elfsz {len(header)} > memsz {memsz}")
             return
         kernel.crash_hp.replace(image, header)
 

@@ -12,6 +12,7 @@ from elfcorehdr.crash_reserve import reserve_crashkernel
 from elfcorehdr.elf import EHDR_SIZE, EM_X86_64, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.firmware_map import FirmwareMap
+from elfcorehdr.header_cache import RangeSource, hotplug_header
 from elfcorehdr.iomem import SYSTEM_RAM
 from elfcorehdr.kexec_core import HpAction, KexecSegment, Kimage
 from elfcorehdr.kexec_file import (
@@ -106,6 +107,12 @@ class X8664(Arch):
                 ranges.exclude(cut.start, cut.end, continues=continues)
         return ranges
 
+    def crash_ranges_source(self, kernel: Kernel) -> RangeSource:
+        """The resource tree's journal."""
+        kexec = kernel.kexec
+        cuts = (LOW_1M, kexec.crashk_res, kexec.crashk_low_res, *kexec.crashk_cma_ranges)
+        return RangeSource(kernel.iomem.edits, tuple(r for r in cuts if r is not None))
+
     def _max_phdrs(self, kernel: Kernel) -> int:
         """vmcoreinfo, kernel text, and as many CPUs and ranges as the configuration allows."""
         machine = kernel.machine
@@ -190,7 +197,7 @@ class X8664(Arch):
         if cpu and (image.file_mode or image.elfcorehdr_updated):
             return
         try:
-            header = crash_prepare_elf64_headers(kernel, self.crash_ranges(kernel))
+            header = hotplug_header(kernel)
         except KernelError:
             kernel.crash_hp.err("unable to create new elfcorehdr")
             return
