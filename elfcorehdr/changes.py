@@ -72,6 +72,30 @@ OOPS_COUNTS = Change(
     "/sys/kernel/oops_count and warn_count exist.",
     stable=((6, 1, 8),),
 )
+CPU_BYTEORDER = Change(
+    "cpu-byteorder",
+    "Documentation/ABI/testing/sysfs-kernel-cpu_byteorder; golden x86_64 6.12 has it, 6.1 not",
+    (6, 2),
+    "/sys/kernel/cpu_byteorder exists.",
+)
+ADDRESS_BITS = Change(
+    "address-bits",
+    "Documentation/ABI/testing/sysfs-kernel-address_bits; golden x86_64 6.12 has it, 6.1 not",
+    (6, 3),
+    "/sys/kernel/address_bits exists.",
+)
+CMDLINE_SIZE = Change(
+    "proc-cmdline-size",
+    "fs/proc/cmdline.c (proc: give /proc/cmdline size); golden x86_64 6.1 has 0, 6.12 the length",
+    (6, 2),
+    "st_size of /proc/cmdline is its length; before, 0.",
+)
+UNACCEPTED_MEMORY = Change(
+    "unaccepted-memory",
+    "mm/vmstat.c vmstat_text[], CONFIG_UNACCEPTED_MEMORY of x86_64; golden x86_64 6.12 has it, 6.1 not",
+    (6, 5),
+    "nodeN/vmstat has nr_unaccepted, nodeN/meminfo Unaccepted, on x86_64.",
+)
 LOAD_LIMITS = Change(
     "kexec-load-limits",
     "commit a42aaad2e47b (kexec: introduce sysctl parameters kexec_load_limit_*)",
@@ -290,7 +314,7 @@ NODE_COUNTERS_6_12 = Change(
     "node-counters-6.12",
     "mm/vmstat.c vmstat_text[]; golden 6.12.107 has them, 6.1 not: the release in between is not known",
     (6, 12),
-    "nodeN/vmstat has pgdemote_{kswapd,direct,khugepaged} and nr_iommu_pages.",
+    "nodeN/vmstat has pgdemote_{kswapd,direct,khugepaged} and nr_iommu_pages; the last two rows in kB of nodeN/meminfo are aligned with the others.",
 )
 NODE_COUNTERS_7_2 = Change(
     "node-counters-7.2",

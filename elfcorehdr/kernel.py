@@ -176,7 +176,7 @@ class Kernel:
 
     def config(self, option: str) -> bool:
         """Whether the kernel was built with CONFIG_<option>; distributions' kernels have it."""
-        return self.machine.config.get(option, True)
+        return self.machine.config.get(option, option not in self.arch.config_off)
 
     @property
     def has_changes(self) -> frozenset[Change]:

@@ -26,9 +26,14 @@ def iomem_show(kernel: Kernel, caller: Caller) -> str:
     return "".join(lines)
 
 
-@proc.bin_show()
+def _cmdline_bytes(kernel: Kernel) -> int:
+    """st_size of /proc/cmdline."""
+    return len(cmdline_show(kernel)) if kernel.has(changes.CMDLINE_SIZE) else 0
+
+
+@proc.bin_show(size=_cmdline_bytes)
 def cmdline_show(kernel: Kernel) -> bytes:
-    """The kernel's command line; st_size is its length (fs/proc/cmdline.c, since v5.19)."""
+    """The kernel's command line."""
     return f"{kernel.cmdline}\n".encode()
 
 

@@ -42,6 +42,7 @@ CONFIG = {
     "ZSMALLOC": (NODE + r"/node\d+/vmstat", "nr_zspages"),
     "NUMA_BALANCING": (NODE + r"/node\d+/vmstat", "pgpromote_success"),
     "IOMMU_SUPPORT": (NODE + r"/node\d+/vmstat", "nr_iommu_pages"),
+    "UNACCEPTED_MEMORY": (NODE + r"/node\d+/vmstat", "nr_unaccepted"),
     "NO_HZ_FULL": (CPU + "/nohz_full", ""),
     "CPU_FREQ": (CPU + "/cpufreq", ""),
     "PROFILING": ("/sys/kernel/profiling", ""),
@@ -79,7 +80,7 @@ LIVE = (
         "/proc/iomem",
         "rows below System RAM and below devices are early allocations and drivers, which are not "
         "emulated; System RAM, Crash kernel and the top-level rows are compared byte for byte",
-        arch="arm64|riscv64",
+        arch="arm64|riscv64|x86_64",
         number=r"(?!)",
         without=r" +[0-9a-f]+-[0-9a-f]+ : (?!Crash kernel|System RAM).*\n|"
         r"[0-9a-f]+-[0-9a-f]+ : pci@.*\n",
@@ -100,6 +101,22 @@ TABLE = (
         CPU + r"/cpu\d+/(regs|cache)(/.*)?",
         "identification registers and caches of the real processor",
         arch="arm64",
+    ),
+    *(
+        Entry(
+            what,
+            "/sys/kernel/notes",
+            "notes for Xen, and a build ID of a vmlinux that does not exist here",
+            arch="x86_64",
+        )
+        for what in ("size", "content")
+    ),
+    Entry("missing", NODE + r"/node\d+/x86", "memory of SGX enclaves", arch="x86_64"),
+    Entry(
+        "content",
+        CPU + "/vulnerabilities/.*",
+        "follows from the real processor and its microcode",
+        arch="x86_64",
     ),
     Entry(
         "missing",

@@ -65,6 +65,8 @@ class Arch:
     """What cpu/modalias reads where the machine does not say."""
     nr_cpus = 2048
     """CONFIG_NR_CPUS where the machine does not say."""
+    config_off = frozenset({"UNACCEPTED_MEMORY"})
+    """Options of the configuration that the architecture does not know."""
     has_firmware_memmap = False
     """CONFIG_FIRMWARE_MEMMAP: /sys/firmware/memmap."""
     has_topology_die = True

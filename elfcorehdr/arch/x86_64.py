@@ -63,6 +63,7 @@ class X8664(Arch):
     prstatus_bytes = 336
     cpu0_hotpluggable = False
     nr_cpus = 8192
+    config_off = frozenset()
     has_firmware_memmap = True
     cpumask_offstack = True
     cpu_modalias = "cpu:type:x86,ven0000fam0006mod0000:feature:,"

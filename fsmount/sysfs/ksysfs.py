@@ -33,13 +33,13 @@ def uevent_seqnum_show(kernel: Kernel) -> str:
     return f"{kernel.uevents.seqnum}\n"
 
 
-@ksysfs.show
+@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(changes.CPU_BYTEORDER))
 def cpu_byteorder_show(kernel: Kernel) -> str:
     """Byte order of the CPU."""
     return "little\n"
 
 
-@ksysfs.show
+@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(changes.ADDRESS_BITS))
 def address_bits_show(kernel: Kernel) -> str:
     """Width of an address."""
     return "64\n"
