@@ -137,8 +137,14 @@ class Cpus:
 
     def online_package(self, cpu: Cpu) -> list[int]:
         """The running CPUs of cpu's package, ascending."""
-        package = cpu.package
-        return sorted(n for n in self.online if Cpu(self._kernel, n).package == package)
+        cores, package, nodes = (
+            self._kernel.machine.cpus.cores_per_package,
+            cpu.package,
+            self._nodes,
+        )
+        if cores:
+            return sorted(n for n in self.online if self.core_of(n) // cores == package)
+        return sorted(n for n in self.online if nodes.get(n, 0) == package)
 
     def _regain_node(self, n: int) -> None:
         """register_cpu_online(), arch/powerpc/kernel/sysfs.c: of_get_cpu_node() where there is none."""

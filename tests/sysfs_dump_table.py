@@ -137,7 +137,7 @@ TABLE = (
     Entry(
         "missing",
         CPU + r"/cpu\d+/smt_snooze_delay",
-        "deprecated, without effect since Linux 3.17; no tool reads it",
+        "deprecated and without effect (arch/powerpc/kernel/sysfs.c); no tool reads it",
     ),
     Entry(
         "missing",

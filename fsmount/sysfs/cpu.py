@@ -21,7 +21,10 @@ cpu = AttributeGroup("devices/system/cpu", singleton)
 
 def cpumap(ids: Iterable[int], nr_bits: int) -> str:
     """Ids as the kernel's %*pb: hex words of 32 bits, comma between, the highest first, nr_bits wide."""
-    mask = sum(1 << n for n in ids)
+    bits = bytearray(nr_bits + 7 >> 3)
+    for n in ids:
+        bits[n >> 3] |= 1 << (n & 7)
+    mask = int.from_bytes(bits, "little")
     words: list[str] = []
     while nr_bits > 0:
         digits = (min(nr_bits, 32) + 3) // 4
