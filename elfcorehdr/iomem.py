@@ -102,10 +102,10 @@ class Iomem:
         One of the same bytes is taken over too, unless `inside`: then new goes into it, as a driver's
         row goes into its device's. KernelError(EBUSY) if it would cut another one in two.
         """
-        self._insert(new)
+        self._insert(new, inside=inside)
         self.edits.forget()
 
-    def _insert(self, new: Resource) -> bool:
+    def _insert(self, new: Resource, *, inside: bool = False) -> bool:
         """insert(); whether it lies in the root or in what is no System RAM, and holds nothing."""
         parent = self._root
         while (around := parent.child_around(new)) is not None:
