@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsmount import devicetree, procfs, sysrq
+from fsmount import devicetree, kcore, procfs, sysrq
 from fsmount.kobject import Declaration
 from fsmount.sysfs import (
     cacheinfo,
@@ -34,6 +34,7 @@ DECLARATIONS: tuple[Declaration, ...] = (
     *devicetree.GROUPS,
     *procfs.GROUPS,
     *sysrq.GROUPS,
+    *kcore.GROUPS,
     *notifier_error_inject.GROUPS,
 )
 """All that a tree is made of, before a user's own modules."""
