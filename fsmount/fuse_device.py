@@ -41,9 +41,9 @@ DATA = BODY + WRITE_IN.size
 class FuseDevice:
     """A connection's /dev/fuse descriptor, its open files, and who waits for what.
 
-    A file with a poll() method may make its reader wait: while poll() gives 0 the answer to a
-    blocking read is kept back. `rest(length)` gets the requests that are not answered here; they
-    lie in `buf`. If announce is set, the kernel's name cache is emptied (FUSE_NOTIFY_INC_EPOCH)
+    A file with a poll() method may make its reader wait: what a blocking read answers EAGAIN to is
+    read again when poll() is no longer 0. `rest(length)` gets the requests that are not answered
+    here; they lie in `buf`. If announce is set, the kernel's name cache is emptied (FUSE_NOTIFY_INC_EPOCH)
     before a write is answered that changed the set of names.
     """
 
@@ -172,10 +172,14 @@ class FuseDevice:
     def _read(self, unique: int, _length: int) -> bytes | None:
         fh, offset, size, _, _, flags, _ = READ_IN.unpack_from(self.buf, BODY)
         file = self.files[fh]
-        if not flags & os.O_NONBLOCK and hasattr(file, "poll") and not file.poll():
-            self._waiting[unique] = (file, size, offset)
-            return None
-        return bytes(file.read(size, offset, flags)[:size])
+        try:
+            return bytes(file.read(size, offset, flags)[:size])
+        except KernelError as error:
+            # Only now is it known: the read may be the first after a seek to the end.
+            if error.errno != errno.EAGAIN or flags & os.O_NONBLOCK or not hasattr(file, "poll"):
+                raise
+        self._waiting[unique] = (file, size, offset)
+        return None
 
     def _write(self, _unique: int, length: int) -> bytes:
         fh, offset, size, _, _, flags, _ = WRITE_IN.unpack_from(self.buf, BODY)

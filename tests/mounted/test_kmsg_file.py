@@ -47,6 +47,18 @@ def test_waiting_reader_stops_nobody_and_gets_what_comes(kmsg, text):
     assert cat.returncode == -signal.SIGTERM
 
 
+def test_reader_that_seeks_to_the_end_waits_for_what_comes(kmsg):
+    code = "import os, sys; fd = os.open(sys.argv[1], 0); os.lseek(fd, 0, 2)\n"
+    code += "print(flush=True); print(os.read(fd, 8191), flush=True)"
+    command = [sys.executable, "-c", code, kmsg]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as reads:
+        assert reads.stdout.readline() == "\n"
+        assert select.select([reads.stdout], [], [], 0.2)[0] == []
+        kmsg.write_text("new\n")
+        assert reads.stdout.readline().endswith(";new\\n'\n")
+    assert reads.returncode == 0
+
+
 def test_waiting_reader_can_be_killed_and_the_file_closed(kmsg, text):
     with reader(kmsg) as cat:
         cat.stdout.readline()
