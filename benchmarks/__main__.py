@@ -1,0 +1,161 @@
+"""`python -m benchmarks`: measure the rows, print the table, write JSON, draw how costs grow."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+from statistics import median
+
+import click
+
+from benchmarks import engine, growth, mounted
+from benchmarks.measure import PROJECT
+from benchmarks.mounts import Workshop, workshop
+from benchmarks.rows import Cost, Row
+
+ROWS: tuple[Row, ...] = tuple(
+    sorted((*mounted.ROWS, *engine.ROWS), key=lambda r: (int(r.number.rstrip("b")), r.number))
+)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="One run of few rounds: minutes.")
+@click.option(
+    "--runs", type=click.IntRange(1), help="Runs; a row is missed if most miss it. [default: 3]"
+)
+@click.option("--row", "wanted", multiple=True, metavar="NUMBER", help="Only this row.")
+@click.option(
+    "--growth/--no-growth", "with_growth", default=True, help="Measure and draw how costs grow."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False), help="Write all figures here."
+)
+@click.option("--plot", type=click.Path(dir_okay=False), help="The plot: .svg or .png.")
+@click.option("--markdown", is_flag=True, help="The table as Markdown, for docs/performance.md.")
+def main(
+    quick: bool,
+    runs: int | None,
+    wanted: tuple[str, ...],
+    with_growth: bool,
+    json_file: str | None,
+    plot: str | None,
+    markdown: bool,
+) -> None:
+    """Measure kdumpfs against references in the same run.
+
+    \b
+    ./scripts/bench                    all, three runs: about half an hour
+    ./scripts/bench --quick            all, one run
+    ./scripts/bench --quick --row 7    one row
+    """
+    known = {row.number for row in ROWS}
+    for number in wanted:
+        if number not in known:
+            raise click.UsageError(
+                f"--row {number}: no such row, expected one of {', '.join(sorted(known))}"
+            )
+    rows = [row for row in ROWS if not wanted or row.number in wanted]
+    rounds, runs = (2, runs or 1) if quick else (5, runs or 3)
+    with workshop() as shop:
+        results = [run(shop, rows, rounds) for _ in range(runs)]
+        curves = _growth(shop, rounds, quick, plot) if with_growth and not wanted else {}
+    print_table(rows, results, markdown=markdown)
+    if json_file:
+        Path(json_file).write_text(json.dumps(document(rows, results, curves), indent=1) + "\n")
+    sys.exit(1 if any(missed(row, costs) for row, costs in by_row(rows, results)) else 0)
+
+
+def run(shop: Workshop, rows: list[Row], rounds: int) -> list[Cost]:
+    """Every row once; rows of one measurement are taken together."""
+    taken: dict[object, list[Cost]] = {}
+    for row in rows:
+        if row.measure not in taken:
+            click.echo(f"measuring row {row.number}: {row.what}", err=True)
+            taken[row.measure] = row.measure(shop, rounds)
+    return [taken[row.measure][row.part] for row in rows]
+
+
+def by_row(rows: list[Row], results: list[list[Cost]]) -> list[tuple[Row, list[Cost]]]:
+    """Each row with its cost in every run."""
+    return [(row, [result[i] for result in results]) for i, row in enumerate(rows)]
+
+
+def missed(row: Row, costs: list[Cost]) -> bool:
+    """Whether most runs miss "must"."""
+    return sum(not row.met(cost.value, row.must) for cost in costs) * 2 > len(costs)
+
+
+def print_table(rows: list[Row], results: list[list[Cost]], *, markdown: bool) -> None:
+    """Must, stretch, limit and what was measured."""
+    from tabulate import tabulate
+
+    lines = []
+    for row, costs in by_row(rows, results):
+        value = median(cost.value for cost in costs)
+        verdict = (
+            "MISSED" if missed(row, costs) else "stretch" if row.met(value, row.stretch) else "must"
+        )
+        stretch = "" if row.stretch is None else f"{row.better} {row.stretch:g}"
+        must, limit = f"{row.better} {row.must:g}", row.limit
+        shown = f"{value:.3g} {row.unit}"
+        lines.append(
+            (
+                row.number,
+                row.what,
+                row.reference,
+                must,
+                stretch,
+                limit,
+                shown,
+                verdict,
+                costs[-1].context,
+            )
+        )
+    heads = ("#", "what", "reference", "must", "stretch", "limit", "measured", "met", "context")
+    fmt = "github" if markdown else "simple"
+    click.echo(tabulate(lines, heads, tablefmt=fmt, disable_numparse=True))
+
+
+def document(
+    rows: list[Row], results: list[list[Cost]], curves: growth.Curves
+) -> dict[str, object]:
+    """All figures, for programs."""
+    return {
+        "machine": {"kernel": platform.release(), "python": platform.python_version()},
+        "rows": [
+            {
+                "row": row.number,
+                "what": row.what,
+                "reference": row.reference,
+                "better": row.better,
+                "must": row.must,
+                "stretch": row.stretch,
+                "unit": row.unit,
+                "runs": [{"value": cost.value, "context": cost.context} for cost in costs],
+                "missed": missed(row, costs),
+            }
+            for row, costs in by_row(rows, results)
+        ],
+        "growth": curves,
+    }
+
+
+def _growth(shop: Workshop, rounds: int, quick: bool, plot: str | None) -> growth.Curves:
+    click.echo("measuring how costs grow", err=True)
+    curves = growth.measured(shop, rounds, quick=quick)
+    for axis, lines in curves.items():
+        for line, curve in lines.items():
+            click.echo(
+                f"{axis}: {line}: grows as size to the power of {growth.exponent(curve):.2f}",
+                err=True,
+            )
+    path = Path(plot) if plot else PROJECT / "docs" / "performance-growth.svg"
+    growth.draw(curves, path)
+    click.echo(f"{path} drawn", err=True)
+    return curves
+
+
+if __name__ == "__main__":
+    main()
