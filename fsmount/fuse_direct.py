@@ -27,7 +27,6 @@ ROOT_ID = 1
 MAX_WRITE = 1 << 17
 FOREVER = 1 << 31
 """Seconds that a name or its attributes stay valid: until we say otherwise."""
-SYSFS_MAGIC_BLOCK = 4096
 
 _POLL_WRITABLE = 0x4 | 0x100  # POLLOUT POLLWRNORM
 _POLL_READY = 0x1 | 0x40 | _POLL_WRITABLE  # POLLIN POLLRDNORM
@@ -131,6 +130,7 @@ class Connection:
         self._seen = seen
         self._valid = 0 if seen is not None else FOREVER
         self._seq = nodes.kernel.names_seq
+        self._blksize = nodes.kernel.page_size
         root = nodes.lookup("")
         self._known = {ROOT_ID: _Known(root, 1, self._seq)}
         self._ids = {"": ROOT_ID}
@@ -252,7 +252,7 @@ class Connection:
         )
         return proto.ATTR.pack(
             st.ino, st.size, 0, atime, mtime, ctime, ansec, mnsec, cnsec,
-            st.mode, st.nlink, st.uid, st.gid, 0, SYSFS_MAGIC_BLOCK, 0,
+            st.mode, st.nlink, st.uid, st.gid, 0, self._blksize, 0,
         )  # fmt: skip
 
     def _lasts(self, node: Any) -> int:
@@ -346,9 +346,7 @@ class Connection:
         return os.fsencode(target)
 
     def _statfs(self, request: Request) -> bytes:
-        return proto.STATFS_OUT.pack(
-            0, 0, 0, 0, 0, SYSFS_MAGIC_BLOCK, 255, SYSFS_MAGIC_BLOCK, *[0] * 7
-        )
+        return proto.STATFS_OUT.pack(0, 0, 0, 0, 0, self._blksize, 255, self._blksize, *[0] * 7)
 
     def _listxattr(self, request: Request) -> bytes:
         size, _ = proto.GETXATTR_IN.unpack_from(request.body)

@@ -38,10 +38,11 @@ def read_dump(path: Path) -> list[Recorded]:
     try:
         with tarfile.open(path) as tar:
             return list(_from_tar(tar))
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise ProfileError(
-            f"{path}: {error}; expected a directory or a tar with sys/ in it"
-        ) from None
+    except (tarfile.TarError, EOFError):
+        why = "not a tar, or a damaged one"
+    except OSError as error:
+        why = error.strerror or str(error)
+    raise ProfileError(f"{path}: {why}; expected a directory or a tar with sys/ in it")
 
 
 def _from_directory(top: Path) -> Iterator[Recorded]:
