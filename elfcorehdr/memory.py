@@ -283,7 +283,7 @@ class Memory:
             )
             raise KernelError(errno.EINVAL, "unaligned hotplug range")
         end = start + size - 1
-        if end >> kernel.arch.max_physmem_bits:
+        if end >> kernel.arch.max_physmem_bits(kernel):
             raise KernelError(errno.E2BIG, "beyond the addressable range")
         first, last = start // block_size, end // block_size
         if any(self._codes[first : last + 1]) or kernel.iomem_busy(start, end):

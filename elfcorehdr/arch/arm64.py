@@ -45,7 +45,6 @@ class Arm64(Arch):
     has_topology_die = False
     cpu_modalias = "cpu:type:aarch64:feature:,"
     has_cpu_modalias = True
-    max_physmem_bits = 48
 
     def va(self, kernel: Kernel, pa: int) -> int:
         """__phys_to_virt(): the linear map begins with RAM, rounded down to 1 GiB; NOMAP counts."""
@@ -54,6 +53,10 @@ class Arm64(Arch):
             first = min(m.start for m in kernel.machine.memory)
             base = PAGE_OFFSET - align_down(first, MEMSTART_ALIGN)
         return (pa + base) & ((1 << 64) - 1)
+
+    def max_physmem_bits(self, kernel: Kernel) -> int:
+        """CONFIG_ARM64_PA_BITS"""
+        return 48
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """DMA below 4 GiB, then Normal (golden arm64/B)."""

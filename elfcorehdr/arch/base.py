@@ -25,7 +25,7 @@ from elfcorehdr.kexec_file import (
     locate_mem_hole,
 )
 from elfcorehdr.machine import Machine
-from elfcorehdr.memblock import NOMAP, Region, split_by_node
+from elfcorehdr.memblock import DRV_MNG, NOMAP, Memblock, Region, split_by_node
 from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import CrashMem, Range
 
@@ -81,8 +81,6 @@ class Arch:
     """Distance of two nodes where firmware gives none: REMOTE_DISTANCE."""
     has_cpu_modalias = False
     """CONFIG_GENERIC_CPU_AUTOPROBE."""
-    max_physmem_bits = 51
-    """MAX_PHYSMEM_BITS: memory cannot be added beyond (51: arch/powerpc/include/asm/sparsemem.h)."""
     shrink_oopses = False
     """Whether releasing the whole reservation hits a NULL pointer (golden ppc64/D)."""
 
@@ -232,9 +230,19 @@ class Arch:
 
     # memory
 
+    def max_physmem_bits(self, kernel: Kernel) -> int:
+        """MAX_PHYSMEM_BITS: memory cannot be added beyond."""
+        return 51  # arch/powerpc/include/asm/sparsemem.h
+
     def memblock_regions(self, machine: Machine) -> Iterable[Region]:
         """memblock.memory at boot, ascending."""
         regions = [Region(m.start, m.end, m.node, m.flags) for m in machine.memory]
+        known = Memblock(regions)
+        regions += [  # virtio-mem's, unless it is listed or lies in what is
+            Region(m.start, m.end, m.node, DRV_MNG)
+            for m in machine.nested_memory
+            if not known.overlaps(m.start, m.end)
+        ]
         return split_by_node(regions, machine.block_nodes(), machine.memory_block_size)
 
     def setup_iomem(self, kernel: Kernel) -> None:

@@ -47,7 +47,6 @@ class Riscv64(Arch):
     nr_cpus = 256
     has_topology_die = False
     smt_control = "notimplemented"
-    max_physmem_bits = 56
 
     def va(self, kernel: Kernel, pa: int) -> int:
         """linear_mapping_pa_to_va(): from phys_ram_base, which is a multiple of 2 MiB."""
@@ -55,6 +54,10 @@ class Riscv64(Arch):
         if not base:
             base = PAGE_OFFSET - align_down(kernel.machine.memory[0].start, PMD_SIZE)
         return (pa + base) & ((1 << 64) - 1)
+
+    def max_physmem_bits(self, kernel: Kernel) -> int:
+        """arch/riscv/include/asm/sparsemem.h"""
+        return 56
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """DMA32 below 4 GiB, then Normal."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PAGE_OFFSET = 0xFFFF888000000000
 """__PAGE_OFFSET_BASE_L4, arch/x86/include/asm/page_64_types.h."""
+LOWEST_OF_FOUR_LEVELS = 0xFFFF800000000000
 PN_XNUM = 0xFFFF
 LOW_1M = Range(0, (1 << 20) - 1)
 SWIOTLB_SIZE = 64 << 20
@@ -68,7 +69,6 @@ class X8664(Arch):
     cpumask_offstack = True
     cpu_modalias = "cpu:type:x86,ven0000fam0006mod0000:feature:,"
     has_cpu_modalias = True
-    max_physmem_bits = 46
     crash_align = 16 << 20
     boot_allocations = 16 << 20
     boot_allocations_low = 20 << 20
@@ -78,6 +78,10 @@ class X8664(Arch):
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): without KASLR and with four page-table levels unless the machine says otherwise."""
         return (pa + (kernel.machine.direct_map_base or PAGE_OFFSET)) & ((1 << 64) - 1)
+
+    def max_physmem_bits(self, kernel: Kernel) -> int:
+        """arch/x86/include/asm/sparsemem.h: 52 with five page-table levels, else 46."""
+        return 52 if self.va(kernel, 0) < LOWEST_OF_FOUR_LEVELS else 46
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """DMA below 16 MiB, DMA32 below 4 GiB, then Normal."""

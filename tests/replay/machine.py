@@ -113,6 +113,7 @@ def build(case: Json) -> Machine:
             node={int(c): n for c, n in node_of.items()},
             type=cpu_type(case),
             modalias=modalias(case),
+            compatible=m.get("compatible", ""),
         ),
         page_size=kernel.get("page_size", 4096),
         memory_block_size=number(m["memory_block_size"]),
@@ -145,11 +146,14 @@ def build(case: Json) -> Machine:
         ),
         auto_online_blocks=kernel.get("auto_online_blocks", ""),
         kexec_file=kernel.get("kexec_file", not no_kexec_file),
+        config=kernel.get("config", {}),
     )
 
 
 def modalias(case: Json) -> str:
     """The CPUs' type and features: only a uevent file that was read tells them."""
+    if "modalias" in case["machine"]:
+        return str(case["machine"]["modalias"])
     for step in case["steps"]:
         if m := re.search(r"^MODALIAS=(.*)$", step["seen"].get("value") or "", re.M):
             return m.group(1)

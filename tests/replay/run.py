@@ -23,6 +23,7 @@ from elfcorehdr.kexec_file import (
     KEXEC_UPDATE_ELFCOREHDR,
 )
 from elfcorehdr.machine import Region
+from elfcorehdr.memory import OnlineType
 from elfcorehdr.ranges import format_ids, parse_ids
 from fsmount.kernfs import Node, Tree
 from fsmount.sysfs import DECLARATIONS
@@ -383,6 +384,12 @@ class Run:
         self.kernel.plug_memory(
             number(do["start"]), number(do["size"]), do.get("node", 0), do.get("as", "dimm")
         )
+        for n in do.get(
+            "onlined", ()
+        ):  # what the policy left offline, the guest's user space onlined
+            block = self.kernel.memory.block(int(n))
+            if block is not None and not block.online:
+                self.kernel.memory.online(block, OnlineType.ONLINE)
 
     def do_unplug_memory(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """The hypervisor takes memory back, or fails to."""
