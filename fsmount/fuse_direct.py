@@ -2,7 +2,7 @@
 
 What libfuse cannot do here it does: names cached without limit and made stale at once when they
 change (FUSE_NOTIFY_INC_EPOCH), reads that wait without stopping anyone (interruptible), poll,
-SEEK_DATA. What a file is stays in fsmount/kernfs.py. Imports fuse_proto, kernfs, kobject.
+SEEK_DATA. What a file is stays in fsmount/kernfs.py. Imports fuse_nodes, fuse_proto, kernfs, kobject.
 """
 
 from __future__ import annotations
@@ -14,52 +14,27 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from elfcorehdr.errors import KernelError
 from fsmount import fuse_proto as proto
 from fsmount.boundary import oops
+from fsmount.fuse_nodes import FOREVER, Nodes, NodeTable
 from fsmount.fuse_proto import Op
-from fsmount.kernfs import REFUSED, Setattr, Stat, ino_of
-from fsmount.kobject import Caller, File
+from fsmount.kernfs import REFUSED, Setattr, ino_of
+from fsmount.kobject import ROOT, Caller, File
 
-ROOT_ID = 1
 MAX_WRITE = 1 << 17
-FOREVER = 1 << 31
-"""Seconds that a name or its attributes stay valid: until we say otherwise."""
 
 _POLL_WRITABLE = 0x4 | 0x100  # POLLOUT POLLWRNORM
 _POLL_READY = 0x1 | 0x40 | _POLL_WRITABLE  # POLLIN POLLRDNORM
-_REFUSED_OPS = {
+_XATTR_NAMESPACES = (b"user.", b"security.", b"trusted.")
+_REFUSED_OPS: dict[int, str] = {
     Op.CREATE: "create", Op.TMPFILE: "create", Op.MKDIR: "mkdir", Op.MKNOD: "mknod",
     Op.UNLINK: "unlink", Op.RMDIR: "rmdir", Op.RENAME: "rename", Op.RENAME2: "rename",
     Op.SYMLINK: "symlink", Op.LINK: "link", Op.SETXATTR: "setxattr",
     Op.REMOVEXATTR: "removexattr", Op.GETXATTR: "getxattr",
 }  # fmt: skip
-
-
-class Place(Protocol):
-    """A node: where it is (no leading slash) and what kind it is (S_IFDIR, S_IFREG, S_IFLNK)."""
-
-    @property
-    def path(self) -> str: ...
-    @property
-    def type(self) -> int: ...
-
-
-class Nodes(Protocol):
-    """What is served: kernfs.Tree, or something around it."""
-
-    @property
-    def kernel(self) -> Any: ...
-    def lookup(self, path: str) -> Any: ...
-    def child(self, node: Any, name: str) -> Any: ...
-    def getattr(self, node: Any) -> Stat: ...
-    def setattr(self, node: Any, changes: Setattr) -> None: ...
-    def truncate(self, node: Any) -> None: ...
-    def readdir(self, node: Any, offset: int = 0) -> Iterator[tuple[str, int]]: ...
-    def readlink(self, node: Any) -> str: ...
-    def open(self, node: Any, flags: int, caller: Caller) -> File: ...
 
 
 @dataclass(slots=True)
@@ -73,15 +48,6 @@ class Request:
     gid: int
     pid: int
     body: memoryview
-
-
-@dataclass(slots=True)
-class _Known:
-    """A node that the kernel holds a reference to."""
-
-    node: Any
-    lookups: int
-    seq: int
 
 
 @dataclass(slots=True)
@@ -109,6 +75,14 @@ Seen = Callable[["Request", str, str, bytes, int], None]
 """Told of each read, write, open and look-up: request, verb, path, data, result or -errno."""
 
 
+def _refusal(request: Request) -> int:
+    """The errno of a request that changes the tree, or that is not served."""
+    name = _REFUSED_OPS.get(request.op)
+    if name == "getxattr" and not bytes(request.body[8:]).startswith(_XATTR_NAMESPACES):
+        return errno.EOPNOTSUPP
+    return REFUSED[name] if name is not None else errno.ENOSYS
+
+
 class Connection:
     """One mounted tree. handle() answers one request; nothing here waits.
 
@@ -128,14 +102,8 @@ class Connection:
         self._nodes = nodes
         self._caller_of = caller_of
         self._seen = seen
-        self._valid = 0 if seen is not None else FOREVER
-        self._seq = nodes.kernel.names_seq
-        self._blksize = nodes.kernel.page_size
-        root = nodes.lookup("")
-        self._known = {ROOT_ID: _Known(root, 1, self._seq)}
-        self._ids = {"": ROOT_ID}
+        self._table = NodeTable(nodes, 0 if seen is not None else FOREVER)
         self._may_come: Callable[[Any], bool] = getattr(nodes, "may_come", lambda _: False)
-        self._next_id = ROOT_ID
         self._handles: dict[int, _Open | _OpenDir] = {}
         self._next_fh = 0
         self._parked: dict[int, Request] = {}
@@ -187,11 +155,8 @@ class Connection:
 
     def sync_names(self) -> None:
         """Make every cached name stale if the set of names has changed; before the change is seen."""
-        seq = self._nodes.kernel.names_seq
-        if seq != self._seq:
-            self._seq = seq
-            if self._valid:
-                self._notify(proto.NOTIFY_INC_EPOCH)
+        if self._table.names_changed() and self._table.valid:
+            self._notify(proto.NOTIFY_INC_EPOCH)
 
     def _notify(self, code: int, payload: bytes = b"") -> bool:
         header = proto.OUT_HEADER.pack(16 + len(payload), code, 0)
@@ -208,8 +173,7 @@ class Connection:
         try:
             handler = self._ops.get(request.op)
             if handler is None:
-                name = _REFUSED_OPS.get(request.op)  # type: ignore[call-overload]
-                raise KernelError(REFUSED[name] if name else errno.ENOSYS)
+                raise KernelError(_refusal(request))
             payload = handler(request)
         except KernelError as refused:
             error = -refused.errno
@@ -225,8 +189,8 @@ class Connection:
         if payload is None and not error:
             return
         self._reply(request.unique, error, payload or b"")
-        if request.op == Op.INIT and self._valid and not self._notify(proto.NOTIFY_INC_EPOCH):
-            self._valid = 0  # Before Linux 6.16 there is no epoch: let no name be cached.
+        if request.op == Op.INIT and self._table.valid and not self._notify(proto.NOTIFY_INC_EPOCH):
+            self._table.valid = 0  # Before Linux 6.16 there is no epoch: let no name be cached.
 
     def _reply(self, unique: int, error: int, payload: bytes) -> None:
         header = proto.OUT_HEADER.pack(16 + len(payload), error, unique)
@@ -238,77 +202,32 @@ class Connection:
 
     # Nodes
 
-    def _node(self, nodeid: int) -> Any:
-        known = self._known[nodeid]
-        if known.seq != self._seq:
-            known.node = self._nodes.lookup(known.node.path)
-            known.seq = self._seq
-        return known.node
-
-    def _attr(self, node: Any) -> bytes:
-        st = self._nodes.getattr(node)
-        (atime, ansec), (mtime, mnsec), (ctime, cnsec) = (
-            divmod(ns, 1_000_000_000) for ns in (st.atime_ns, st.mtime_ns, st.ctime_ns)
-        )
-        return proto.ATTR.pack(
-            st.ino, st.size, 0, atime, mtime, ctime, ansec, mnsec, cnsec,
-            st.mode, st.nlink, st.uid, st.gid, 0, self._blksize, 0,
-        )  # fmt: skip
-
-    def _lasts(self, node: Any) -> int:
-        return 0 if getattr(node, "fleeting", False) else self._valid
-
-    def _attr_lasts(self, node: Any) -> int:
-        # A file with operations of its own has to hear of SEEK_END, see _seek_end().
-        attr = getattr(getattr(node, "entry", None), "attr", None)
-        return 0 if attr is not None and attr.open is not None else self._lasts(node)
-
     def _lookup(self, request: Request) -> bytes:
         name = os.fsdecode(bytes(request.body[:-1]))
-        parent = self._node(request.nodeid)
+        parent = self._table.node(request.nodeid)
         try:
             node = self._nodes.child(parent, name)
         except KernelError as absent:
             self._tell(request, "lookup", f"{parent.path}/{name}", b"", -absent.errno)
-            if absent.errno != errno.ENOENT or not self._valid or self._may_come(parent):
+            if absent.errno != errno.ENOENT or not self._table.valid or self._may_come(parent):
                 raise
-            # A negative entry: the name is known to be absent until the epoch ends.
-            return proto.ENTRY_OUT.pack(0, 0, self._valid, 0, 0, 0) + bytes(proto.ATTR.size)
-        nodeid = self._ids.get(node.path)
-        if nodeid is None:
-            self._next_id += 1
-            nodeid = self._ids[node.path] = self._next_id
-            self._known[nodeid] = _Known(node, 0, self._seq)
-        known = self._known[nodeid]
-        known.node, known.seq = node, self._seq
-        known.lookups += 1
-        lasts = self._lasts(node), self._attr_lasts(node)
-        return proto.ENTRY_OUT.pack(nodeid, 0, *lasts, 0, 0) + self._attr(node)
-
-    def _drop(self, nodeid: int, count: int) -> None:
-        known = self._known.get(nodeid)
-        if known is None or nodeid == ROOT_ID:
-            return
-        known.lookups -= count
-        if known.lookups <= 0:
-            del self._known[nodeid]
-            self._ids.pop(known.node.path, None)
+            return self._table.absent()
+        return self._table.looked_up(node)
 
     def _forget(self, request: Request) -> None:
-        self._drop(request.nodeid, proto.FORGET_IN.unpack_from(request.body)[0])
+        self._table.forget(request.nodeid, proto.FORGET_IN.unpack_from(request.body)[0])
 
     def _batch_forget(self, request: Request) -> None:
         count, _ = proto.BATCH_FORGET_IN.unpack_from(request.body)
         for at in range(count):
-            self._drop(*proto.FORGET_ONE.unpack_from(request.body, 8 + 16 * at))
+            self._table.forget(*proto.FORGET_ONE.unpack_from(request.body, 8 + 16 * at))
 
     def _getattr(self, request: Request) -> bytes:
-        node = self._node(request.nodeid)
         if request.op == Op.GETATTR:
             flags, _, fh = proto.GETATTR_IN.unpack_from(request.body)
             if flags & proto.GETATTR_FH:
                 self._seek_end(fh)
-        return proto.ATTR_OUT.pack(self._attr_lasts(node), 0, 0) + self._attr(node)
+        return self._table.attributes(request.nodeid)
 
     def _seek_end(self, fh: int) -> None:
         """Asked for the attributes of an open file: fuse_file_llseek() of SEEK_END does, fstat(2) not."""
@@ -322,7 +241,7 @@ class Connection:
         fields = proto.SETATTR_IN.unpack_from(request.body)
         valid, atime, mtime = fields[0], fields[5], fields[6]
         ansec, mnsec, mode, uid, gid = fields[8], fields[9], fields[11], fields[13], fields[14]
-        node = self._node(request.nodeid)
+        node = self._table.node(request.nodeid)
         if valid & proto.FATTR_SIZE:
             self._nodes.truncate(node)
         now = time.time_ns()
@@ -340,13 +259,15 @@ class Connection:
         return self._getattr(request)
 
     def _readlink(self, request: Request) -> bytes:
-        node = self._node(request.nodeid)
+        node = self._table.node(request.nodeid)
         with_caller = getattr(node, "readlink", None)
         target = with_caller(self._caller(request)) if with_caller else self._nodes.readlink(node)
         return os.fsencode(target)
 
     def _statfs(self, request: Request) -> bytes:
-        return proto.STATFS_OUT.pack(0, 0, 0, 0, 0, self._blksize, 255, self._blksize, *[0] * 7)
+        return proto.STATFS_OUT.pack(
+            0, 0, 0, 0, 0, self._nodes.kernel.page_size, 255, self._nodes.kernel.page_size, *[0] * 7
+        )
 
     def _listxattr(self, request: Request) -> bytes:
         size, _ = proto.GETXATTR_IN.unpack_from(request.body)
@@ -368,14 +289,14 @@ class Connection:
     # Directories
 
     def _opendir(self, request: Request) -> bytes:
-        entries = self._nodes.readdir(self._node(request.nodeid))
+        entries = self._nodes.readdir(self._table.node(request.nodeid))
         return proto.OPEN_OUT.pack(self._handle(_OpenDir(entries, 0)), 0, 0)
 
     def _readdir(self, request: Request) -> bytes:
         fh, offset, size, *_ = proto.READ_IN.unpack_from(request.body)
         opened = self._handles[fh]
         assert isinstance(opened, _OpenDir)
-        node = self._node(request.nodeid)
+        node = self._table.node(request.nodeid)
         if offset != opened.at:
             opened.entries, opened.at = self._nodes.readdir(node, offset), offset
             opened.kept = None
@@ -416,9 +337,10 @@ class Connection:
 
     def _open(self, request: Request) -> bytes:
         flags, _ = proto.OPEN_IN.unpack_from(request.body)
-        node = self._node(request.nodeid)
+        node = self._table.node(request.nodeid)
         try:
-            file = self._nodes.open(node, flags, self._caller(request))
+            caller = self._caller(request) if self._nodes.wants_caller(node) else ROOT
+            file = self._nodes.open(node, flags, caller)
         except KernelError as refused:
             self._tell(request, "open", node.path, b"", -refused.errno)
             raise
@@ -430,10 +352,6 @@ class Connection:
         assert isinstance(opened, _Open)
         return opened
 
-    def _path(self, opened: _Open) -> str:
-        known = self._known.get(opened.nodeid)
-        return known.node.path if known is not None else "(gone)"
-
     def _read(self, request: Request) -> bytes:
         fh, offset, size, _, _, flags, _ = proto.READ_IN.unpack_from(request.body)
         opened = self._opened(fh)
@@ -442,10 +360,10 @@ class Connection:
         except KernelError as refused:
             if refused.errno == errno.EAGAIN and not flags & os.O_NONBLOCK:
                 raise _Blocked from refused
-            self._tell(request, "read", self._path(opened), b"", -refused.errno)
+            self._tell(request, "read", self._table.path(opened.nodeid), b"", -refused.errno)
             raise
         if data or not offset:
-            self._tell(request, "read", self._path(opened), data, len(data))
+            self._tell(request, "read", self._table.path(opened.nodeid), data, len(data))
         return data
 
     def _write(self, request: Request) -> bytes:
@@ -455,9 +373,9 @@ class Connection:
         try:
             taken = opened.file.write(data, offset, flags)
         except KernelError as refused:
-            self._tell(request, "write", self._path(opened), data, -refused.errno)
+            self._tell(request, "write", self._table.path(opened.nodeid), data, -refused.errno)
             raise
-        self._tell(request, "write", self._path(opened), data, taken)
+        self._tell(request, "write", self._table.path(opened.nodeid), data, taken)
         return proto.WRITE_OUT.pack(taken, 0)
 
     def _release(self, request: Request) -> bytes:
@@ -478,7 +396,7 @@ class Connection:
         seek = getattr(self._opened(fh).file, "seek", None)
         if seek is not None:
             return proto.LSEEK_OUT.pack(seek(offset, whence))
-        size = self._nodes.getattr(self._node(request.nodeid)).size
+        size = self._nodes.getattr(self._table.node(request.nodeid)).size
         if offset >= size:  # generic_file_llseek(): what is not a hole is data
             raise KernelError(errno.ENXIO)
         return proto.LSEEK_OUT.pack(size if whence == os.SEEK_HOLE else offset)

@@ -424,6 +424,10 @@ class Served:
         """A link's target"""
         return self.tree.readlink(node)
 
+    def wants_caller(self, node: Any) -> bool:
+        """Whether opening it depends on who does."""
+        return not isinstance(node, HostNode) and self.tree.wants_caller(node)
+
     def open(self, node: Any, flags: int, caller: Caller) -> File:
         """Open a file. KernelError as Tree.open(); a link is ELOOP."""
         if not isinstance(node, HostNode):
