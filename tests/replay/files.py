@@ -21,10 +21,10 @@ class Files(NamedTuple):
 
 NO_FILE = r"no kernel file|kernel fd\b|kernel -,"
 KERNELS = (
-    (r"a directory as kernel|kernel /mnt\b|directory", FileArg(FileKind.DIRECTORY)),
+    (r"kernel /mnt\b|directory", FileArg(FileKind.DIRECTORY)),
     (r"a shell script as kernel", regular(b"#!/bin/sh\necho\n")),
-    (r"text file as kernel|not a kernel|plain text", regular(b"hello\n" * 16)),
-    (r"an? empty file|empty file|kernel e,", regular(b"")),
+    (r"text file|not a kernel|plain text", regular(b"hello\n" * 16)),
+    (r"empty file|empty kernel|kernel e,", regular(b"")),
 )
 """What the cases call the files that are no kernels."""
 PROGRAM = ElfCoreHdr(
@@ -38,18 +38,18 @@ def of_words(what: str) -> Files:
     kernel: FileArg | None = None
     if re.search(NO_FILE, what):
         kernel = FileArg(FileKind.BAD)
-    elif re.search(r"a static user program|busybox as kernel|kernel /bin/busybox|user ELF", what):
+    elif re.search(r"static user|busybox|user ELF|user program", what):
         kernel = regular(PROGRAM)
     else:
         kernel = next((file for words, file in KERNELS if re.search(words, what)), None)
     bad_initrd = re.search(r"bad initrd|initrd fd|initrd -(\s|$)", what)
     initrd = FileArg(FileKind.BAD) if bad_initrd else None
     cmdline = b""
-    if m := re.search(r"command line of (\d+) characters|command line (\d+)\b", what):
+    if m := re.search(r"command line of (\d+) characters|(?:command ?line|cmdline) (\d+)\b", what):
         cmdline = b"x" * int(m.group(1) or m.group(2))
     elif m := re.search(r'command line "(.*)"', what):
         cmdline = m.group(1).encode()
-    elif "command line too long" in what:
+    elif re.search("(command ?line|cmdline) (is )?too long", what):
         cmdline = b"x" * 4096
     return Files(kernel, initrd, cmdline)
 
