@@ -114,23 +114,52 @@ def selftests() -> Path:
     return _made("selftests", make) / "selftests"
 
 
+def _lists(work: Path, line: str) -> list[str]:
+    """Options that let apt know one source only, fetched into `work`."""
+    (work / "lists" / "partial").mkdir(parents=True)
+    (work / "sources.list").write_text(line + "\n")
+    options = [
+        "-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
+        "-o", f"Dir::State::lists={work}/lists", "-o", "Dir::Cache::pkgcache=",
+        "-o", "Dir::Cache::srcpkgcache=",
+    ]  # fmt: skip
+    _apt("apt-get", "-qq", *options, "update", cwd=work)
+    return options
+
+
+@functools.cache
+def newest_kexec() -> str:
+    """A shell word list that runs kexec(8) of Debian unstable, with that Debian's C library."""
+
+    def make(work: Path) -> None:
+        options = _lists(work, "deb http://deb.debian.org/debian sid main")
+        needs = _apt("apt-cache", *options, "depends", "kexec-tools", cwd=work).split()
+        xen = next((name for name in needs if name.startswith("libxenmisc")), "libxenmisc4.20")
+        libraries = [name for name in KEXEC[1:] if not name.startswith("libxenmisc")]
+        packages = ("kexec-tools", "libc6", xen, *libraries)
+        _apt("apt-get", "-qq", *options, "download", *packages, cwd=work)
+        for deb in work.glob("*.deb"):
+            _apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
+            deb.unlink()
+        shutil.rmtree(work / "lists")
+
+    place = _made("newest-kexec", make)
+    library = next(place.glob("usr/lib/*-linux-gnu"))
+    (loader,) = library.glob("ld-linux-*")
+    return f"{loader} --library-path {library} {place}/usr/sbin/kexec"
+
+
 @functools.cache
 def util_linux_tests() -> Path:
     """tests/ of util-linux's source package."""
 
     def make(work: Path) -> None:
-        (work / "lists" / "partial").mkdir(parents=True)
         release = dict(
             line.split("=", 1)
             for line in Path("/etc/os-release").read_text().split("\n")
             if "=" in line
         )["VERSION_CODENAME"]
-        (work / "sources.list").write_text(f"deb-src http://deb.debian.org/debian {release} main\n")
-        where = [
-            "-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
-            "-o", f"Dir::State::lists={work}/lists",
-        ]  # fmt: skip
-        _apt("apt-get", "-qq", *where, "update", cwd=work)
+        where = _lists(work, f"deb-src http://deb.debian.org/debian {release} main")
         _apt("apt-get", "-qq", *where, "source", "--download-only", "util-linux", cwd=work)
         (tar,) = work.glob("util-linux_*.orig.tar.*")
         with tarfile.open(tar) as source:

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.run.machine import inside, run
-from tests.run.packages import KEXEC, UDEV, kernel_image, over, package, selftests, util_linux_tests
+from tests.run.packages import (
+    KEXEC,
+    UDEV,
+    kernel_image,
+    newest_kexec,
+    over,
+    package,
+    selftests,
+    util_linux_tests,
+)
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.apt]
 x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the packages' kexec is x86's")
@@ -160,6 +169,22 @@ cat /sys/devices/system/memory/crash_hotplug
         "  PT_NOTE segments:      3 (0x3)" in printed
     )  # present CPUs and vmcoreinfo, not possible ones
     assert printed[-1] == "0"
+
+
+@x86
+def test_header_of_a_hotplug_load_becomes_the_kernels_own_at_the_first_event():
+    kexec = newest_kexec()
+    script = f"""{BOOT}
+{kexec} -c -p --hotplug --initrd=/boot/initrd.img-$V /boot/vmlinuz-$V --append=x; echo "c=$?"
+cat /sys/devices/system/memory/crash_hotplug
+grep -c PT_NOTE /sys/kernel/kexec/crash_elfcorehdr_print
+chmem -d -b 12
+grep -c PT_NOTE /sys/kernel/kexec/crash_elfcorehdr_print
+{kexec} -a -p --initrd=/boot/initrd.img-$V /boot/vmlinuz-$V --append=x; echo "a=$?"
+"""
+    printed = inside(script, *PC, *over(kernel_image())).split()
+    # kexec-tools: 2 present CPUs and vmcoreinfo; the kernel: 8 possible ones; and the line of the sum.
+    assert printed == ["c=0", "1", "4", "10", "a=0"]
 
 
 @x86
