@@ -44,6 +44,7 @@ class Inside:
     argv: tuple[str, ...]
     release: str
     environment: dict[str, str]
+    cwd: str
     files: dict[str, str]
     """Files to put into the private /run/kdumpfs."""
 
@@ -120,6 +121,7 @@ def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
         signal.signal(number, signal.SIG_IGN)
+    mountns.set_undumpable()
     if os.read(unshared[0], 1):
         # The same ids inside as outside, for every id there is.
         uids, gids = (
@@ -130,7 +132,6 @@ def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
         os.write(mapped[1], b"m")
     os.close(mapped[1])
     os.close(unshared[0])
-    mountns.set_undumpable()
     return _reap(channel, pid, wake_r)
 
 
@@ -182,6 +183,13 @@ def _command(
     os.close(mapped)
     _loopback_up()
     sender = uevents.open_socket()
+    # By name: the directory itself may be the real one below a cover or an overlay.
+    for place in (inside.cwd, "/"):
+        try:
+            os.chdir(place)
+            break
+        except OSError:
+            continue
     guards.check(inside.layout.share, host_ns)
     listener = supervisor.install()
     say(

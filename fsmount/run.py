@@ -160,7 +160,7 @@ class _Run:
         dev = self._tree.names(self._tree.lookup("dev"))
         layout = Layout(
             self._plan,
-            self._options.share,
+            tuple(os.path.normpath(path) for path in self._options.share),
             self._options.over,
             tuple(name for name, _ in dev),
         )
@@ -169,7 +169,7 @@ class _Run:
         files: dict[str, str] = {}
         if not argv:
             argv, files = _shell(environment, self._kernel)
-        return inside.Inside(layout, argv, self._kernel.release, environment, files)
+        return inside.Inside(layout, argv, self._kernel.release, environment, _cwd(), files)
 
     # The loop
 
@@ -293,6 +293,13 @@ def _result(result: int) -> str:
     if result >= 0:
         return str(result)
     return f"-1 {errno.errorcode.get(-result, -result)} ({os.strerror(-result)})"
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
 
 
 class _Ended(BaseException):

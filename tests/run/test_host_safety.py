@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from fsmount import guards
 from fsmount.mountns import RunError
-from tests.run.machine import inside, run
+from tests.run.machine import ENVIRONMENT, RUN, inside, run
 
 pytestmark = pytest.mark.namespaces
 
@@ -212,6 +213,23 @@ def test_what_kdump_tools_write_is_gone_after_the_run(place: str):
     assert inside(f"echo kept > {name} && cat {name}") == "kept\n"
     assert not name.exists()
     assert Path(place).exists() == existed
+
+
+@root
+@pytest.mark.parametrize("place", ["/etc", "/run", "/dev/shm"])
+def test_working_directory_is_the_private_one_too(place: str):
+    done = subprocess.run(
+        [*RUN, "--", "sh", "-c", "pwd; touch kdumpfs-test-cwd && ls kdumpfs-test-cwd"],
+        cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout == f"{place}\nkdumpfs-test-cwd\n"
+    assert not Path(place, "kdumpfs-test-cwd").exists()
+
+
+@root
+def test_init_is_closed_to_the_command():
+    script = "cat /proc/1/maps /proc/1/root/etc/passwd 2>&1 | grep -c 'Permission denied'; kill -9 1; echo alive"
+    assert inside(script) == "2\nalive\n"
 
 
 @root
