@@ -9,7 +9,14 @@ from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
 RUN = [sys.executable, "-m", "fsmount.cli", "run"]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PROJECT), "LC_ALL": "C"}
+ENVIRONMENT = {
+    **os.environ,
+    "LC_ALL": "C",
+    "PYTHONPATH": str(PROJECT),
+    # Hundreds of starts: compile once, whatever the caller's environment says.
+    "PYTHONPYCACHEPREFIX": str(PROJECT / ".cache" / "pycache"),
+    "PYTHONDONTWRITEBYTECODE": "",
+}
 
 
 def run(
