@@ -47,7 +47,7 @@ _STATE = {
 
 _PRESENT = bytes(code != _ABSENT for code in range(256))
 
-ZONE_MOVABLE = "Movable"
+ZONE_NORMAL, ZONE_MOVABLE = "Normal", "Movable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +179,32 @@ class Memory:
 
     def _zone_for(self, block: MemoryBlock, online_type: OnlineType) -> str:
         """zone_for_pfn_range(): where the block's pages would go."""
-        kernel_zone = self.kernel.arch.zones_of(self.kernel, block.start, block.end)[0]
+        kernel_zone = self._kernel_zone(block)
         if online_type is OnlineType.ONLINE_KERNEL:
             return kernel_zone
         if online_type is OnlineType.ONLINE_MOVABLE:
             return ZONE_MOVABLE
-        in_kernel = self._spans(block, _KERNEL)
-        in_movable = self._spans(block, _MOVABLE)
+        in_kernel = self._spans(block, kernel_zone)
+        in_movable = self._spans(block, ZONE_MOVABLE)
         return ZONE_MOVABLE if in_movable and not in_kernel else kernel_zone
 
-    def _spans(self, block: MemoryBlock, code: int) -> bool:
-        """Whether the zone's span, first to last online block on this node, reaches over the block."""
+    def _kernel_zone(self, block: MemoryBlock) -> str:
+        """default_kernel_zone_for_pfn(): the lowest zone whose span reaches over the block, else Normal.
+
+        A zone below Normal shrinks when blocks at its ends go offline; they come back into Normal.
+        """
+        for zone in self.kernel.arch.zones_of(self.kernel, block.start, block.end):
+            if zone != ZONE_NORMAL and self._spans(block, zone):
+                return zone
+        return ZONE_NORMAL
+
+    def _spans(self, block: MemoryBlock, zone_name: str) -> bool:
+        """Whether a zone's span, first to last online block on this node, reaches over the block."""
+        code = _MOVABLE if zone_name == ZONE_MOVABLE else _KERNEL
         lo, hi = self.kernel.node_span((self.nodes(block) or [0])[0])
+        if code == _KERNEL:
+            limits = self.kernel.arch.zone_limits(self.kernel, zone_name)
+            lo, hi = max(lo, limits.start), min(hi, limits.end)
         first_id, end_id = lo // self.block_size, hi // self.block_size + 1
         zone = bytes([code])
         first = self._codes.find(zone, first_id, end_id)
@@ -206,7 +220,8 @@ class Memory:
         if block.online:
             return False
         chain, notify = self.kernel.memory_chain, MemoryNotify(block.start, block.end)
-        movable = self._zone_for(block, online_type) == ZONE_MOVABLE
+        to = self._zone_for(block, online_type)
+        movable = to == ZONE_MOVABLE
         try:
             chain.notify(MemAction.GOING_ONLINE, notify)
         except KernelError:
@@ -219,6 +234,8 @@ class Memory:
         chain.notify(MemAction.ONLINE, notify)
         self._codes[block.id] = _MOVABLE if movable else _KERNEL
         self._forced_zones.pop(block.id, None)
+        if not movable and to not in self.kernel.arch.zones_of(self.kernel, block.start, block.end):
+            self._forced_zones[block.id] = to
         self._uevent("online", block)
         return True
 

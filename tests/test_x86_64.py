@@ -380,3 +380,32 @@ def test_a_machine_that_says_only_its_memory_and_cpus_boots_reserves_and_loads()
         ("0x100000", "0x35f00000"),
         ("0x3e000000", "0x2100000"),
     ]
+
+
+def zones(kernel, *numbers):
+    memory = kernel.memory
+    return [memory.valid_zones(memory.block(n)) for n in numbers]
+
+
+def test_an_offline_block_between_movable_ones_is_movable_though_normal_lies_beyond():
+    kernel = booted(auto_online_blocks="online_movable")
+    kernel.plug_memory(4 * GIB, 3 * BLOCK)
+    kernel.plug_memory(5 * GIB, BLOCK)
+    kernel.memory.offline(kernel.memory.block(40))
+    kernel.memory.online(kernel.memory.block(40), OnlineType.ONLINE_KERNEL)
+    kernel.memory.offline(kernel.memory.block(33))
+    assert zones(kernel, 32, 33, 34, 40) == ["Movable", "Movable Normal", "Movable", "Normal"]
+
+
+def test_the_last_block_of_dma32_comes_back_into_normal():
+    """The zone shrank with it, and beyond its end everything is Normal."""
+    whole = {"memory": (MemoryRange(0, 2 * GIB),), "resources": (), "blocks": ()}
+    kernel = booted(**whole, crashkernel=(), cmdline="")
+    last = kernel.memory.block(15)
+    kernel.memory.offline(last)
+    assert zones(kernel, 14, 15) == ["DMA32", "Normal Movable"]
+    kernel.memory.online(last, OnlineType.ONLINE)
+    assert zones(kernel, 15) == ["Normal"]
+    inner = kernel.memory.block(2)
+    kernel.memory.offline(inner)
+    assert zones(kernel, 2) == ["DMA32 Movable"]

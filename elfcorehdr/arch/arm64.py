@@ -62,6 +62,10 @@ class Arm64(Arch):
         """DMA below 4 GiB, then Normal (golden arm64/B)."""
         return ["DMA"] * (start < SZ_4G) + ["Normal"] * (end >= SZ_4G)
 
+    def zone_limits(self, kernel: Kernel, zone: str) -> Range:
+        """As zones_of()."""
+        return Range(SZ_4G, (1 << 64) - 1) if zone == "Normal" else Range(0, SZ_4G - 1)
+
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """arch_reserve_crashkernel()"""
         reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL_ARM64))

@@ -105,6 +105,10 @@ class Arch:
         """The kernel's zones (not Movable) that start..end (included) reaches into, lowest first."""
         return ["Normal"]
 
+    def zone_limits(self, kernel: Kernel, zone: str) -> Range:
+        """The addresses that a zone can have, ends included."""
+        return Range(0, (1 << 64) - 1)
+
     def crash_mem_align(self, kernel: Kernel) -> int:
         """KEXEC_CRASH_MEM_ALIGN, in bytes."""
         return kernel.page_size

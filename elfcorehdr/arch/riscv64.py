@@ -20,7 +20,7 @@ from elfcorehdr.kexec_file import (
     align_up,
     elf_load_phdrs,
 )
-from elfcorehdr.ranges import CrashMem
+from elfcorehdr.ranges import CrashMem, Range
 
 from .base import Arch
 from .image import image_size
@@ -62,6 +62,10 @@ class Riscv64(Arch):
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """DMA32 below 4 GiB, then Normal."""
         return ["DMA32"] * (start < SZ_4G) + ["Normal"] * (end >= SZ_4G)
+
+    def zone_limits(self, kernel: Kernel, zone: str) -> Range:
+        """As zones_of()."""
+        return Range(SZ_4G, (1 << 64) - 1) if zone == "Normal" else Range(0, SZ_4G - 1)
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """arch_reserve_crashkernel(): no CMA."""

@@ -87,6 +87,10 @@ class X8664(Arch):
         """DMA below 16 MiB, DMA32 below 4 GiB, then Normal."""
         return [name for name, lo, hi in ZONES if start < hi and end >= lo]
 
+    def zone_limits(self, kernel: Kernel, zone: str) -> Range:
+        """As zones_of()."""
+        return next(Range(lo, hi - 1) for name, lo, hi in ZONES if name == zone)
+
     # reservation, setup.c
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
