@@ -69,15 +69,18 @@ class Checks:
         if "crash_notes_size" in told:
             notes = self.kernel.arch.crash_note_bytes
             verdict.check("crash_notes_size", told["crash_notes_size"], notes)
-        size = number(told["vmcoreinfo"]["size"])
-        verdict.check("vmcoreinfo size", size, self.kernel.vmcoreinfo[1])
+        if "vmcoreinfo" in told:
+            size = number(told["vmcoreinfo"]["size"])
+            verdict.check("vmcoreinfo size", size, self.kernel.vmcoreinfo[1])
         for group in told.get("blocks", ()):
             for n in parse_ids(group["blocks"]):
                 block = self.kernel.memory.block(n)
                 verdict.check(f"block {n}", group["state"], block.state.value if block else None)
+                if block is None:
+                    continue
                 zones = self.read(f"sys/devices/system/memory/memory{n}/valid_zones")
                 verdict.check(f"valid_zones {n}", group.get("valid_zones", zones), zones)
-                if block is not None and "node" in group:
+                if "node" in group:
                     nodes = self.kernel.memory.nodes(block)
                     verdict.check(f"node of {n}", [group["node"]], nodes)
         return verdict
@@ -130,7 +133,7 @@ class Checks:
             verdict.check(f"block {n}", state, block.state.value if block else None)
         for n, zones in seen.get("valid_zones", {}).items():
             path = f"sys/devices/system/memory/memory{n}/valid_zones"
-            verdict.check(f"valid_zones {n}", zones, self.read(path))
+            verdict.check(f"valid_zones {n}", zones, self.content(path))
         if "memory" in seen:
             compare.check_memory(verdict, kernel, seen["memory"])
         if "system_ram" in seen:
