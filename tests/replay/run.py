@@ -100,12 +100,14 @@ class Run(Checks):
         if do["op"] == "boot":
             log_from = uevents_from = rebuilds = 0
         self.check_errno(verdict, do, seen, code)
-        self.check_state(verdict, seen)
+        log_to = self.kernel.log.next_seq  # looking may log too
+        with compare.Surroundings(self.kernel, [], False, environment_locked(do, seen)):
+            self.check_state(verdict, seen)
         self.check_header(verdict, do, seen)
         if "rebuilds" in seen:
             verdict.check("rebuilds", seen["rebuilds"], self.kernel.crash_hp.rebuilds - rebuilds)
         if "log" in seen and do["op"] != "other":  # an `other` is not done, so it says nothing
-            texts = [r.text for r in self.kernel.log if r.seq >= log_from]
+            texts = [r.text for r in self.kernel.log if log_from <= r.seq < log_to]
             expected, got = compare.log_lines(seen["log"]), compare.log_lines(texts)
             if self.case["arch"] == "arm64" and len(seen["log"]) == compare.ARM64_LOG_LIMIT:
                 got = got[: len(expected)]
