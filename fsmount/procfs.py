@@ -38,6 +38,12 @@ def cmdline_show(kernel: Kernel) -> bytes:
 
 
 @proc.show
+def version_show(kernel: Kernel) -> str:
+    """What uname(2) says, and who built it: fs/proc/version.c."""
+    return f"Linux version {kernel.release} (kdumpfs) {kernel.uts_version}\n"
+
+
+@proc.show
 def meminfo_show(kernel: Kernel) -> str:
     """Memory in kB; what is used is the kernel and the crash kernel's reservation alone."""
     total = free = 0

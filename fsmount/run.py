@@ -23,7 +23,7 @@ from elfcorehdr.kernel import Kernel
 from elfcorehdr.uevent import Uevent
 from fsmount import inside, mountns, sysplan, uevents
 from fsmount.fuse_direct import Connection, Request
-from fsmount.hostfs import Graft, Processes, Served, Sysctls
+from fsmount.hostfs import Graft, Processes, Served
 from fsmount.kernfs import Tree
 from fsmount.kmsg import Syslog
 from fsmount.kobject import Caller
@@ -31,6 +31,7 @@ from fsmount.mountns import RunError
 from fsmount.rootfs import Layout
 from fsmount.supervisor import Supervisor, Task
 from fsmount.syscalls import ARGUMENTS, Syscalls
+from fsmount.sysctls import Sysctls
 
 _BURST = 64
 """FUSE requests answered in a row before the supervised calls have their turn."""

@@ -8,10 +8,11 @@ import pytest
 
 from elfcorehdr.errors import KernelError
 from fsmount.boot import BootOptions, boot
-from fsmount.hostfs import Processes, Served, Sysctls
+from fsmount.hostfs import Processes, Served
 from fsmount.kmsg import Syslog
 from fsmount.kobject import ROOT, Caller
 from fsmount.mountns import mount_at, mounts
+from fsmount.sysctls import Sysctls
 from fsmount.sysplan import plan
 
 
