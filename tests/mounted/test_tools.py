@@ -49,9 +49,9 @@ def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     done = kdumpfs("mount", "-m", directory / "a.toml", root)
     assert (done.returncode, done.stderr) == (0, "")
     yield root
-    assert Shell(root)("cat sys/kernel/oops_count") == "0\n"
-    kdumpfs("umount", root)
-    assert mounted_at(str(root)) is None
+    oopses = Shell(root)("cat sys/kernel/oops_count")
+    kdumpfs("umount", "--lazy", root)  # a tool that was cut off may still be in it
+    assert (oopses, mounted_at(str(root))) == ("0\n", None)
 
 
 @pytest.fixture(scope="module")
