@@ -104,7 +104,8 @@ def ino_of(parent: str, name: str) -> int:
     """The inode number of a name in a directory, 63 bits, never below 2 but for the root, 1."""
     if not name:
         return 1
-    return (zlib.crc32(parent.encode()) & 0x7FFFFFFF) << 32 | (zlib.crc32(name.encode()) | 2)
+    found = (zlib.crc32(parent.encode()) & 0x7FFFFFFF) << 32 | zlib.crc32(name.encode())
+    return found if found > 1 else found + 2
 
 
 @dataclass(frozen=True, slots=True)
