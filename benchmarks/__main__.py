@@ -74,6 +74,10 @@ def run(shop: Workshop, rows: list[Row], rounds: int) -> list[Cost]:
         if row.measure not in taken:
             click.echo(f"measuring row {row.number}: {row.what}", err=True)
             taken[row.measure] = row.measure(shop, rounds)
+        cost = taken[row.measure][row.part]
+        click.echo(
+            f"  {row.number} {row.what}: {cost.value:.3g} {row.unit} ({cost.context})", err=True
+        )
     return [taken[row.measure][row.part] for row in rows]
 
 

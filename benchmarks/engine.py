@@ -139,7 +139,7 @@ def _event(shop: Workshop, rounds: int) -> list[Cost]:
 
 def _help(shop: Workshop, rounds: int) -> list[Cost]:
     commands = {
-        f"{name(option)[3]} {option}": name(option)
+        f"{name.__name__} {option}": name(option)
         for name in (kdumpfs, elfcorehdr)
         for option in ("--help", "--version")
     }
