@@ -6,7 +6,7 @@ Imports fsmount/kobject.py only.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from fsmount.kobject import (
@@ -63,7 +63,7 @@ class DirEntry:
     anything in it exists. That of an object exists as the object does.
     """
 
-    __slots__ = ("always", "children", "declared", "families", "fs", "visible")
+    __slots__ = ("always", "children", "declared", "families", "fs", "identity", "visible")
 
     def __init__(self, fs: Filesystem | None, *, always: bool = False) -> None:
         self.fs = fs
@@ -72,6 +72,16 @@ class DirEntry:
         self.declared = False
         self.visible: tuple[Any, ...] = ()
         self.always = always
+        self.identity: Callable[[Any], object] | None = None
+        """That of the kset whose objects' directory it is."""
+
+    def static(self, path: str = "") -> Iterator[tuple[str, DirEntry]]:
+        """The directories from here down that always exist and are of no set, by path; called when settled."""
+        yield path, self
+        for name, alternatives in self.children.items():
+            entry = alternatives[0]
+            if isinstance(entry, DirEntry) and entry.always:
+                yield from entry.static(f"{path}/{name}".lstrip("/"))
 
     def settle(self, path: str) -> bool:
         """Find once whether the directory always exists; called when all is declared.
@@ -172,6 +182,7 @@ def _member(place: DirEntry, part: str, kset: Kset[Any]) -> DirEntry:
         if same and isinstance(family.entry, DirEntry):
             return family.entry
     made = DirEntry(place.fs, always=True)
+    made.identity = kset.identity
     place.families.append(Family(prefix, suffix, kset, made))
     return made
 

@@ -33,7 +33,7 @@ class OpenFile:
         self._node: Node | None = node
         self._caller = caller
         self._seq = tree.kernel.names_seq
-        self._was = tree.identities(node.path)
+        self._was = node.identities
         self._snapshot = b""
         self._at = 0
 
@@ -97,7 +97,7 @@ class OpenFile:
                 node = tree.lookup(path)
             except KernelError:
                 raise KernelError(errno.ENODEV) from None
-            same = node.entry is entry and tree.identities(path) == self._was
+            same = node.entry is entry and node.identities == self._was
             self._node = node if same else None
         if self._node is None:
             raise KernelError(errno.ENODEV)

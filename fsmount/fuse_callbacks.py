@@ -10,22 +10,35 @@ import ctypes
 import errno
 import os
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Any
+from operator import itemgetter
+from typing import Any, ClassVar
 
-from fsmount.fuse_device import FuseDevice
-from fsmount.kernfs import REFUSED, Setattr, Tree, ino_of
+from fsmount.fuse_device import (
+    BODY,
+    DIRENT,
+    FOPEN_DIRECT_IO,
+    GETXATTR,
+    OPEN,
+    OPEN_IN,
+    OPEN_OUT,
+    READ_IN,
+    READDIR,
+    FuseDevice,
+)
+from fsmount.kernfs import REFUSED, Setattr, Stat, Tree, ino_of, inos_below
 from fsmount.kobject import ROOT, Caller
 
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 """include/linux/stat.h"""
 
 SERVED = (
-    *("getattr", "readlink", "readdir", "open", "release", "truncate"),
-    *("chmod", "chown", "utimens", "getxattr", "listxattr"),
+    *("getattr", "readlink", "opendir", "readdir", "open", "truncate"),
+    *("chmod", "chown", "utimens", "listxattr"),
 )
 
 DIRECTORIES_KEPT = 64
@@ -33,6 +46,38 @@ DIRECTORIES_KEPT = 64
 
 Name = tuple[str, int]
 Names = Iterator[Name]
+
+
+_PADDING = [bytes(-length % 8) for length in range(8)]
+
+
+class StatPacker:
+    """struct stat as the C library of this machine lays it out, filled in one go."""
+
+    CODES: ClassVar = {2: "H", 4: "I", 8: "q"}
+
+    def __init__(self, c_stat: type[Any]) -> None:
+        fields: list[tuple[int, int, int]] = []  # offset, size, which of the values
+        names = ("st_mode", "st_nlink", "st_size", "st_ino", "st_uid", "st_gid")
+        for n, name in enumerate((*names, "st_blksize")):
+            field = getattr(c_stat, name)
+            fields.append((field.offset, field.size, n))
+        for n, name in enumerate(("st_atimespec", "st_mtimespec", "st_ctimespec")):
+            field = getattr(c_stat, name)
+            half = field.size // 2
+            fields += ((field.offset, half, 7 + 2 * n), (field.offset + half, half, 8 + 2 * n))
+        form, at = "=", 0
+        for offset, size, _ in sorted(fields):
+            form += f"{offset - at}x{self.CODES[size]}"
+            at = offset + size
+        self.size = ctypes.sizeof(c_stat)
+        self._pack = struct.Struct(f"{form}{self.size - at}x").pack
+        self._order = itemgetter(*(which for _, _, which in sorted(fields)))
+
+    def __call__(self, st: Stat, blksize: int) -> bytes:
+        """The bytes; what is not set is zero."""
+        times = (part for ns in st[6:] for part in divmod(ns, 10**9))
+        return self._pack(*self._order((*st[:6], blksize, *times)))
 
 
 class Callbacks:
@@ -44,6 +89,10 @@ class Callbacks:
         self._st = c_stat()
         self._st_pointer = ctypes.pointer(self._st)
         self._proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+        self._packed = StatPacker(c_stat)
+        device.answer(GETXATTR, self._getxattr)
+        device.answer(OPEN, self._open_again)
+        device.answer(READDIR, self._readdir_again)
         self._readdirs: dict[tuple[bytes, int], tuple[tuple[Name, ...], Names]] = {}
 
     def close(self) -> None:
@@ -53,19 +102,13 @@ class Callbacks:
     def table(self) -> dict[str, Callable[..., int]]:
         """Name in struct fuse_operations to method."""
         table: dict[str, Callable[..., int]] = {
-            name: partial(_refuse, error) for name, error in REFUSED.items()
+            name: partial(_refuse, error) for name, error in REFUSED.items() if name != "getxattr"
         }
         return table | {name: getattr(self, f"_{name}") for name in SERVED}
 
     def _getattr(self, path: bytes, st: Any) -> int:
         got = self.tree.getattr(self.tree.lookup(os.fsdecode(path)))
-        to = st.contents
-        to.st_mode, to.st_nlink, to.st_size, to.st_ino, to.st_uid, to.st_gid = got[:6]
-        # kernfs_fill_super(): s_blocksize is PAGE_SIZE.
-        to.st_blksize = self.tree.kernel.page_size
-        for name, ns in zip(("st_atimespec", "st_mtimespec", "st_ctimespec"), got[6:], strict=True):
-            time_ = getattr(to, name)
-            time_.tv_sec, time_.tv_nsec = divmod(ns, 10**9)
+        ctypes.memmove(st, self._packed(got, self.tree.kernel.page_size), self._packed.size)
         return 0
 
     def _readlink(self, path: bytes, buf: Any, size: int) -> int:
@@ -87,6 +130,33 @@ class Callbacks:
                 break
         return 0
 
+    def _opendir(self, path: bytes, _fi: Any) -> int:
+        self.device.remember(os.fsdecode(path).strip("/"))
+        return 0
+
+    def _readdir_again(self, _unique: int, length: int) -> bytes | None:
+        """READDIR of a directory whose path is known: as many entries as there is room for."""
+        directory = self.device.path()
+        if directory is None:
+            self.device.to_libfuse(length)
+            return None
+        _, offset, room, *_ = READ_IN.unpack_from(self.device.buf, BODY)
+        key = directory.encode(errors="surrogateescape")
+        kept = self._readdirs.pop((key, offset), None)
+        first, rest = kept or ((), self.tree.readdir(self.tree.lookup(directory), offset))
+        parts, pack, ino = [], DIRENT.pack, inos_below(directory)
+        for name, kind in chain(first, rest):
+            text = name.encode(errors="surrogateescape")
+            room -= (31 + len(text)) & ~7
+            if room < 0:
+                self._keep(key, offset, ((name, kind),), rest)
+                break
+            offset += 1
+            parts.append(pack(ino(text), offset, len(text), kind >> 12))
+            parts.append(text)
+            parts.append(_PADDING[len(text) & 7])
+        return b"".join(parts)
+
     def _keep(self, path: bytes, offset: int, first: tuple[Name, ...], rest: Names) -> None:
         """Keep a directory's position for the call that goes on at offset, with first."""
         self._readdirs[path, offset] = first, rest
@@ -94,22 +164,29 @@ class Callbacks:
             del self._readdirs[next(iter(self._readdirs))]
 
     def _open(self, path: bytes, fi: Any) -> int:
-        node = self.tree.lookup(os.fsdecode(path))
-        caller = self._caller() if self.tree.wants_caller(node) else ROOT
-        file = self.tree.open(node, fi.contents.flags, caller)
-        fi.contents.fh = self.device.add_file(file)
+        name = os.fsdecode(path)
+        fi.contents.fh = self._opened(name, fi.contents.flags)
+        self.device.remember(name)
         return 0
+
+    def _open_again(self, _unique: int, length: int) -> bytes | None:
+        """OPEN of a file whose path is known."""
+        path = self.device.path()
+        if path is None:
+            self.device.to_libfuse(length)
+            return None
+        flags, _ = OPEN_IN.unpack_from(self.device.buf, BODY)
+        return OPEN_OUT.pack(self._opened(path, flags), FOPEN_DIRECT_IO, 0)
+
+    def _opened(self, path: str, flags: int) -> int:
+        node = self.tree.lookup(path)
+        caller = self._caller() if self.tree.wants_caller(node) else ROOT
+        return self.device.add_file(self.tree.open(node, flags, caller))
 
     def _caller(self) -> Caller:
         uid, gid, pid = self.device.caller()
         comm = _proc(self._proc, pid, "comm").rstrip("\n")
         return Caller(uid, gid, pid, partial(capable, self._proc, pid), comm)
-
-    def _release(self, _path: bytes, fi: Any) -> int:
-        file = self.device.files.pop(fi.contents.fh)
-        if hasattr(file, "close"):
-            file.close()
-        return 0
 
     def _truncate(self, path: bytes, _size: int) -> int:
         self.tree.truncate(self.tree.lookup(os.fsdecode(path)))
@@ -139,7 +216,9 @@ class Callbacks:
         self.tree.setattr(node, Setattr(atime_ns=atime, mtime_ns=mtime))
         return 0
 
-    def _getxattr(self, _path: bytes, name: bytes, _value: Any, _size: int) -> int:
+    def _getxattr(self, _unique: int, length: int) -> int:
+        """Every write(2) asks for security.capability first: file_remove_privs(), fs/inode.c."""
+        name = self.device.buf.raw[BODY + 8 : length]
         ours = name.startswith((b"user.", b"security.", b"trusted."))
         return -(REFUSED["getxattr"] if ours else errno.EOPNOTSUPP)
 

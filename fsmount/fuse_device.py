@@ -2,7 +2,8 @@
 
 libfuse 2's high level knows neither lseek nor an answer that comes later, and a callback that
 blocks would stop the mount. So READ, WRITE, LSEEK, POLL and INTERRUPT are answered here, in the
-kernel's own words (include/uapi/linux/fuse.h, protocol 7.19); every other request goes to libfuse.
+kernel's own words (include/uapi/linux/fuse.h, protocol 7.19), and so are OPEN, READDIR and RELEASE
+of nodes whose path is known: the answers that speed depends on. Every other request goes to libfuse.
 Single-threaded. Imports no binding.
 """
 
@@ -21,10 +22,15 @@ from fsmount.boundary import attempt
 from fsmount.kernfs import KernelState
 from fsmount.kobject import File
 
-READ, WRITE, INTERRUPT, POLL, LSEEK = 15, 16, 36, 40, 46
+FORGET, OPEN, READ, WRITE, RELEASE, GETXATTR, READDIR = 2, 14, 15, 16, 18, 22, 28
+INTERRUPT, POLL, BATCH_FORGET, LSEEK = 36, 40, 42, 46
 NOTIFY_POLL, NOTIFY_INC_EPOCH = 1, 8
 POLL_SCHEDULE_NOTIFY = 1
 DEFAULT_POLLMASK = select.POLLIN | select.POLLOUT | select.POLLRDNORM | select.POLLWRNORM
+
+FOPEN_DIRECT_IO = 1
+PATHS_KEPT = 1 << 14
+"""Nodes whose path is known here, so that they are opened again without libfuse."""
 
 IN_HEADER = struct.Struct("=IIQQIIII")  # len, opcode, unique, nodeid, uid, gid, pid, padding
 READ_IN = struct.Struct("=QQIIQII")  # fh, offset, size, read_flags, lock_owner, flags, padding
@@ -32,7 +38,12 @@ WRITE_IN = READ_IN
 POLL_IN = struct.Struct("=QQII")  # fh, kh, flags, events
 LSEEK_IN = struct.Struct("=QQII")  # fh, offset, whence, padding
 INTERRUPT_IN = struct.Struct("=Q")  # unique
+OPEN_IN = struct.Struct("=II")  # flags, padding
+OPEN_OUT = struct.Struct("=QII")  # fh, open_flags, padding
+RELEASE_IN = struct.Struct("=Q")  # fh
+FORGET_ONE = struct.Struct("=QQ")  # nodeid, nlookup
 OUT_HEADER = struct.Struct("=IiQ")  # len, error, unique
+DIRENT = struct.Struct("=QQII")  # ino, off, namelen, type; then the name, padded to 8
 
 BODY = IN_HEADER.size
 DATA = BODY + WRITE_IN.size
@@ -66,14 +77,51 @@ class FuseDevice:
         self._poller = select.poll()
         self._poller.register(fd, select.POLLIN)
         self._poller.register(self._stop_read, select.POLLIN)
+        self._answers: dict[int, Callable[[int, int], bytes | int | None]]
         self._answers = {READ: self._read, WRITE: self._write, INTERRUPT: self._interrupt}
-        self._answers |= {POLL: self._poll, LSEEK: self._lseek}
+        self._answers |= {POLL: self._poll, LSEEK: self._lseek, RELEASE: self._release}
+        self._answers |= {FORGET: self._forget, BATCH_FORGET: self._batch_forget}
+        self._paths: dict[int, str] = {}
 
     def add_file(self, file: File) -> int:
         """Keep an open file; the number to give to the kernel as fh."""
         self._next_fh += 1
         self.files[self._next_fh] = file
         return self._next_fh
+
+    def answer(self, opcode: int, method: Callable[[int, int], bytes | int | None]) -> None:
+        """Have requests of a kind answered by method(unique, length); None is no answer from here."""
+        self._answers[opcode] = method
+
+    # Paths. Only libfuse knows that of a node; it names it when the node is opened. Names never
+    # move here, so it is the node's until the kernel forgets the node.
+
+    def remember(self, path: str) -> None:
+        """The path of the node that the present request is about."""
+        self._paths[self._nodeid()] = path
+        if len(self._paths) > PATHS_KEPT:
+            del self._paths[next(iter(self._paths))]
+
+    def path(self) -> str | None:
+        """The path of the present request's node, if it is known."""
+        return self._paths.get(self._nodeid())
+
+    def _nodeid(self) -> int:
+        return int(IN_HEADER.unpack_from(self.buf)[3])
+
+    def to_libfuse(self, length: int) -> None:
+        """Let libfuse answer the present request."""
+        self._rest(length)
+
+    def _forget(self, _unique: int, length: int) -> None:
+        self._paths.pop(self._nodeid(), None)
+        self._rest(length)
+
+    def _batch_forget(self, _unique: int, length: int) -> None:
+        if self._paths:
+            for nodeid, _ in FORGET_ONE.iter_unpack(self._view[BODY + 8 : length]):
+                self._paths.pop(nodeid, None)
+        self._rest(length)
 
     def caller(self) -> tuple[int, int, int]:
         """uid, gid and pid of the request that is being handled."""
@@ -185,6 +233,13 @@ class FuseDevice:
         fh, offset, size, _, _, flags, _ = WRITE_IN.unpack_from(self.buf, BODY)
         data = bytes(self._view[DATA : min(length, DATA + size)])
         return struct.pack("=II", self.files[fh].write(data, offset, flags), 0)
+
+    def _release(self, _unique: int, _length: int) -> bytes:
+        """libfuse need not know: it counts open files for what is removed or renamed, and nothing is."""
+        file = self.files.pop(RELEASE_IN.unpack_from(self.buf, BODY)[0])
+        if hasattr(file, "close"):
+            file.close()
+        return b""
 
     def _lseek(self, _unique: int, _length: int) -> bytes:
         """SEEK_DATA and SEEK_HOLE; the kernel does the others itself."""

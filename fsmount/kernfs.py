@@ -11,7 +11,7 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
@@ -79,14 +79,20 @@ class Stat(NamedTuple):
 
 
 class Node:
-    """A place in the tree at the time of its look-up: path (no leading slash), entry, object."""
+    """A place in the tree at the time of its look-up: path (no leading slash), entry, object.
 
-    __slots__ = ("entry", "obj", "path")
+    identities are what the sets on the way say their objects are (Kset.identity).
+    """
 
-    def __init__(self, path: str, entry: Entry, obj: Any) -> None:
+    __slots__ = ("entry", "identities", "obj", "path")
+
+    def __init__(
+        self, path: str, entry: Entry, obj: Any, identities: tuple[object, ...] = ()
+    ) -> None:
         self.path = path
         self.entry = entry
         self.obj = obj
+        self.identities = identities
 
     @property
     def type(self) -> int:
@@ -106,6 +112,12 @@ def ino_of(parent: str, name: str) -> int:
         return 1
     found = (zlib.crc32(parent.encode()) & 0x7FFFFFFF) << 32 | zlib.crc32(name.encode())
     return found if found > 1 else found + 2
+
+
+def inos_below(parent: str) -> Callable[[bytes], int]:
+    """ino_of() for many names of one directory."""
+    high, crc32 = (zlib.crc32(parent.encode()) & 0x7FFFFFFF) << 32, zlib.crc32
+    return lambda name: high | crc32(name) | 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +154,7 @@ class Tree:
         self._owner = owner
         self.boot_ns = time.time_ns()
         self._root = compiled(self.declarations)
-        sets = (kset for one in self.declarations for kset in one.kset.chain())
-        self._identified = any(kset.identity is not None for kset in sets)
+        self._static = dict(self._root.static())
         self._setattr: dict[str, Setattr] = {}
         self._setattr_seq = kernel.names_seq
 
@@ -155,34 +166,29 @@ class Tree:
         KernelError(ENOENT), or ENOTDIR if something on the way is no directory. Links are not
         followed.
         """
-        entry: Entry = self._root
+        path = path.strip("/")
+        head, _, name = path.rpartition("/")
+        names = [name]
+        while head not in self._static:
+            head, _, name = head.rpartition("/")
+            names.append(name)
+        entry: Entry = self._static[head]
         obj: Any = self.kernel
-        for name in path.split("/"):
+        identities: tuple[object, ...] = ()
+        for name in reversed(names):
             if name:
                 entry, obj = self._step(entry, obj, name)
-        return Node(path.strip("/"), entry, obj)
+                if isinstance(entry, DirEntry) and entry.identity is not None:
+                    identities = (*identities, entry.identity(obj))
+        return Node(path, entry, obj, identities)
 
     def child(self, node: Node, name: str) -> Node:
         """The node of that name in a directory; errors as of lookup()."""
         entry, obj = self._step(node.entry, node.obj, name)
-        return Node(f"{node.path}/{name}" if node.path else name, entry, obj)
-
-    def identities(self, path: str) -> list[object]:
-        """What the sets on the way say their objects are (Kset.identity); errors as of lookup()."""
-        found: list[object] = []
-        if not self._identified:
-            return found
-        entry: Entry = self._root
-        obj: Any = self.kernel
-        for name in path.split("/"):
-            families = entry.families if isinstance(entry, DirEntry) else ()
-            entry, obj = self._step(entry, obj, name)
-            found += (
-                family.kset.identity(obj)
-                for family in families
-                if family.entry is entry and family.kset.identity is not None
-            )
-        return found
+        identities = node.identities
+        if isinstance(entry, DirEntry) and entry.identity is not None:
+            identities = (*identities, entry.identity(obj))
+        return Node(f"{node.path}/{name}" if node.path else name, entry, obj, identities)
 
     def _step(self, entry: Entry, obj: Any, name: str) -> tuple[Entry, Any]:
         if isinstance(entry, DirEntry):
