@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from pathlib import Path
@@ -59,6 +60,9 @@ def main(
     rows = [row for row in ROWS if not wanted or row.number in wanted]
     rounds, runs = (2, runs or 1) if quick else (5, runs or 3)
     with workshop() as shop:
+        # As installed packages are: compiled once, by the round that is dropped.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(shop.path / "pycache")
         results = [run(shop, rows, rounds) for _ in range(runs)]
         curves = _growth(shop, rounds, quick, plot) if with_growth and not wanted else {}
     print_table(rows, results, markdown=markdown)
