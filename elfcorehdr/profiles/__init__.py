@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.machine import Machine
+
+_HERE = Path(__file__).parent  # importlib.resources costs a third of the start-up
 
 DEFAULT = "pseries-16g"
 """The seed's LPAR."""
@@ -14,8 +15,7 @@ DEFAULT = "pseries-16g"
 
 def names() -> list[str]:
     """The machines that are shipped, by name, ascending."""
-    files = resources.files(__name__).iterdir()
-    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+    return sorted(file.stem for file in _HERE.glob("*.toml"))
 
 
 def text(name: str) -> str:
@@ -28,7 +28,7 @@ def text(name: str) -> str:
         raise ProfileError(
             f"machine {name!r}: neither shipped{hint} nor a file; `kdumpfs machines` lists those shipped"
         )
-    return resources.files(__name__).joinpath(f"{name}.toml").read_text("utf-8")
+    return (_HERE / f"{name}.toml").read_text("utf-8")
 
 
 def load(name_or_path: str) -> Machine:

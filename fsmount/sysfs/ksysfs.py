@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import struct
 
 from elfcorehdr import changes
@@ -124,6 +123,8 @@ def notes_show(kernel: Kernel) -> bytes:
 
     There is no vmlinux: the build ID is the SHA-1 of the release.
     """
+    import hashlib
+
     build_id = hashlib.sha1(kernel.release.encode(), usedforsecurity=False).digest()
     salt = kernel.release if kernel.config("BUILD_SALT") else ""
     arch_note = kernel.arch.vmlinux_note(kernel)
