@@ -29,7 +29,7 @@ POLL_SCHEDULE_NOTIFY = 1
 DEFAULT_POLLMASK = select.POLLIN | select.POLLOUT | select.POLLRDNORM | select.POLLWRNORM
 
 FOPEN_DIRECT_IO = 1
-PATHS_KEPT = 1 << 14
+PATHS_KEPT = 1 << 16
 """Nodes whose path is known here, so that they are opened again without libfuse."""
 
 IN_HEADER = struct.Struct("=IIQQIIII")  # len, opcode, unique, nodeid, uid, gid, pid, padding

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from elfcorehdr import profiles
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
@@ -242,6 +243,23 @@ def test_header_right_after_each_of_a_thousand_events_lists_what_is_in_memblock(
         12 * BLOCK,
         (RESERVED + 1 + 2 * 1000) * BLOCK,
     ]
+
+
+def test_storm_on_64_tib_keeps_header_and_log_right():
+    """240 LMBs at once, each with its event: the header is the rebuilt one, the log a ring."""
+    kernel = Kernel.boot(profiles.load("pseries-64t"))
+    kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    assert kernel.dlpar is not None
+    for request in ("remove count 240", "add count 240", "remove count 17", "add count 3"):
+        kernel.dlpar.store(f"memory {request}")
+        image = kernel.kexec.crash_image
+        assert image is not None
+        if "add" in request:
+            anew = crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel))
+            kernel.arch._sync_backup_region_phdr(kernel, image, anew, to_kimage=False)
+            assert image.segments[image.elfcorehdr_index].content[: len(anew)] == anew
+    assert kernel.crash_hp.rebuilds == 500
+    assert sum(len(r.text) for r in kernel.log) < kernel.log.size
 
 
 def test_journal_gives_all_since_or_says_that_some_are_forgotten():

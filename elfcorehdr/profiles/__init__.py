@@ -7,7 +7,7 @@ from pathlib import Path
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.machine import Machine
 
-_HERE = Path(__file__).parent  # importlib.resources costs a third of the start-up
+_HERE = Path(__file__).parent  # importlib.resources imports tempfile, random and hashlib
 
 DEFAULT = "pseries-16g"
 """The seed's LPAR."""

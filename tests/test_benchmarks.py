@@ -1,0 +1,60 @@
+"""The benchmark's own arithmetic. Nothing here is timed."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import growth, machines
+from benchmarks.__main__ import ROWS, missed, print_table
+from benchmarks.engine import full_kernel, header_of
+from benchmarks.measure import interleaved
+from benchmarks.rows import Cost, ratio
+from elfcorehdr.elf import ElfCoreHdr
+from elfcorehdr.machine import Machine
+
+
+def test_interleaved_drops_the_first_round_and_takes_medians():
+    costs = {"a": iter([100, 3, 1, 2]), "b": iter([0, 9, 9, 7])}
+    runs = {name: values.__next__ for name, values in costs.items()}
+    assert interleaved(runs, 3) == {"a": 2, "b": 9}
+
+
+def test_row_is_missed_only_if_most_runs_miss_it():
+    row = next(row for row in ROWS if row.number == "8")  # at most 1.6
+    assert not missed(row, [Cost(1.6), Cost(9), Cost(1)])
+    assert missed(row, [Cost(1.7), Cost(9), Cost(1)])
+    rate = next(row for row in ROWS if row.number == "1")  # at least 0.5
+    assert missed(rate, [Cost(0.4)])
+    assert not missed(rate, [Cost(0.5)])
+
+
+def test_every_row_of_the_targets_is_there():
+    numbers = {row.number for row in ROWS}
+    assert numbers == {*map(str, range(1, 19)), "7b", "13b"}
+
+
+def test_table_says_what_was_missed(capsys):
+    rows = [row for row in ROWS if row.number == "10"]
+    print_table(rows, [[Cost(3, "of 1,000")]], markdown=False)
+    assert "MISSED" in capsys.readouterr().out
+
+
+def test_ratio_names_both_times():
+    assert ratio({"a": 0.003, "b": 0.0015}, "a", "b") == Cost(2.0, "3 ms / 1.5 ms")
+
+
+@pytest.mark.parametrize(
+    ("power", "curve"), [(1, {1: 1.0, 10: 5.0, 100: 50.0}), (2, {1: 1.0, 10: 1.0, 100: 100.0})]
+)
+def test_exponent_is_of_the_upper_half(power, curve):
+    assert growth.exponent(curve) == pytest.approx(power)
+
+
+def test_machines_have_the_size_that_was_asked_for():
+    machine = Machine.from_toml(machines.toml(64, 32, nodes=4), "bench.toml")
+    assert machine.summary() == "ppc64 pseries, 16 GiB, 32 CPUs"
+    assert {m.node for m in machine.memory} == set(machine.cpus.node.values()) == {0, 1, 2, 3}
+
+
+def test_full_kernel_has_exactly_so_many_program_headers():
+    assert len(ElfCoreHdr.unpack(header_of(full_kernel(1000, cpus=16))).phdrs) == 1000
