@@ -16,6 +16,8 @@ from printer import kernel_text
 
 BLOCKS = (16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144)
 CPUS = (8, 32, 128, 512, 2048, 8192)
+LSCPU_UP_TO = 2048
+"""It reads several masks of all CPUs for each CPU: quadratic, on a real machine too."""
 HEADERS = (24, 100, 1000, 8000, 65_534)
 
 Curve = dict[int, float]

@@ -6,6 +6,8 @@ Imports .elf, .errors, .kexec_core, .notifier, .ranges.
 from __future__ import annotations
 
 import errno
+import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -66,13 +68,19 @@ def fixed_rows(kernel: Kernel) -> bytes:
 
 def load_rows(kernel: Kernel, ranges: Sequence[Range]) -> bytes:
     """The PT_LOADs of ranges; one that wraps (ppc64's G1) gets the wrapped size."""
-    pack, vas = PHDR.pack, kernel.arch.vas(kernel, [r[0] for r in ranges])
-    return b"".join(
-        [
-            pack(PT_LOAD, RWX, start, va, start, size := (end - start + 1) & U64, size, 0)
-            for (start, end), va in zip(ranges, vas, strict=True)
-        ]
-    )
+    # Field by field over all rows: half the time of a pack() a row.
+    count = len(ranges)
+    first = [r[0] for r in ranges]
+    starts = array("Q", first)
+    sizes = array("Q", [(end - start + 1) & U64 for start, end in ranges])
+    rows = array("Q", bytes(PHDR_SIZE * count))
+    fields = (starts, array("Q", kernel.arch.vas(kernel, first)), starts, sizes, sizes)
+    rows[0::7] = array("Q", [RWX << 32 | PT_LOAD]) * count
+    for n, field in enumerate(fields, 1):
+        rows[n::7] = field
+    if sys.byteorder == "big":
+        rows.byteswap()
+    return rows.tobytes()
 
 
 def ehdr_bytes(kernel: Kernel, phnum: int) -> bytes:

@@ -11,6 +11,7 @@ import click
 from elfcorehdr.errors import ProfileError
 from fsmount.cli_run import run
 from fsmount.options import machine_options
+from printer import __version__
 
 EXAMPLES = """
 \b
@@ -35,7 +36,7 @@ class Command(click.Group):
 
 
 @click.group(cls=Command, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(None, "-V", "--version", package_name="kdumpfs")
+@click.version_option(__version__, "-V", "--version", prog_name="kdumpfs")
 def main() -> None:
     """The kdump and hotplug side of a Linux machine's /sys, without the machine."""
 
