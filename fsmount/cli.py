@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ from elfcorehdr.errors import ProfileError
 from fsmount.cli_run import run
 from fsmount.options import machine_options
 from printer import __version__
+from printer.terminal import help_width
 
 EXAMPLES = """
 \b
@@ -37,11 +37,11 @@ class Command(click.Group):
 
 @click.group(cls=Command, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="kdumpfs")
-def main() -> None:
+def kdumpfs() -> None:
     """The kdump and hotplug side of a Linux machine's /sys, without the machine."""
 
 
-@main.command()
+@kdumpfs.command()
 @machine_options
 @click.option("--foreground", is_flag=True, help="Serve in this process until it is unmounted.")
 @click.option("--direct", is_flag=True, help="Without libfuse, as root: faster, starts sooner.")
@@ -81,7 +81,7 @@ def mount(directory: str, foreground: bool, direct: bool, **options: Any) -> Non
         in_background(serve)
 
 
-@main.command()
+@kdumpfs.command()
 @click.option("--lazy", is_flag=True, help="Detach at once, even if something still uses it.")
 @click.argument("directory", metavar="DIR", type=click.Path())
 def umount(directory: str, lazy: bool) -> None:
@@ -95,7 +95,7 @@ def umount(directory: str, lazy: bool) -> None:
     unmount(directory, lazy=lazy)
 
 
-@main.command()
+@kdumpfs.command()
 @click.option("--legacy", is_flag=True, help="Load with kexec_load, as `kexec -c -p` does.")
 @click.option("--hotplug", is_flag=True, help="With --legacy: let the kernel follow hotplug.")
 @click.option("--initrd", metavar="FILE", help="Initrd of the capture kernel.")
@@ -135,7 +135,7 @@ def load(
     request(directory, "load", body)
 
 
-@main.command()
+@kdumpfs.command()
 @click.option("--legacy", is_flag=True, help="Unload with kexec_load.")
 @click.argument("directory", metavar="DIR", type=click.Path())
 def unload(directory: str, legacy: bool) -> None:
@@ -170,7 +170,7 @@ _AS = click.option(
 _KIND = click.argument("what", metavar="memory|cpu", type=click.Choice(["memory", "cpu"]))
 
 
-@main.command()
+@kdumpfs.command()
 @click.option(
     "--at", metavar="ADDRESS", help="Where memory goes; the first free blocks if not given."
 )
@@ -198,7 +198,7 @@ def plug(directory: str, what: str, amount: str, at: str | None, node: int, how:
     request(directory, "plug", body)
 
 
-@main.command()
+@kdumpfs.command()
 @_AS
 @click.argument("directory", metavar="DIR", type=click.Path())
 @_KIND
@@ -223,7 +223,7 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
     request(directory, "unplug", body)
 
 
-@main.command()
+@kdumpfs.command()
 @click.argument("name", required=False)
 def machines(name: str | None) -> None:
     """List the machines that are shipped, or print one as TOML, to start your own from.
@@ -243,7 +243,7 @@ def machines(name: str | None) -> None:
         click.echo(f"{shipped:<20} {machine.summary():<44} {machine.description}")
 
 
-@main.command()
+@kdumpfs.command()
 def kernels() -> None:
     """List kernel versions, and which changes each has.
 
@@ -264,7 +264,7 @@ def kernels() -> None:
     click.echo("Any other X.Y or X.Y.Z from 6.1 on is taken too, with what its stable series took.")
 
 
-@main.command()
+@kdumpfs.command()
 @click.argument("name", required=False)
 def changes(name: str | None) -> None:
     """List the single changes between kernels, or tell one in full.
@@ -284,7 +284,13 @@ def changes(name: str | None) -> None:
         click.echo(f"    since {since}{f'; also {stable}' if stable else ''}; {change.source}")
 
 
-main.add_command(run)
+kdumpfs.add_command(run)
+
+
+def main() -> None:
+    """The command's entry point."""
+    kdumpfs(prog_name="kdumpfs", terminal_width=help_width())
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from . import __version__
+from .terminal import help_width
 
 if TYPE_CHECKING:
     from .roles import Layout
@@ -58,17 +59,7 @@ def run(begin: bytes = b"") -> None:
     for stream in (sys.stdout, sys.stderr):  # a name may be no UTF-8, a terminal not know a glyph
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="elfcorehdr", terminal_width=_help_width(), obj=begin)
-
-
-def _help_width() -> int:
-    """Columns of help texts as click computes them, without its import of shutil."""
-    try:
-        columns = int(os.environ.get("COLUMNS", "0"))
-        columns = columns or os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
-    except (ValueError, AttributeError, OSError):
-        columns = 0
-    return max(min(columns or 80, 80) - 2, 50)
+    cli(prog_name="elfcorehdr", terminal_width=help_width(), obj=begin)
 
 
 def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
