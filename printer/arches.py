@@ -37,6 +37,12 @@ class Arch:
     """Virtual address of physical 0 where it is one number for every machine."""
     kernel_map: tuple[int, int] | None = None
     """Where the kernel's own image is mapped, both ends included; None: in the direct map."""
+    kernel_map_holds_memory: bool = False
+    """Whether memory of the direct map lies in kernel_map too."""
+    has_backup_region: bool = False
+    """Whether purgatory copies the first 64 KiB away (powerpc)."""
+    low_memory: int = 0
+    """Bytes from address 0 that the kernel never lists."""
 
 
 def _numbered(prefix: str, count: int, first: int = 0) -> tuple[str, ...]:
@@ -58,6 +64,7 @@ ARCHES = (
         "nip",
         "gpr1",
         direct_map=0xC000000000000000,
+        has_backup_region=True,
     ),
     Arch(
         "x86_64",
@@ -67,6 +74,7 @@ ARCHES = (
         "ip",
         "sp",
         kernel_map=(0xFFFFFFFF80000000, 0xFFFFFFFFFFFFFFFF),
+        low_memory=1 << 20,
     ),
     Arch(
         "arm64",
@@ -99,6 +107,7 @@ ARCHES = (
         "csr_era",
         "r3",
         kernel_map=(0x9000000000000000, 0x9FFFFFFFFFFFFFFF),
+        kernel_map_holds_memory=True,
     ),
 )
 _NAMES = {EM_S390: "s390x", 3: "i386", 20: "ppc", 40: "arm", 8: "mips", 2: "sparc", 43: "sparc64"}

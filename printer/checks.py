@@ -158,7 +158,7 @@ class _Check:
             # Without its place from the machine's description, what lies wholly inside and is not
             # at an edge is taken for firmware: powerpc lists RTAS and OPAL there.
             firmware = (
-                self.layout.is_ppc64
+                self.layout.expects_backup
                 and not self.machine.rtas
                 and crash.start < p.p_paddr
                 and end <= crash.end
@@ -267,11 +267,15 @@ class _Check:
         memory = union(sorted(self.machine.memory))
         crashkernel = self.machine.crashkernel or self.layout.crashkernel_gap
         left_out = sorted(crashkernel)
-        if self.layout.arch and self.layout.arch.name == "x86_64":
-            left_out = sorted([Range(0, LOW_MEMORY - 1), *left_out])
+        if self.layout.arch and self.layout.arch.low_memory:
+            left_out = sorted([Range(0, self.layout.arch.low_memory - 1), *left_out])
         wanted = list(subtract(memory, union(left_out)))
         # /proc/iomem of powerpc does not list the crashkernel (arch_add_crash_res_to_iomem()).
-        unless = "" if crashkernel or not self.layout.is_ppc64 else ", unless it is the crashkernel"
+        unless = (
+            ""
+            if crashkernel or not self.layout.expects_backup
+            else ", unless it is the crashkernel"
+        )
         for span in subtract(wanted, self.loaded):
             yield _found(
                 "memory-not-loaded", f"{range_text(span.start, span.size)} is in no load{unless}"

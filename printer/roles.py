@@ -94,7 +94,7 @@ class Layout:
         if target is None:
             return ()
         spans = loaded(self.core.phdrs)
-        if self.is_ppc64:
+        if self.expects_backup:
             neighbours = zip(spans[1:], spans, [*spans[2:], None], strict=False)
             alone = {
                 span
@@ -125,15 +125,15 @@ class Layout:
         kernel = self.arch.kernel_map if self.arch else None
         if kernel and kernel[0] <= phdr.p_vaddr <= kernel[1]:
             mapped = (phdr.p_vaddr - phdr.p_paddr) % U64
-            if self.arch and (self.arch.name != "loongarch64" or mapped != self.direct_map):
+            if self.arch and not (self.arch.kernel_map_holds_memory and mapped == self.direct_map):
                 return Role.KERNEL
         if self.core.form is Form.ELFCOREHDR and phdr.p_offset != phdr.p_paddr:
             return Role.BACKUP
-        if phdr.p_paddr == 0 and phdr.p_memsz == BACKUP_SRC_SIZE and self.is_ppc64:
+        if phdr.p_paddr == 0 and phdr.p_memsz == BACKUP_SRC_SIZE and self.expects_backup:
             return Role.FIRST_64K
         return Role.MEMORY
 
     @property
-    def is_ppc64(self) -> bool:
+    def expects_backup(self) -> bool:
         """Whether the backup region of powerpc is to be expected."""
-        return self.arch is not None and self.arch.name == "ppc64"
+        return self.arch is not None and self.arch.has_backup_region

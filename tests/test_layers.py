@@ -63,7 +63,7 @@ def test_declarations_know_nothing_of_fuse_or_mounts() -> None:
 
 
 def test_no_architecture_is_asked_for_by_name_outside_arch() -> None:
-    for package in ("elfcorehdr", "fsmount"):
+    for package in ("elfcorehdr", "fsmount", "printer"):
         for path in files(package):
             if "arch" in path.parts:
                 continue
