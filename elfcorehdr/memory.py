@@ -152,11 +152,6 @@ class Memory:
         """How many blocks there are."""
         return len(self._codes) - self._codes.count(_ABSENT)
 
-    def online_bytes(self) -> int:
-        """Bytes in online blocks."""
-        codes = self._codes
-        return (codes.count(_KERNEL) + codes.count(_MOVABLE)) * self.block_size
-
     def nodes(self, block: MemoryBlock) -> list[int]:
         """NUMA nodes the block's memory is on, ascending."""
         return self.kernel.nodes_of(block.start, block.end)

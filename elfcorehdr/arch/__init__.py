@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from elfcorehdr.errors import ProfileError
 
-from .arm64 import Arm64
-from .base import Arch
-from .ppc64 import Ppc64
-from .riscv64 import Riscv64
-from .x86_64 import X8664
+if TYPE_CHECKING:
+    from .base import Arch
 
-ARCHES: dict[str, Arch] = {arch.name: arch for arch in (Ppc64(), X8664(), Arm64(), Riscv64())}
+ARCHES = {
+    "ppc64": "Ppc64",
+    "x86_64": "X8664",
+    "arm64": "Arm64",
+    "riscv64": "Riscv64",
+}
+"""The module of each architecture, named as it is, and its class; imported when a machine has it."""
 
 
+@cache
 def arch_of(name: str) -> Arch:
     """The architecture of that name; ProfileError lists those there are."""
     if name == "s390x":
@@ -21,7 +29,5 @@ def arch_of(name: str) -> Arch:
         )
     if name not in ARCHES:
         raise ProfileError(f"arch {name!r}: expected one of {', '.join(sorted(ARCHES))}")
-    return ARCHES[name]
-
-
-__all__ = ["ARCHES", "Arch", "arch_of"]
+    arch: Arch = getattr(import_module(f".{name}", __name__), ARCHES[name])()
+    return arch

@@ -44,10 +44,6 @@ class Node:
         """Its running CPUs, ascending."""
         return [n for n in self.cpus() if n in self.kernel.cpus.online]
 
-    def memory_bytes(self) -> int:
-        """Bytes of its RAM, as memblock has it."""
-        return self.kernel.memblock.node_bytes(self.id)
-
 
 def _list(nodes: list[int]) -> str:
     return format_ids(nodes) + "\n"
