@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,11 @@ from fsmount.cli_run import run
 from fsmount.options import machine_options
 from printer import __version__
 from printer.terminal import help_width
+
+if TYPE_CHECKING:
+    from fsmount.direct_mount import DirectMount
+    from fsmount.fuse_adapter import Mount
+    from fsmount.kernfs import Tree
 
 EXAMPLES = """
 \b
@@ -41,6 +46,18 @@ def kdumpfs() -> None:
     """The kdump and hotplug side of a Linux machine's /sys, without the machine."""
 
 
+def mount_at(tree: Tree, directory: str, *, direct: bool) -> Mount | DirectMount:
+    """Mount a tree, through libfuse or without; MountError."""
+    path = os.path.abspath(directory)
+    if direct:
+        from fsmount.direct_mount import DirectMount
+
+        return DirectMount(tree, path)
+    from fsmount.fuse_adapter import Mount
+
+    return Mount(tree, path)
+
+
 @kdumpfs.command()
 @machine_options
 @click.option("--foreground", is_flag=True, help="Serve in this process until it is unmounted.")
@@ -56,17 +73,15 @@ def mount(directory: str, foreground: bool, direct: bool, **options: Any) -> Non
     kdumpfs mount --module proposal.py /mnt
     """
     from fsmount.boot import BootOptions, boot
-    from fsmount.direct_mount import DirectMount
-    from fsmount.fuse_adapter import Mount, MountError
+    from fsmount.fuse_adapter import MountError
     from fsmount.mounting import check_mountpoint, in_background, on_sigterm
 
     check_mountpoint(directory)
     _, tree = boot(BootOptions(**options))
 
     def serve(ready: Any) -> None:
-        mounted: Mount | DirectMount
         try:
-            mounted = (DirectMount if direct else Mount)(tree, os.path.abspath(directory))
+            mounted = mount_at(tree, directory, direct=direct)
         except MountError as error:
             raise ProfileError(str(error)) from None
         on_sigterm(mounted.stop)
