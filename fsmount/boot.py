@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from elfcorehdr import profiles
@@ -10,6 +11,7 @@ from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.kernel import Kernel, PrintMode
 from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
 from fsmount.kernfs import Tree
+from fsmount.kobject import Declaration
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +54,22 @@ def boot(options: BootOptions) -> tuple[Kernel, Tree]:
     return kernel, tree_of(kernel, options)
 
 
-def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
-    """The tree of a kernel: all declarations, then the user's modules."""
+def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
+    """All that a tree is made of, then the user's modules; ProfileError for a module that is refused."""
     from fsmount import control, kmsg
     from fsmount.sysfs import DECLARATIONS
 
     declarations = [*DECLARATIONS, kmsg.dev, *control.GROUPS]
-    for path in options.modules:
+    for path in modules:
         from fsmount.modules import load_module
 
         declarations += load_module(path, declarations)
+    return declarations
+
+
+def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
+    """The tree of a kernel."""
     # Root's files would be read-only to an ordinary user who mounts: the machine is his.
     owner = (os.geteuid(), os.getegid())
+    declarations = declarations_of(options.modules)
     return Tree(kernel, declarations, page_limit=options.page_limit, owner=owner)

@@ -299,6 +299,24 @@ def changes(name: str | None) -> None:
         click.echo(f"    since {since}{f'; also {stable}' if stable else ''}; {change.source}")
 
 
+@kdumpfs.command()
+@click.option(
+    "--module", "modules", metavar="FILE.py", multiple=True, help="Your own attributes too."
+)
+@click.argument("path", default="")
+def abi(path: str, modules: tuple[str, ...]) -> None:
+    """Print what each file is, in the form of the kernel's Documentation/ABI; PATH limits it.
+
+    \b
+    kdumpfs abi /sys/kernel/kexec
+    kdumpfs abi --module proposal.py /sys/kernel/kexec
+    """
+    from fsmount.abi import abi_text
+    from fsmount.boot import declarations_of
+
+    click.echo(abi_text(declarations_of(modules), path), nl=False)
+
+
 kdumpfs.add_command(run)
 
 

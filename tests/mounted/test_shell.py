@@ -243,3 +243,6 @@ def crash_hotplug_events_show(kernel: Kernel) -> str:
         shell(f"cat {path}; echo offline > sys/devices/system/memory/memory30/state; cat {path}")
         == "0\n1\n"
     )
+    done = kdumpfs("abi", "--module", proposal, "/sys/kernel/kexec/crash_hotplug")
+    assert "What:\t\t/sys/kernel/kexec/crash_hotplug_events" in done.stdout
+    assert "How often the header was rebuilt since boot." in done.stdout
