@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .drmem import Lmb, LmbTable
@@ -44,6 +45,10 @@ class HotplugMemory:
         memory.online(block, OnlineType.ONLINE)
         self.lmbs.assign(lmb.row, assigned=True)
 
+    def _acquire_and_add(self, lmb: Lmb) -> None:
+        self._acquire(lmb)
+        self._add(lmb)
+
     def _remove(self, lmb: Lmb) -> None:
         """dlpar_remove_lmb(): EINVAL if not removable, else what taking it offline fails with."""
         block = self._block(lmb)
@@ -69,23 +74,27 @@ class HotplugMemory:
             except KernelError:
                 self._kernel.log.err(f"{MEM}Failed to {verb}, drc index {lmb.drc:x}")
 
+    def _first(self, count: int, flags: int, act: Callable[[Lmb], None]) -> list[Lmb]:
+        """Act on LMBs with these flags in table order, passing over those that refuse, until count are done."""
+        done: list[Lmb] = []
+        for row in self.lmbs.rows(flags):
+            lmb = self.lmbs.lmb(row)
+            try:
+                act(lmb)
+            except KernelError:
+                continue
+            done.append(lmb)
+            if len(done) == count:
+                break
+        return done
+
     def add_by_count(self, count: int, drc: int) -> None:
         """The first free LMBs in table order, all or none."""
         log = self._kernel.log
         log.info(f"{MEM}Attempting to hot-add {count} LMB(s)")
         if not count or self.lmbs.count(0) < count:
             raise KernelError(errno.EINVAL, "not enough free LMBs")
-        done: list[Lmb] = []
-        for row in self.lmbs.rows(0):
-            lmb = self.lmbs.lmb(row)
-            try:
-                self._acquire(lmb)
-                self._add(lmb)
-            except KernelError:
-                continue
-            done.append(lmb)
-            if len(done) == count:
-                break
+        done = self._first(count, 0, self._acquire_and_add)
         if len(done) != count:
             log.err(f"{MEM}Memory hot-add failed, removing any added LMBs")
             self._undo(done, added=True)
@@ -104,8 +113,7 @@ class HotplugMemory:
         try:
             if lmb is None:
                 raise KernelError(errno.EINVAL, "no such LMB")
-            self._acquire(lmb)
-            self._add(lmb)
+            self._acquire_and_add(lmb)
         except KernelError:
             log.info(f"{MEM}Failed to hot-add memory, drc index {drc:x}")
             raise
@@ -125,8 +133,7 @@ class HotplugMemory:
             if self.lmbs.assigned(lmb.row):
                 continue
             try:
-                self._acquire(lmb)
-                self._add(lmb)
+                self._acquire_and_add(lmb)
             except KernelError:
                 log.err(f"{MEM}Memory indexed-count-add failed, removing any added LMBs")
                 self._undo(done, added=True)
@@ -145,16 +152,7 @@ class HotplugMemory:
         if available < count:
             log.info(f"{MEM}Not enough LMBs available ({available} of {count}) to satisfy request")
             raise KernelError(errno.EINVAL, "not enough removable LMBs")
-        done: list[Lmb] = []
-        for row in self.lmbs.rows(LmbTable.ASSIGNED):
-            lmb = self.lmbs.lmb(row)
-            try:
-                self._remove(lmb)
-            except KernelError:
-                continue
-            done.append(lmb)
-            if len(done) == count:
-                break
+        done = self._first(count, LmbTable.ASSIGNED, self._remove)
         if len(done) != count:
             log.err(f"{MEM}Memory hot-remove failed, adding LMB's back")
             self._undo(done, added=False)

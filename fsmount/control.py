@@ -25,6 +25,7 @@ from elfcorehdr.kexec_file import (
     FileArg,
     FileKind,
 )
+from fsmount import mounting, mountns
 from fsmount.kobject import AttributeGroup, Filesystem, singleton
 
 control = AttributeGroup("", singleton, fs=Filesystem.CONTROL)
@@ -84,10 +85,8 @@ def file_arg(path: str) -> FileArg:
 
 def _on_kdumpfs(path: str) -> bool:
     """Whether a path is below a mounted kdumpfs, judged by the mount table alone."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as table:
-        rows = [line.split(" ") for line in table]
-    points = [row[4] for row in rows if row[row.index("-") + 1] == "fuse.kdumpfs"]
-    return any(path == point or path.startswith(point + "/") for point in points)
+    found = mountns.mount_at(path, mounting.mount_table())
+    return found is not None and found.fstype == mounting.FSTYPE
 
 
 @control.store

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -22,15 +21,16 @@ WAIT_S = 10.0
 
 def mounted_at(directory: str) -> str | None:
     """File-system type of what is mounted on this very directory, or None. Does not touch the directory."""
+    from fsmount import mountns
+
     path = os.path.abspath(directory)
-    found = None
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
-        for line in table:
-            fields = line.split(" ")
-            point = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), fields[4])
-            if point == path:
-                found = fields[fields.index("-") + 1]
-    return found
+    here = [m.fstype for m in mountns.mounts(mount_table()) if m.point == path]
+    return here[-1] if here else None
+
+
+def mount_table() -> str:
+    """This process's /proc/PID/mountinfo, whatever bytes are in its names."""
+    return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
 
 
 def check_mountpoint(directory: str) -> None:
