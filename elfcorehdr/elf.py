@@ -29,6 +29,8 @@ PN_XNUM = 0xFFFF
 
 EHDR_SIZE = 64
 PHDR_SIZE = 56
+P_OFFSET, P_PADDR = 8, 24
+"""Where these fields lie in an Elf64_Phdr."""
 
 NT_PRSTATUS = 1
 

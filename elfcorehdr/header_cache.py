@@ -20,16 +20,13 @@ from .crash_core import (
     load_rows,
     note_cpus,
 )
-from .elf import EHDR_SIZE, PHDR_SIZE
+from .elf import EHDR_SIZE, P_PADDR, PHDR_SIZE
 from .errors import KernelError
 from .journal import Edit, Journal
 from .ranges import Range
 
 if TYPE_CHECKING:
     from .kernel import Kernel
-
-P_PADDR = 24
-"""Offset of the field in an Elf64_Phdr."""
 
 
 class RangeSource(NamedTuple):

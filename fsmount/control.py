@@ -86,7 +86,7 @@ def file_arg(path: str) -> FileArg:
 def _on_kdumpfs(path: str) -> bool:
     """Whether a path is below a mounted kdumpfs, judged by the mount table alone."""
     found = mountns.mount_at(path, mounting.mount_table())
-    return found is not None and found.fstype == mounting.FSTYPE
+    return found is not None and found.fstype == mountns.FSTYPE
 
 
 @control.store

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fsmount.hostfs import PARKED
-from fsmount.mountns import Mount, RunError, mount_at, mounts
+from fsmount.mountns import FSTYPE, Mount, RunError, mount_at, mounts
 from fsmount.rootfs import OVERLAID
 
-OURS = "fuse.kdumpfs"
 EMULATED = (
     "/proc/sysrq-trigger",
     "/proc/sys/kernel/panic",
@@ -62,7 +61,7 @@ def check_calls(release: str) -> None:
 def _emulated(table: str) -> Iterator[str]:
     for path in EMULATED:
         mount = mount_at(os.path.realpath(path), table)
-        if os.path.lexists(path) and (mount is None or mount.fstype != OURS):
+        if os.path.lexists(path) and (mount is None or mount.fstype != FSTYPE):
             yield f"{path} is the host's"
 
 
@@ -74,14 +73,14 @@ def _is_covered(place: Mount, table: str) -> bool:
 def read_only_mounts(table: str) -> Iterator[str]:
     """Mounts of the real /sys and /proc/sys that can be written, by the mount table."""
     for place in mounts(table):
-        if place.fstype == OURS or _is_covered(place, table):
+        if place.fstype == FSTYPE or _is_covered(place, table):
             continue
         under = (place.point + "/").startswith(("/sys/", "/proc/sys/", f"{PARKED}/sys/"))
         if under and "ro" not in place.options.split(","):
             yield f"{place.point} ({place.fstype}) can be written"
     for path in ("/sys", f"{PARKED}/sys", "/proc/sys", f"{PARKED}/proc/sys"):
         mount = mount_at(path, table)
-        if mount is None or (mount.fstype != OURS and "ro" not in mount.options.split(",")):
+        if mount is None or (mount.fstype != FSTYPE and "ro" not in mount.options.split(",")):
             yield f"{path} can be written"
 
 
@@ -93,7 +92,9 @@ def _read_only_names(table: str) -> Iterator[str]:
         if entry.name.isdecimal() or entry.is_symlink():
             continue
         mount = mount_at(entry.path, table)
-        read_only = mount is not None and (mount.fstype == OURS or "ro" in mount.options.split(","))
+        read_only = mount is not None and (
+            mount.fstype == FSTYPE or "ro" in mount.options.split(",")
+        )
         if not read_only and (entry.is_dir() or entry.stat().st_mode & 0o222):
             yield f"{entry.path} can be written"
 

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from elfcorehdr.errors import ProfileError
+from fsmount import mountns
+from fsmount.mountns import FSTYPE
 
-FSTYPE = "fuse.kdumpfs"
 WAIT_S = 10.0
 """How long an unmount waits for the server to end."""
 
 
 def mounted_at(directory: str) -> str | None:
     """File-system type of what is mounted on this very directory, or None. Does not touch the directory."""
-    from fsmount import mountns
-
     path = os.path.abspath(directory)
     here = [m.fstype for m in mountns.mounts(mount_table()) if m.point == path]
     return here[-1] if here else None

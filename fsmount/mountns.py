@@ -28,6 +28,9 @@ MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
 _MOUNT_ATTR_RDONLY = 1
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
+
+FSTYPE = "fuse.kdumpfs"
+"""What a mount of ours is called in the mount table."""
 _MOUNT_SETATTR = 442  # the same number on every architecture, since Linux 5.12
 # include/uapi/linux/prctl.h
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
@@ -136,7 +139,7 @@ def mount_fuse(fd: int, target: str, *, allow_other: bool = True) -> None:
     data = f"fd={fd},rootmode=40000,user_id=0,group_id=0,default_permissions"
     if allow_other:
         data += ",allow_other"
-    mount("kdumpfs", target, "fuse.kdumpfs", MS_NOSUID | MS_NODEV, data)
+    mount("kdumpfs", target, FSTYPE, MS_NOSUID | MS_NODEV, data)
 
 
 def become_subreaper() -> None:

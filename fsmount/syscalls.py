@@ -259,7 +259,7 @@ class Syscalls:
         else:
             path = task.link(link)
             found = [m for m in (mountns.mount_at(path, task.text("mountinfo")),) if m]
-        return found[0] if found and found[0].fstype == "fuse.kdumpfs" else None
+        return found[0] if found and found[0].fstype == mountns.FSTYPE else None
 
     def _statfs(self, task: Task, buf: int, path: str) -> int:
         """Write a struct statfs as the file system that stands at the tree's path would."""
@@ -291,7 +291,7 @@ class Syscalls:
             mount = mountns.mount_at(full, task.text("mountinfo"))
         except KernelError:
             return LET_THE_KERNEL
-        if mount is None or mount.fstype != "fuse.kdumpfs":
+        if mount is None or mount.fstype != mountns.FSTYPE:
             return LET_THE_KERNEL
         inside = posixpath.join(mount.root, posixpath.relpath(full, mount.point))
         if not self.has_path(posixpath.normpath(inside)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from elfcorehdr import changes
 from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.dlpar import Action, IdType, Request, Resource
-from elfcorehdr.elf import EM_PPC64
+from elfcorehdr.elf import EM_PPC64, P_OFFSET
 from elfcorehdr.errors import KernelError
 from elfcorehdr.header_cache import Splice, SplicedHeader, kept_header
 from elfcorehdr.hotplug_cpu import DRC_CPU
@@ -19,7 +19,7 @@ from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import Range
 
 from . import ppc64_devicetree
-from .ppc64_kexec import FDT_MAGIC, P_OFFSET, Ppc64Kexec
+from .ppc64_kexec import FDT_MAGIC, Ppc64Kexec
 from .ppc64_ranges import MemRanges
 
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from elfcorehdr.hotplug_cpu import DRC_CPU
+
 if TYPE_CHECKING:
     from elfcorehdr.dlpar import Dlpar
     from elfcorehdr.kernel import Kernel
     from elfcorehdr.machine import Region
 
-DRC_CPU = 0x10000000
 TIMEBASE_FREQUENCY = 512000000
 """In Hz, on every POWER since POWER6."""
 

@@ -15,7 +15,7 @@ from elfcorehdr.crash_reserve import (
     parse_suffix,
     reserve_crashkernel_cma,
 )
-from elfcorehdr.elf import EHDR_SIZE, ELFMAG, PHDR, PHDR_SIZE
+from elfcorehdr.elf import EHDR_SIZE, ELFMAG, P_OFFSET, P_PADDR, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.header_cache import RangeSource
 from elfcorehdr.kexec_core import KexecSegment, Kimage
@@ -32,18 +32,14 @@ from elfcorehdr.ranges import Range
 
 from . import ppc64_kexec_tools
 from .base import Arch
-from .ppc64_ranges import MemRanges, joined_seams
+from .ppc64_ranges import BACKUP_SRC_SIZE, MemRanges, joined_seams
 
 if TYPE_CHECKING:
     from elfcorehdr.kernel import Kernel
 
-BACKUP_SRC_SIZE = 0x10000
-"""BACKUP_SRC_START is 0: the first 64 KiB, whatever the page size."""
 COMMAND_LINE_SIZE = 2048
 PN_MAX = 0xFFFF
 FDT_MAGIC = b"\xd0\x0d\xfe\xed"
-P_OFFSET, P_PADDR = 8, 24
-"""Where these fields lie in an Elf64_Phdr."""
 _Log = Callable[[str], None]
 
 

@@ -12,10 +12,10 @@ from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD
 from elfcorehdr.kexec_file import align_down, align_up
 from elfcorehdr.ranges import CrashMem, Range
 
+from .ppc64_ranges import BACKUP_SRC_SIZE
+
 if TYPE_CHECKING:
     from elfcorehdr.kernel import Kernel
-
-BACKUP_SRC_SIZE = 0x10000
 
 
 def header(kernel: Kernel, backup: int) -> bytes:

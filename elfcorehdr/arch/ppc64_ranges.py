@@ -6,6 +6,7 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
+from elfcorehdr.kexec_core import U64
 from elfcorehdr.memblock import Memblock
 from elfcorehdr.ranges import CrashMem, Range
 
@@ -15,7 +16,8 @@ HEAD, ENTRY = 8, 16
 """sizeof(struct crash_mem) and of one range in it."""
 GROWTH = CHUNK // ENTRY
 """Entries that a list gains each time it grows."""
-U64 = (1 << 64) - 1
+BACKUP_SRC_SIZE = 0x10000
+"""BACKUP_SRC_START is 0: the first 64 KiB, whatever the page size."""
 
 Debug = Callable[[str], None]
 
