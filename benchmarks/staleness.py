@@ -1,7 +1,7 @@
 """Random hotplug through a mount, and whether every name, absence, content and listing is the present one.
 
-`python -m benchmarks.staleness DIR announced|stale ROUNDS` prints how many answers were stale. The
-server is in this process's child, so that the host's kernel caches as it does for anybody.
+`python -m benchmarks.staleness DIR announced|stale ROUNDS [direct|libfuse]` prints how many answers were
+stale. The server is in this process's child, so that the host's kernel caches as it does for anybody.
 """
 
 from __future__ import annotations
@@ -18,15 +18,18 @@ FIRST, BLOCKS = machines.RESERVED, 48
 DRC = 0x80000000
 
 
-def serve(point: str, names: str, ready: int) -> None:
+def serve(point: str, names: str, via: str, ready: int) -> None:
     """Mount a small machine with a way of caching names, and answer until it is unmounted."""
     from fsmount.boot import BootOptions, boot
-    from fsmount.fuse_adapter import Mount, NameCache
+    from fsmount.direct_mount import DirectMount
+    from fsmount.fuse_adapter import Mount
+    from fsmount.fuse_nodes import NameCache
 
     machine = Path(point + ".toml")
     machine.write_text(machines.toml(BLOCKS, 16))
     _, tree = boot(BootOptions(machine=str(machine)))
-    mount = Mount(tree, point, names=NameCache(names))
+    made: type[Mount | DirectMount] = Mount if via == "libfuse" else DirectMount
+    mount = made(tree, point, names=NameCache(names))
     mount.serve(lambda: os.close(ready))
     mount.close()
 
@@ -82,7 +85,7 @@ def _content(path: Path) -> str | None:
         return error.strerror or ""
 
 
-def main(point: str, names: str, rounds: int) -> None:
+def main(point: str, names: str, rounds: int, via: str = "direct") -> None:
     """Serve, look, unmount, say."""
     import subprocess
 
@@ -91,7 +94,7 @@ def main(point: str, names: str, rounds: int) -> None:
     if not server:
         os.close(ready)
         try:
-            serve(point, names, told)
+            serve(point, names, via, told)
         finally:
             os._exit(0)
     os.close(told)
@@ -104,4 +107,4 @@ def main(point: str, names: str, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:])

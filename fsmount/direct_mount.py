@@ -1,64 +1,85 @@
-"""`kdumpfs mount --direct`: a tree mounted without libfuse, by root. What fuse_adapter.Mount is for others.
+"""A tree mounted without libfuse, by root. What fuse_adapter.Mount is for others.
 
-Imports fuse_direct, kernfs, mountns.
+Imports fuse_direct, kernfs, mountns, serving.
 """
 
 from __future__ import annotations
 
 import os
-import select
 from collections.abc import Callable
 from functools import partial
 
 from fsmount import mountns
 from fsmount.fuse_callbacks import capable
 from fsmount.fuse_direct import Connection
+from fsmount.fuse_nodes import NameCache
 from fsmount.kernfs import Tree
 from fsmount.kobject import Caller
 from fsmount.mountns import RunError
+from fsmount.serving import Loop
 
 
 class DirectMount:
-    """A tree on a directory. RunError with the remedy if it cannot be mounted."""
+    """A mounted tree: made by the constructor, served by serve(), gone after close().
 
-    def __init__(self, tree: Tree, directory: str) -> None:
+    fd is a /dev/fuse descriptor that is mounted already; whoever did that unmounts it, but close()
+    closes it. RunError with the remedy if it cannot be mounted.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        directory: str,
+        *,
+        fd: int | None = None,
+        names: NameCache = NameCache.ANNOUNCED,
+    ) -> None:
         if os.geteuid():
             raise RunError("--direct mounts by itself, which only root may; leave it out")
         self.mountpoint = directory
+        self._own = fd is None
         self._log = tree.kernel.log
         self._proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
-        fd = mountns.open_fuse()
-        mountns.mount_fuse(fd, directory)
-        self._connection = Connection(fd, tree, self._caller)
-        self._stop_r, self._stop_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        if fd is None:
+            fd = mountns.open_fuse()
+            mountns.mount_fuse(fd, directory)
+        os.set_blocking(fd, False)
+        self._connection = Connection(fd, tree, self._caller, names=names)
+        self._log_seen = self._log.next_seq
+        self._loop = Loop(fd, self._request, self._after, self._log)
+        self.watch, self.unwatch, self.stop = self._loop.watch, self._loop.unwatch, self._loop.stop
+
+    @property
+    def names(self) -> NameCache:
+        """How the kernel's name cache is used, in the end."""
+        return self._connection.names
 
     def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Answer until the tree is unmounted or stop() is called; on_ready when requests may come."""
-        connection = self._connection
-        poll = select.poll()
-        poll.register(connection.fd, select.POLLIN)
-        poll.register(self._stop_r, select.POLLIN)
         on_ready()
-        seq = self._log.next_seq
-        while connection.mounted:
-            ready = dict(poll.poll())
-            if self._stop_r in ready:
-                return
-            while connection.handle():
-                if self._log.next_seq != seq:
-                    seq = self._log.next_seq
-                    connection.retry()
+        self._loop.run()
 
-    def stop(self) -> None:
-        """End serve(); may be called by a signal handler."""
-        os.write(self._stop_w, b"s")
+    def announce_names(self) -> None:
+        """Tell the kernel to look all names up again, if the set of names has changed."""
+        self._connection.sync_names()
 
     def close(self) -> None:
         """Unmount, if it still is mounted, and free everything."""
-        if self._connection.mounted:
+        if self._own and self._connection.mounted:
             mountns.unmount(self.mountpoint)
-        for fd in (self._connection.fd, self._proc, self._stop_r, self._stop_w):
+        self._loop.close()
+        for fd in (self._connection.fd, self._proc):
             os.close(fd)
+
+    def _request(self) -> bool:
+        self._connection.handle()
+        return self._connection.mounted
+
+    def _after(self) -> None:
+        self._connection.sync_names()
+        if self._log.next_seq != self._log_seen:
+            self._log_seen = self._log.next_seq
+            self._connection.retry()
 
     def _caller(self, uid: int, gid: int, pid: int) -> Caller:
         return Caller(uid, gid, pid, partial(capable, self._proc, pid), self._comm(pid))

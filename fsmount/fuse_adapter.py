@@ -8,7 +8,6 @@ fuse_device.py.
 from __future__ import annotations
 
 import ctypes
-import enum
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -18,22 +17,13 @@ from typing import Any
 
 from fsmount.boundary import attempt
 from fsmount.fuse_callbacks import Callbacks
-from fsmount.fuse_device import NOTIFY_INC_EPOCH, OUT_HEADER, FuseDevice
+from fsmount.fuse_device import FuseDevice
+from fsmount.fuse_nodes import NameCache
+from fsmount.fuse_proto import NOTIFY_INC_EPOCH, OUT_HEADER
 from fsmount.kernfs import Tree
 
 TIMEOUT_S = 3600
 """How long the kernel may keep names and attributes; changed names are announced."""
-
-
-class NameCache(enum.Enum):
-    """What the host's kernel may keep of names, absences and attributes."""
-
-    ANNOUNCED = "announced"
-    """All, for long; it is told when names have changed. NONE where it cannot be told."""
-    NONE = "none"
-    """Nothing: it asks at every use."""
-    STALE = "stale"
-    """All, and it is not told: wrong, for measurements only."""
 
 
 class MountError(Exception):
@@ -103,6 +93,9 @@ class Mount:
         self.device = FuseDevice(
             self._lib.fuse_chan_fd(ctypes.c_void_p(self._chan)), tree.kernel, self._to_libfuse
         )
+        loop = self.device.serving
+        self.watch, self.unwatch, self.stop = loop.watch, loop.unwatch, loop.stop
+        self.announce_names = self.device.announce_names
         if names is NameCache.ANNOUNCED and not self._announces():
             names = NameCache.NONE
         self.names = names
@@ -129,10 +122,6 @@ class Mount:
     def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Answer until the tree is unmounted or stop() is called; on_ready when it answers."""
         self.device.loop(on_ready)
-
-    def stop(self) -> None:
-        """End serve(); may be called by a signal handler."""
-        self.device.stop()
 
     def close(self) -> None:
         """Unmount, if it was mounted here and still is, and free everything."""

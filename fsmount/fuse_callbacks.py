@@ -18,9 +18,10 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from fsmount.fuse_device import (
+from fsmount.fuse_device import FuseDevice
+from fsmount.fuse_proto import (
     BODY,
-    DIRENT,
+    DIRENTS,
     FOPEN_DIRECT_IO,
     GETXATTR,
     OPEN,
@@ -28,7 +29,6 @@ from fsmount.fuse_device import (
     OPEN_OUT,
     READ_IN,
     READDIR,
-    FuseDevice,
 )
 from fsmount.kernfs import REFUSED, Setattr, Stat, Tree, ino_of, inos_below
 from fsmount.kobject import ROOT, Caller
@@ -46,9 +46,6 @@ DIRECTORIES_KEPT = 64
 
 Name = tuple[str, int]
 Names = Iterator[Name]
-
-
-_PADDING = [bytes(-length % 8) for length in range(8)]
 
 
 class StatPacker:
@@ -144,17 +141,17 @@ class Callbacks:
         key = directory.encode(errors="surrogateescape")
         kept = self._readdirs.pop((key, offset), None)
         first, rest = kept or ((), self.tree.readdir(self.tree.lookup(directory), offset))
-        parts, pack, ino = [], DIRENT.pack, inos_below(directory)
+        parts: list[bytes] = []
+        ino, dirents = inos_below(directory), DIRENTS
         for name, kind in chain(first, rest):
             text = name.encode(errors="surrogateescape")
-            room -= (31 + len(text)) & ~7
+            dirent = dirents[len(text)]
+            room -= dirent.size
             if room < 0:
                 self._keep(key, offset, ((name, kind),), rest)
                 break
             offset += 1
-            parts.append(pack(ino(text), offset, len(text), kind >> 12))
-            parts.append(text)
-            parts.append(_PADDING[len(text) & 7])
+            parts.append(dirent.pack(ino(text), offset, len(text), kind >> 12, text))
         return b"".join(parts)
 
     def _keep(self, path: bytes, offset: int, first: tuple[Name, ...], rest: Names) -> None:

@@ -13,40 +13,48 @@ import ctypes
 import errno
 import os
 import select
-import struct
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from elfcorehdr.errors import KernelError
 from fsmount.boundary import attempt
+from fsmount.fuse_proto import (
+    BATCH_FORGET,
+    BODY,
+    CALLER,
+    DATA,
+    FORGET,
+    FORGET_ONE,
+    IN_CALLER,
+    IN_START,
+    INTERRUPT,
+    INTERRUPT_IN,
+    LSEEK,
+    LSEEK_IN,
+    LSEEK_OUT,
+    NOTIFY_INC_EPOCH,
+    NOTIFY_POLL,
+    OUT_HEADER,
+    POLL,
+    POLL_IN,
+    POLL_OUT,
+    POLL_SCHEDULE_NOTIFY,
+    READ,
+    READ_IN,
+    RELEASE,
+    RELEASE_IN,
+    WRITE,
+    WRITE_IN,
+    WRITE_OUT,
+)
 from fsmount.kernfs import KernelState
 from fsmount.kobject import File
+from fsmount.serving import Loop
 
-FORGET, OPEN, READ, WRITE, RELEASE, GETXATTR, READDIR = 2, 14, 15, 16, 18, 22, 28
-INTERRUPT, POLL, BATCH_FORGET, LSEEK = 36, 40, 42, 46
-NOTIFY_POLL, NOTIFY_INC_EPOCH = 1, 8
-POLL_SCHEDULE_NOTIFY = 1
-DEFAULT_POLLMASK = select.POLLIN | select.POLLOUT | select.POLLRDNORM | select.POLLWRNORM
-
-FOPEN_DIRECT_IO = 1
 PATHS_KEPT = 1 << 16
 """Nodes whose path is known here, so that they are opened again without libfuse."""
-
-IN_HEADER = struct.Struct("=IIQQIIII")  # len, opcode, unique, nodeid, uid, gid, pid, padding
-READ_IN = struct.Struct("=QQIIQII")  # fh, offset, size, read_flags, lock_owner, flags, padding
-WRITE_IN = READ_IN
-POLL_IN = struct.Struct("=QQII")  # fh, kh, flags, events
-LSEEK_IN = struct.Struct("=QQII")  # fh, offset, whence, padding
-INTERRUPT_IN = struct.Struct("=Q")  # unique
-OPEN_IN = struct.Struct("=II")  # flags, padding
-OPEN_OUT = struct.Struct("=QII")  # fh, open_flags, padding
-RELEASE_IN = struct.Struct("=Q")  # fh
-FORGET_ONE = struct.Struct("=QQ")  # nodeid, nlookup
-OUT_HEADER = struct.Struct("=IiQ")  # len, error, unique
-DIRENT = struct.Struct("=QQII")  # ino, off, namelen, type; then the name, padded to 8
-
-BODY = IN_HEADER.size
-DATA = BODY + WRITE_IN.size
+DEFAULT_POLLMASK = select.POLLIN | select.POLLOUT | select.POLLRDNORM | select.POLLWRNORM
 
 
 class FuseDevice:
@@ -72,11 +80,9 @@ class FuseDevice:
         self._polled: dict[int, Any] = {}
         self._woken = False
         kernel.log.listeners.append(self._wake)
-        self._stop_read, self._stop_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._watched: dict[int, Callable[[], None]] = {}
-        self._poller = select.poll()
-        self._poller.register(fd, select.POLLIN)
-        self._poller.register(self._stop_read, select.POLLIN)
+        self._on_ready: Callable[[], None] | None = None
+        self._into = [self._view]
+        self.serving = Loop(fd, self._request, self._after, kernel.log)
         self._answers: dict[int, Callable[[int, int], bytes | int | None]]
         self._answers = {READ: self._read, WRITE: self._write, INTERRUPT: self._interrupt}
         self._answers |= {POLL: self._poll, LSEEK: self._lseek, RELEASE: self._release}
@@ -107,7 +113,7 @@ class FuseDevice:
         return self._paths.get(self._nodeid())
 
     def _nodeid(self) -> int:
-        return int(IN_HEADER.unpack_from(self.buf)[3])
+        return int(IN_START.unpack_from(self.buf)[3])
 
     def to_libfuse(self, length: int) -> None:
         """Let libfuse answer the present request."""
@@ -125,65 +131,35 @@ class FuseDevice:
 
     def caller(self) -> tuple[int, int, int]:
         """uid, gid and pid of the request that is being handled."""
-        uid, gid, pid = IN_HEADER.unpack_from(self.buf)[4:7]
+        uid, gid, pid = IN_CALLER.unpack_from(self.buf, CALLER)
         return uid, gid, pid
 
     # The loop
 
-    def watch(self, fd: int, ready: Callable[[], None]) -> None:
-        """Have the loop call ready() whenever fd is readable or hung up, between two requests.
-
-        If ready() changes names and answers someone, it calls announce_names() before it answers.
-        """
-        self._watched[fd] = ready
-        self._poller.register(fd, select.POLLIN)
-
-    def unwatch(self, fd: int) -> None:
-        """Undo watch(), before fd is closed."""
-        del self._watched[fd]
-        self._poller.unregister(fd)
-
-    def stop(self) -> None:
-        """End the loop; may be called by a signal handler."""
-        os.write(self._stop_write, b"x")
-
     def loop(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Answer requests until the mount is gone or stop() is called.
+        """Answer requests until the mount is gone or its stop() is called.
 
         on_ready is called once, after the first request (INIT): the mount answers from then on.
         """
-        ready: Callable[[], None] | None = on_ready
-        while True:
-            for fd, _ in self._poller.poll():
-                if fd == self._stop_read:
-                    return
-                if fd == self.fd:
-                    if not self._request():
-                        return
-                elif fd in self._watched:
-                    attempt(self._kernel.log, self._watched[fd])
-                self._after()
-            if ready is not None:
-                ready()
-                ready = None
+        self._on_ready = on_ready
+        self.serving.run()
 
     def close(self) -> None:
         """Let go of everything but the descriptor, which its opener closes."""
         self._kernel.log.listeners.remove(self._wake)
-        os.close(self._stop_read)
-        os.close(self._stop_write)
+        self.serving.close()
 
     def _request(self) -> bool:
         """Receive and handle one request; False if the mount is gone."""
         try:
-            length = os.readv(self.fd, [self._view])
+            length = os.readv(self.fd, self._into)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.EINTR, errno.EAGAIN):  # taken back meanwhile
                 return True
             if error.errno == errno.ENODEV:
                 return False
             raise
-        _, opcode, unique, *_ = IN_HEADER.unpack_from(self.buf)
+        _, opcode, unique, _ = IN_START.unpack_from(self.buf)
         answer = self._answers.get(opcode)
         if answer is None:
             self._rest(length)
@@ -232,7 +208,7 @@ class FuseDevice:
     def _write(self, _unique: int, length: int) -> bytes:
         fh, offset, size, _, _, flags, _ = WRITE_IN.unpack_from(self.buf, BODY)
         data = bytes(self._view[DATA : min(length, DATA + size)])
-        return struct.pack("=II", self.files[fh].write(data, offset, flags), 0)
+        return WRITE_OUT.pack(self.files[fh].write(data, offset, flags), 0)
 
     def _release(self, _unique: int, _length: int) -> bytes:
         """libfuse need not know: it counts open files for what is removed or renamed, and nothing is."""
@@ -247,7 +223,7 @@ class FuseDevice:
         file = self.files[fh]
         if not hasattr(file, "seek"):
             raise KernelError(errno.EINVAL)
-        return struct.pack("=Q", file.seek(offset, whence))
+        return LSEEK_OUT.pack(file.seek(offset, whence))
 
     def _poll(self, _unique: int, _length: int) -> bytes:
         fh, kh, flags, _ = POLL_IN.unpack_from(self.buf, BODY)
@@ -255,7 +231,7 @@ class FuseDevice:
         mask = file.poll() if hasattr(file, "poll") else DEFAULT_POLLMASK
         if flags & POLL_SCHEDULE_NOTIFY and not mask & select.POLLIN:
             self._polled[kh] = file
-        return struct.pack("=II", mask, 0)
+        return POLL_OUT.pack(mask, 0)
 
     def _interrupt(self, _unique: int, _length: int) -> None:
         """A waiting reader got a signal. Whatever else is interrupted is already answered."""
@@ -271,6 +247,9 @@ class FuseDevice:
     def _after(self) -> None:
         """Between requests: tell of changed names, answer those whose wait is over."""
         self.announce_names()
+        if self._on_ready is not None:
+            self._on_ready()
+            self._on_ready = None
         if not self._woken:
             return
         self._woken = False
@@ -282,4 +261,4 @@ class FuseDevice:
             if file.poll() & select.POLLIN:
                 del self._polled[kh]
                 header = OUT_HEADER.pack(OUT_HEADER.size + 8, NOTIFY_POLL, 0)
-                self._send(header, struct.pack("=Q", kh))
+                self._send(header, kh.to_bytes(8, sys.byteorder))

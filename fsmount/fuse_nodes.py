@@ -1,113 +1,203 @@
-"""The nodes that the kernel holds references to, by the numbers it knows them by (LOOKUP, FORGET).
+"""The numbers by which the kernel knows nodes (LOOKUP, FORGET), and what it is told of each.
 
+A path's number is computed from it and the path from the number, so nothing is kept for a
+name, however many are looked at: `.../memory77/state` is a pattern, kept once, and the number 77.
 Imports errors, fuse_proto, kernfs, kobject.
 """
 
 from __future__ import annotations
 
+import enum
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from fsmount import fuse_proto as proto
 from fsmount.kernfs import Setattr, Stat
 from fsmount.kobject import Caller, File
 
 ROOT_ID = 1
-FOREVER = 1 << 31
-"""Seconds that a name or its attributes stay valid: until we say otherwise."""
+TIMEOUT_S = 1 << 31
+"""How long the kernel may keep names and attributes: until we say otherwise."""
 
 
-class Nodes(Protocol):
-    """What is served: kernfs.Tree, or something around it."""
+class NameCache(enum.Enum):
+    """What the host's kernel may keep of names, absences and attributes."""
 
-    @property
-    def kernel(self) -> Any: ...
-    def lookup(self, path: str) -> Any: ...
-    def child(self, node: Any, name: str) -> Any: ...
-    def getattr(self, node: Any) -> Stat: ...
-    def setattr(self, node: Any, changes: Setattr) -> None: ...
-    def truncate(self, node: Any) -> None: ...
-    def readdir(self, node: Any, offset: int = 0) -> Iterator[tuple[str, int]]: ...
-    def readlink(self, node: Any) -> str: ...
-    def wants_caller(self, node: Any) -> bool: ...
-    def open(self, node: Any, flags: int, caller: Caller) -> File: ...
+    ANNOUNCED = "announced"
+    """All, for long; it is told when names have changed. NONE where it cannot be told."""
+    NONE = "none"
+    """Nothing: it asks at every use."""
+    STALE = "stale"
+    """All, and it is not told: wrong, for measurements only."""
 
 
-@dataclass(slots=True)
-class _Known:
-    """A node that the kernel holds references to."""
+if TYPE_CHECKING:
+    from typing import Protocol
 
-    node: Any
-    lookups: int
-    seq: int
+    class Nodes(Protocol):
+        """What is served: kernfs.Tree, or something around it."""
+
+        @property
+        def kernel(self) -> Any: ...
+        def lookup(self, path: str) -> Any: ...
+        def child(self, node: Any, name: str) -> Any: ...
+        def getattr(self, node: Any) -> Stat: ...
+        def setattr(self, node: Any, changes: Setattr) -> None: ...
+        def truncate(self, node: Any) -> None: ...
+        def readdir(self, node: Any, offset: int = 0) -> Iterator[tuple[str, int]]: ...
+        def readlink(self, node: Any) -> str: ...
+        def wants_caller(self, node: Any) -> bool: ...
+        def open(self, node: Any, flags: int, caller: Caller) -> File: ...
+
+
+class Numbers:
+    """Paths to numbers and back. A path with more than two decimal numbers in it, with large ones, or
+    after PATTERNS patterns is kept until it is forgotten as often as it was looked up.
+    """
+
+    PATTERNS = 1 << 14
+    _SECOND_BITS, _FIRST_BITS = 20, 28
+    _FIRST_KEPT = 1 << 62
+    _split = re.compile("(0|[1-9][0-9]*)").split
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, ...], int] = {("",): ROOT_ID << 48}
+        self._patterns: list[tuple[str, ...]] = [(), ("",)]
+        self._kept: dict[int, tuple[str, int]] = {}
+        self._kept_ids: dict[str, int] = {}
+        self._next_kept = self._FIRST_KEPT
+
+    def number(self, path: str) -> int:
+        """The number of a path that is being looked up once more."""
+        if not path:
+            return ROOT_ID
+        parts = self._split(path)
+        pattern = tuple(parts[::2])
+        first = int(parts[1]) if len(parts) > 1 else 0
+        second = int(parts[3]) if len(parts) > 3 else 0
+        base = self._numbers.get(pattern)
+        if base is None:
+            base = self._new(pattern)
+        if not base or first >> self._FIRST_BITS or second >> self._SECOND_BITS:
+            return self._keep(path)
+        return base | first << self._SECOND_BITS | second
+
+    def path(self, number: int) -> str:
+        """The path; KeyError if it was kept and has been forgotten."""
+        if number == ROOT_ID:
+            return ""
+        if number >= self._FIRST_KEPT:
+            return self._kept[number][0]
+        pattern = self._patterns[number >> 48]
+        if len(pattern) == 1:
+            return pattern[0]
+        first = number >> self._SECOND_BITS & (1 << self._FIRST_BITS) - 1
+        if len(pattern) == 2:
+            return f"{pattern[0]}{first}{pattern[1]}"
+        return f"{pattern[0]}{first}{pattern[1]}{number & (1 << self._SECOND_BITS) - 1}{pattern[2]}"
+
+    def forget(self, number: int, count: int) -> None:
+        """The kernel has dropped `count` of its references."""
+        if number < self._FIRST_KEPT or number not in self._kept:
+            return
+        path, lookups = self._kept[number]
+        if lookups > count:
+            self._kept[number] = path, lookups - count
+        else:
+            del self._kept[number], self._kept_ids[path]
+
+    def _new(self, pattern: tuple[str, ...]) -> int:
+        """A pattern's number in its place; 0 if it is to have none."""
+        if len(pattern) > 3 or len(self._patterns) >= self.PATTERNS:
+            return 0
+        base = self._numbers[pattern] = len(self._patterns) << 48
+        self._patterns.append(pattern)
+        return base
+
+    def _keep(self, path: str) -> int:
+        number = self._kept_ids.get(path)
+        if number is None:
+            number = self._kept_ids[path] = self._next_kept
+            self._next_kept += 1
+        _, lookups = self._kept.get(number, (path, 0))
+        self._kept[number] = path, lookups + 1
+        return number
 
 
 class NodeTable:
-    """Number to node. A node is looked up again once the names have changed."""
+    """What the kernel is told of nodes. A node is looked up again once the names have changed."""
 
-    def __init__(self, nodes: Nodes, valid: int) -> None:
+    RECENT = 1024
+    """Nodes that are not looked up again if they are asked for soon."""
+
+    def __init__(self, nodes: Nodes, names: NameCache) -> None:
         self.nodes = nodes
-        self.valid = valid
-        """How long names may be kept by the kernel: 0 or FOREVER."""
-        self._seq = nodes.kernel.names_seq
-        self._blksize = nodes.kernel.page_size
-        self._known = {ROOT_ID: _Known(nodes.lookup(""), 1, self._seq)}
-        self._ids = {"": ROOT_ID}
-        self._next_id = ROOT_ID
+        self.names = names
+        self._numbers = Numbers()
+        self._kernel = nodes.kernel
+        self._seq = self._kernel.names_seq
+        self._blksize = self._kernel.page_size
+        self._recent: dict[int, Any] = {}
+        self._time = 0, (0, 0)
+
+    @property
+    def valid(self) -> int:
+        """Seconds that a name or its attributes stay valid."""
+        return 0 if self.names is NameCache.NONE else TIMEOUT_S
 
     def names_changed(self) -> bool:
         """Whether the names have changed since this was last asked."""
-        seq = self.nodes.kernel.names_seq
-        before, self._seq = self._seq, seq
-        return bool(seq != before)
+        seq = self._kernel.names_seq
+        if seq == self._seq:
+            return False
+        self._seq = seq
+        self._recent.clear()
+        return True
 
     def node(self, nodeid: int) -> Any:
         """The node of that number as it is now. KernelError(ENOENT) once it has gone."""
-        known = self._known[nodeid]
-        if known.seq != self._seq:
-            known.node = self.nodes.lookup(known.node.path)
-            known.seq = self._seq
-        return known.node
+        node = self._recent.get(nodeid)
+        if node is None:
+            node = self.nodes.lookup(self._numbers.path(nodeid))
+            self._remember(nodeid, node)
+        return node
+
+    def _remember(self, nodeid: int, node: Any) -> None:
+        if getattr(node, "fleeting", False):
+            return
+        if len(self._recent) >= self.RECENT:
+            self._recent.clear()
+        self._recent[nodeid] = node
 
     def path(self, nodeid: int) -> str:
-        """Where it was when it was last looked up."""
-        known = self._known.get(nodeid)
-        return known.node.path if known is not None else "(gone)"
+        """The path of a node, though it may be gone."""
+        try:
+            return self._numbers.path(nodeid)
+        except KeyError:
+            return "(gone)"
+
+    def forget(self, nodeid: int, count: int) -> None:
+        """The kernel has dropped `count` references."""
+        self._numbers.forget(nodeid, count)
 
     def looked_up(self, node: Any) -> bytes:
         """A LOOKUP's answer, struct fuse_entry_out: the kernel holds one more reference."""
-        nodeid = self._ids.get(node.path)
-        if nodeid is None:
-            self._next_id += 1
-            nodeid = self._ids[node.path] = self._next_id
-            self._known[nodeid] = _Known(node, 0, self._seq)
-        known = self._known[nodeid]
-        known.node, known.seq = node, self._seq
-        known.lookups += 1
+        nodeid = self._numbers.number(node.path)
+        self._remember(nodeid, node)
         name_valid = 0 if getattr(node, "fleeting", False) else self.valid
         return proto.ENTRY_OUT.pack(
-            nodeid, 0, name_valid, self._attr_valid(node), 0, 0
-        ) + self._attr(node)
+            nodeid, 0, name_valid, self._attr_valid(node), 0, 0, *self._attr(node)
+        )
 
     def absent(self) -> bytes:
         """A LOOKUP's answer for a name that is not there, until the names change."""
-        return proto.ENTRY_OUT.pack(0, 0, self.valid, 0, 0, 0) + bytes(proto.ATTR.size)
+        return proto.ENTRY_OUT.pack(0, 0, self.valid, 0, 0, 0, *[0] * 16)
 
     def attributes(self, nodeid: int) -> bytes:
         """A GETATTR's answer, struct fuse_attr_out."""
         node = self.node(nodeid)
-        return proto.ATTR_OUT.pack(self._attr_valid(node), 0, 0) + self._attr(node)
-
-    def forget(self, nodeid: int, count: int) -> None:
-        """The kernel has dropped `count` references."""
-        known = self._known.get(nodeid)
-        if known is None or nodeid == ROOT_ID:
-            return
-        known.lookups -= count
-        if known.lookups <= 0:
-            del self._known[nodeid]
-            self._ids.pop(known.node.path, None)
+        return proto.ATTR_OUT.pack(self._attr_valid(node), 0, 0, *self._attr(node))
 
     def _attr_valid(self, node: Any) -> int:
         # A file with operations of its own has to hear of SEEK_END, see Connection._seek_end().
@@ -115,12 +205,16 @@ class NodeTable:
         own = attr is not None and attr.open is not None
         return 0 if own or getattr(node, "fleeting", False) else self.valid
 
-    def _attr(self, node: Any) -> bytes:
-        st = self.nodes.getattr(node)
-        (atime, ansec), (mtime, mnsec), (ctime, cnsec) = (
-            divmod(ns, 1_000_000_000) for ns in (st.atime_ns, st.mtime_ns, st.ctime_ns)
-        )
-        return proto.ATTR.pack(
-            st.ino, st.size, 0, atime, mtime, ctime, ansec, mnsec, cnsec,
-            st.mode, st.nlink, st.uid, st.gid, 0, self._blksize, 0,
+    def _attr(self, node: Any) -> tuple[int, ...]:
+        mode, nlink, size, ino, uid, gid, atime, mtime, ctime = self.nodes.getattr(node)
+        (a, ansec), (m, mnsec), (c, cnsec) = map(self._seconds, (atime, mtime, ctime))
+        return (
+            ino, size, 0, a, m, c, ansec, mnsec, cnsec,
+            mode, nlink, uid, gid, 0, self._blksize, 0,
         )  # fmt: skip
+
+    def _seconds(self, ns: int) -> tuple[int, int]:
+        """Seconds and nanoseconds; nearly always those of the last time."""
+        if self._time[0] != ns:
+            self._time = ns, divmod(ns, 1_000_000_000)
+        return self._time[1]

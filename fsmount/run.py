@@ -22,7 +22,7 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.uevent import Uevent
 from fsmount import inside, mountns, sysplan, uevents
-from fsmount.fuse_direct import Connection, Request
+from fsmount.fuse_direct import Connection
 from fsmount.hostfs import Graft, Processes, Served
 from fsmount.kernfs import Tree
 from fsmount.kmsg import Syslog
@@ -265,10 +265,10 @@ class _Run:
 
     # --record
 
-    def _saw_file(self, request: Request, verb: str, path: str, data: bytes, result: int) -> None:
-        comm = self._processes.status(request.pid).get("Name", "?")
+    def _saw_file(self, pid: int, verb: str, path: str, data: bytes, result: int) -> None:
+        comm = self._processes.status(pid).get("Name", "?")
         shown = f' "{_printable(data)}"' if data else ""
-        self._note(f"{comm}[{request.pid}] {verb} {path}{shown} = {_result(result)}")
+        self._note(f"{comm}[{pid}] {verb} {path}{shown} = {_result(result)}")
 
     def _saw_call(self, task: Task, name: str, args: tuple[int, ...], result: int) -> None:
         try:

@@ -13,14 +13,14 @@ import pytest
 class Server:
     """The mounted tree and the process behind it."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, kind: str, *options: str) -> None:
         self.root = directory / "mnt"
         self.root.mkdir()
         self._stderr = directory / "stderr"
         options += ("announced", "4096")[len(options) :]
         with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.mounted.serve", str(self.root), *options],
+                [sys.executable, "-m", "tests.mounted.serve", str(self.root), kind, *options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -47,20 +47,26 @@ class Server:
         assert ("Oops" in self.stderr()) == self.oops_expected, self.stderr()
 
 
+@pytest.fixture(params=["libfuse", "direct"])
+def kind(request):
+    """Which of the two servers: through libfuse, or without."""
+    return request.param
+
+
 @pytest.fixture
-def server(tmp_path):
-    server = Server(tmp_path)
+def server(tmp_path, kind):
+    server = Server(tmp_path, kind)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def server_with(tmp_path):
+def server_with(tmp_path, kind):
     """A function that starts a server with options: name cache, page size, `by-hand`."""
     servers = []
 
     def serve(*options):
-        servers.append(Server(tmp_path, *options))
+        servers.append(Server(tmp_path, kind, *options))
         return servers[-1]
 
     yield serve

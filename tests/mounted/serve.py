@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 
-from fsmount.fuse_adapter import Mount, NameCache
+from fsmount.direct_mount import DirectMount
+from fsmount.fuse_adapter import Mount
+from fsmount.fuse_nodes import NameCache
 from fsmount.kernfs import Tree
 from fsmount.kmsg import dev
 from tests.counters import DECLARATIONS, Machine
@@ -24,24 +26,26 @@ def mounted_by_hand(directory: str) -> int:
     return fd
 
 
-def main(directory: str, names: NameCache, page_size: int, *, by_hand: bool) -> None:
+def main(directory: str, server: str, names: NameCache, page_size: int, *, by_hand: bool) -> None:
     machine = Machine(page_size=page_size)
     machine.log.info("booted")
     fd = mounted_by_hand(directory) if by_hand else None
-    mount = Mount(Tree(machine, [*DECLARATIONS, dev]), directory, fd=fd, names=names)
+    tree = Tree(machine, [*DECLARATIONS, dev])
+    made: type[Mount | DirectMount] = {"libfuse": Mount, "direct": DirectMount}[server]
+    mount = made(tree, directory, fd=fd, names=names)
     signal.signal(signal.SIGTERM, lambda *_: mount.stop())
 
     def plug() -> None:
         """A hypervisor of a kind: each number on stdin is plugged, and said on stdout."""
         numbers = os.read(0, 4096).split()
         if not numbers:
-            mount.device.unwatch(0)
+            mount.unwatch(0)
         for number in numbers:
             machine.plug(int(number))
-        mount.device.announce_names()
+        mount.announce_names()
         os.write(1, b"plugged\n")
 
-    mount.device.watch(0, plug)
+    mount.watch(0, plug)
     try:
         mount.serve(lambda: os.write(1, b"ready\n"))
     finally:
@@ -49,4 +53,5 @@ def main(directory: str, names: NameCache, page_size: int, *, by_hand: bool) -> 
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], NameCache(sys.argv[2]), int(sys.argv[3]), by_hand=sys.argv[4:] == ["by-hand"])
+    directory, server, names, page_size, *rest = sys.argv[1:]
+    main(directory, server, NameCache(names), int(page_size), by_hand=rest == ["by-hand"])

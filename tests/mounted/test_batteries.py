@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from elfcorehdr.errors import KernelError
-from fsmount.fuse_adapter import Mount, NameCache
+from fsmount.direct_mount import DirectMount
+from fsmount.fuse_adapter import Mount
+from fsmount.fuse_nodes import NameCache
 from tests.replay.machine import Json
 from tests.replay.run import Run
 from tests.replay.verdict import Verdict
@@ -64,10 +66,11 @@ class MountedRun(Run):
 
 
 @contextmanager
-def mounted(case_dir: Path, directory: Path) -> Iterator[MountedRun]:
+def mounted(case_dir: Path, directory: Path, kind: str) -> Iterator[MountedRun]:
     """The case's machine, booted and mounted on a directory, served by a thread."""
     run = MountedRun(json.loads((case_dir / "replay.json").read_text()), case_dir, directory)
-    mount = Mount(run.tree, str(directory), names=NameCache.NONE)
+    made: type[Mount | DirectMount] = Mount if kind == "libfuse" else DirectMount
+    mount = made(run.tree, str(directory), names=NameCache.NONE)
     ready = threading.Event()
     server = threading.Thread(target=mount.serve, args=(ready.set,))
     server.start()
@@ -83,8 +86,10 @@ def mounted(case_dir: Path, directory: Path) -> Iterator[MountedRun]:
 @pytest.mark.parametrize(
     "case", ["k7.3-write-battery", "k7.3-state-write-sizes", "k7.3-crash-size-shrink"]
 )
-def test_every_write_of_a_battery_ends_as_on_the_real_kernel(case: str, tmp_path: Path) -> None:
-    with mounted(GOLDEN / "x86_64" / case, tmp_path) as run:
+def test_every_write_of_a_battery_ends_as_on_the_real_kernel(
+    case: str, kind: str, tmp_path: Path
+) -> None:
+    with mounted(GOLDEN / "x86_64" / case, tmp_path, kind) as run:
         verdicts = [run.step(i, step) for i, step in enumerate(run.case["steps"])]
     assert [str(v) for v in verdicts if not v.passed] == []
     writes = [v for v in verdicts if v.what.startswith("write") and "errno" in v.agreed]
