@@ -47,7 +47,7 @@ class DirectMount:
         self._connection = Connection(fd, tree, self._caller, names=names)
         self._log_seen = self._log.next_seq
         self._loop = Loop(fd, self._request, self._after, self._log)
-        self.watch, self.unwatch, self.stop = self._loop.watch, self._loop.unwatch, self._loop.stop
+        self.unwatch, self.stop = self._loop.unwatch, self._loop.stop
 
     @property
     def names(self) -> NameCache:
@@ -58,6 +58,15 @@ class DirectMount:
         """Answer until the tree is unmounted or stop() is called; on_ready when requests may come."""
         on_ready()
         self._loop.run()
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call ready() whenever fd is readable; it announces names before it answers anyone."""
+
+        def act() -> None:
+            ready()
+            self.announce_names()
+
+        self._loop.watch(fd, act)
 
     def announce_names(self) -> None:
         """Tell the kernel to look all names up again, if the set of names has changed."""
@@ -76,7 +85,6 @@ class DirectMount:
         return self._connection.mounted
 
     def _after(self) -> None:
-        self._connection.sync_names()
         if self._log.next_seq != self._log_seen:
             self._log_seen = self._log.next_seq
             self._connection.retry()

@@ -63,7 +63,10 @@ class DirEntry:
     anything in it exists. That of an object exists as the object does.
     """
 
-    __slots__ = ("always", "children", "declared", "families", "fs", "identity", "visible")
+    __slots__ = (
+        *("_listed", "always", "children", "declared", "families"),
+        *("fs", "identity", "subdirs", "visible"),
+    )
 
     def __init__(self, fs: Filesystem | None, *, always: bool = False) -> None:
         self.fs = fs
@@ -74,6 +77,20 @@ class DirEntry:
         self.always = always
         self.identity: Callable[[Any], object] | None = None
         """That of the kset whose objects' directory it is."""
+        self.subdirs = 0
+        """How many directories are among the children that listed() says are always there."""
+        self._listed: tuple[Listed, ...] | None = None
+
+    def listed(self) -> tuple[Listed, ...]:
+        """The children in order: name, type, and the alternatives to choose from, none if always there."""
+        if self._listed is None:
+            self._listed = tuple(
+                (name, type_of(some[0]), () if _always(some[0]) else some)
+                for name, some in self.children.items()
+            )
+            kinds = [kind for _, kind, some in self._listed if not some]
+            self.subdirs = kinds.count(stat.S_IFDIR)
+        return self._listed
 
     def static(self, path: str = "") -> Iterator[tuple[str, DirEntry]]:
         """The directories from here down that always exist and are of no set, by path; called when settled."""
@@ -105,6 +122,10 @@ class DirEntry:
         return self.always
 
 
+def _always(entry: Entry) -> bool:
+    return entry.always if isinstance(entry, DirEntry) else not entry.visible
+
+
 class Family(NamedTuple):
     """The objects of a kset below a directory; entry is that of each of them."""
 
@@ -129,6 +150,7 @@ class Subfile:
 SUBDIR, SUBFILE = Subdir(), Subfile()
 Entry = FileEntry | LinkEntry | SubtreeEntry | DirEntry | Subdir | Subfile
 DIRECTORIES = (DirEntry, Subdir)
+Listed = tuple[str, int, tuple[Entry, ...]]
 
 
 def type_of(entry: Entry) -> int:

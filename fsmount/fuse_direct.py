@@ -173,11 +173,8 @@ class Connection:
             error = -errno.EIO
         if self._names_seq != self._kernel.names_seq:
             self.sync_names()
-        if payload is None:
-            if not error:
-                return
-            payload = b""
-        self._reply(unique, error, payload)
+        if payload is not None or error:
+            self._reply(unique, error, payload or b"")
         if op == proto.INIT:
             self._can_announce()
 

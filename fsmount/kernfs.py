@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
 from elfcorehdr.errors import KernelError
@@ -49,6 +49,9 @@ REFUSED = {
     "getxattr": errno.ENODATA,
 }
 """What changing the tree gives, from fs/namei.c: without i_op->create EACCES, without others EPERM."""
+
+
+DOTS = ((".", stat.S_IFDIR), ("..", stat.S_IFDIR))
 
 
 class KernelState(Protocol):
@@ -229,7 +232,10 @@ class Tree:
             return
         if not isinstance(entry, DirEntry):
             raise KernelError(errno.ENOTDIR)
-        for name, alternatives in entry.children.items():
+        for name, kind, alternatives in entry.listed():
+            if not alternatives:
+                yield name, kind
+                continue
             for found in alternatives:
                 if self._exists(found, obj):
                     yield name, type_of(found)
@@ -249,9 +255,8 @@ class Tree:
         """Name and type of each entry from the offset-th on, `.` and `..` being the first two."""
         if not isinstance(node.entry, DIRECTORIES):
             raise KernelError(errno.ENOTDIR)
-        dots = iter(((".", stat.S_IFDIR), ("..", stat.S_IFDIR)))
-        yield from islice(dots, offset, None)
-        yield from islice(self.names(node), max(0, offset - 2), None)
+        names = self.names(node)
+        return chain(DOTS[offset:], islice(names, offset - 2, None) if offset > 2 else names)
 
     # Attributes of nodes
 
@@ -291,12 +296,17 @@ class Tree:
         entry, obj = node.entry, node.obj
         if not isinstance(entry, DirEntry):
             return sum(not isinstance(value, bytes) for value in obj.values())
-        count = sum(
-            any(self._exists(found, obj) and type_of(found) == stat.S_IFDIR for found in some)
-            for some in entry.children.values()
-        )
-        families = (family for family in entry.families if isinstance(family.entry, DirEntry))
-        return count + sum(family.kset.count(obj) for family in families)
+        listed = entry.listed()
+        count = entry.subdirs
+        for _, _, alternatives in listed:
+            for found in alternatives:
+                if self._exists(found, obj):
+                    count += type_of(found) == stat.S_IFDIR
+                    break
+        for family in entry.families:
+            if isinstance(family.entry, DirEntry):
+                count += family.kset.count(obj)
+        return count
 
     def setattr(self, node: Node, changes: Setattr) -> None:
         """chmod, chown, utimes: they stick while the node exists (mode: permission bits only)."""
