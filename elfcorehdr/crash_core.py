@@ -9,6 +9,7 @@ import errno
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from . import changes
@@ -68,19 +69,56 @@ def fixed_rows(kernel: Kernel) -> bytes:
 
 def load_rows(kernel: Kernel, ranges: Sequence[Range]) -> bytes:
     """The PT_LOADs of ranges; one that wraps (ppc64's G1) gets the wrapped size."""
-    # Field by field over all rows: half the time of a pack() a row.
+    # Field by field over all rows, and each sum over all rows at once: less than half the time of a
+    # pack() a row. Every direct map is linear, so va(pa) is pa + va(0).
     count = len(ranges)
-    first = [r[0] for r in ranges]
-    starts = array("Q", first)
-    sizes = array("Q", [(end - start + 1) & U64 for start, end in ranges])
+    both = array("Q", list(chain.from_iterable(ranges)))
+    starts, ends = both[0::2], both[1::2]
+    lanes = _Lanes(count)
+    start = lanes.packed(starts)
+    size = lanes.sum(lanes.sum(lanes.packed(ends), start ^ lanes.all), lanes.each(2))
+    sizes = lanes.unpacked(size)
+    vas = lanes.unpacked(lanes.sum(start, lanes.each(kernel.arch.va(kernel, 0))))
     rows = array("Q", bytes(PHDR_SIZE * count))
-    fields = (starts, array("Q", kernel.arch.vas(kernel, first)), starts, sizes, sizes)
     rows[0::7] = array("Q", [RWX << 32 | PT_LOAD]) * count
-    for n, field in enumerate(fields, 1):
+    for n, field in enumerate((starts, vas, starts, sizes, sizes), 1):
         rows[n::7] = field
     if sys.byteorder == "big":
         rows.byteswap()
     return rows.tobytes()
+
+
+class _Lanes:
+    """Arithmetic modulo 2^64 on `count` numbers at once, side by side in one large integer."""
+
+    def __init__(self, count: int) -> None:
+        self._bytes = 8 * count
+        self.all = (1 << 64 * count) - 1
+        self._high = self.each(1 << 63)
+        self._low = self.all ^ self._high
+
+    def each(self, value: int) -> int:
+        """The same number in every lane."""
+        return int.from_bytes(value.to_bytes(8, "little") * (self._bytes // 8), "little")
+
+    def sum(self, a: int, b: int) -> int:
+        """a + b in each lane: no carry leaves a lane, its top bits are added without one."""
+        return (a & self._low) + (b & self._low) ^ ((a ^ b) & self._high)
+
+    @staticmethod
+    def packed(numbers: array[int]) -> int:
+        """The numbers, one a lane."""
+        if sys.byteorder == "big":
+            numbers = numbers[:]
+            numbers.byteswap()
+        return int.from_bytes(numbers.tobytes(), "little")
+
+    def unpacked(self, lanes: int) -> array[int]:
+        """The numbers of the lanes."""
+        numbers = array("Q", lanes.to_bytes(self._bytes, "little"))
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        return numbers
 
 
 def ehdr_bytes(kernel: Kernel, phnum: int) -> bytes:

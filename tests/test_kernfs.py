@@ -130,7 +130,7 @@ def test_readdir_resumes_at_an_offset(tree):
     ]
     for offset in range(len(whole) + 2):
         assert list(tree.readdir(node, offset)) == whole[offset:]
-    assert errno_of(next, tree.readdir(tree.lookup(f"{COUNTER}/plug"))) == "ENOTDIR"
+    assert errno_of(tree.readdir, tree.lookup(f"{COUNTER}/plug")) == "ENOTDIR"
 
 
 def test_nested_sets_get_the_object_of_the_directory_above():

@@ -6,7 +6,7 @@ Imports elfcorehdr modules below kernel.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -94,12 +94,8 @@ class Arch:
         return 2 * NOTE_HEAD + 12 + kernel.page_size
 
     def va(self, kernel: Kernel, pa: int) -> int:
-        """__va()"""
+        """__va(): linear, pa + va(0) modulo 2^64."""
         return (pa + kernel.machine.direct_map_base) & ((1 << 64) - 1)
-
-    def vas(self, kernel: Kernel, pas: Sequence[int]) -> list[int]:
-        """__va() of each address, for headers with tens of thousands of them."""
-        return [self.va(kernel, pa) for pa in pas]
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """The kernel's zones (not Movable) that start..end (included) reaches into, lowest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
@@ -58,10 +58,6 @@ class Ppc64(Ppc64Kexec):
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): the direct map is the address with the top bits set."""
         return pa | PAGE_OFFSET
-
-    def vas(self, kernel: Kernel, pas: Sequence[int]) -> list[int]:
-        """__va() of each."""
-        return [pa | PAGE_OFFSET for pa in pas]
 
     # hotplug, crash.c
 
