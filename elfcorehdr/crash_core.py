@@ -69,6 +69,8 @@ def fixed_rows(kernel: Kernel) -> bytes:
 
 def load_rows(kernel: Kernel, ranges: Sequence[Range]) -> bytes:
     """The PT_LOADs of ranges; one that wraps (ppc64's G1) gets the wrapped size."""
+    if not ranges:
+        return b""
     # Field by field over all rows, and each sum over all rows at once: less than half the time of a
     # pack() a row. Every direct map is linear, so va(pa) is pa + va(0).
     count = len(ranges)
