@@ -222,7 +222,8 @@ def test_event_packs_only_the_rows_that_change(monkeypatch):
         block = kernel.memory.block(n)
         kernel.memory.offline(block)
         kernel.memory.remove(block.start, BLOCK)
-    assert packed and sum(packed) <= 2 * 100
+    assert packed
+    assert sum(packed) <= 2 * 100
     header = ElfCoreHdr.unpack(kernel.crash_elfcorehdr())
     # All but the last removal, which is not in memblock's journal at the time of its own event.
     assert len(header.phdrs) == 9 + 3 + 2000 - 100
