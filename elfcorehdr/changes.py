@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 from .errors import ProfileError
+from .record import Record
 
 Version = tuple[int, ...]
 """A release as numbers: (6, 12) is 6.12, (6, 12, 107) is 6.12.107."""
@@ -30,8 +30,7 @@ class Kind(Enum):
     CONFIG = "config"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Record):
     """One observable difference between kernels.
 
     since: the first mainline release with it (NEVER: none); stable: the first release of each
@@ -45,6 +44,9 @@ class Change:
     alters: str
     stable: tuple[Version, ...] = ()
     kind: Kind = Kind.MERGED
+
+    __eq__ = object.__eq__  # there is one of each, and kernels are asked for them at every turn
+    __hash__ = object.__hash__
 
     def in_release(self, version: Version) -> bool:
         """Whether the release has this change, by mainline or by its stable series."""

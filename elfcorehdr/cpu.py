@@ -9,7 +9,6 @@ import errno
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .errors import KernelError
@@ -19,12 +18,14 @@ if TYPE_CHECKING:
     from .kernel import Kernel
 
 
-@dataclass(frozen=True, slots=True)
 class Cpu:
     """One possible CPU, by its logical number."""
 
-    kernel: Kernel
-    id: int
+    __slots__ = ("id", "kernel")
+
+    def __init__(self, kernel: Kernel, id: int) -> None:
+        self.kernel = kernel
+        self.id = id
 
     @property
     def present(self) -> bool:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .kexec_file import align_down, align_up
 from .ranges import Range
+from .record import Record
 
 if TYPE_CHECKING:
     from .kernel import Kernel
@@ -22,8 +22,7 @@ ROUND_UP = 128 << 20
 """The range form compares with RAM rounded up to this."""
 
 
-@dataclass(frozen=True, slots=True)
-class CrashkernelParameter:
+class CrashkernelParameter(Record):
     """What the command line asks for, in bytes; base None: anywhere. size 0: nothing usable."""
 
     size: int = 0

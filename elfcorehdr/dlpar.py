@@ -6,7 +6,6 @@ Imports .drmem, .errors, .hotplug_cpu, .hotplug_memory, .machine, .parse.
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,12 +56,12 @@ class Request(NamedTuple):
     drc_index: int = 0
 
 
-@dataclass(slots=True)
 class Firmware:
     """The hypervisor's side."""
 
-    refuses: bool = False
-    """Whether it hands out no more: what dlpar_acquire_drc() meets on a real one."""
+    def __init__(self) -> None:
+        self.refuses = False
+        """Whether it hands out no more: what dlpar_acquire_drc() meets on a real one."""
 
 
 class Dlpar:

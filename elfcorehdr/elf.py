@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .errors import ElfFormatError
+from .record import Record, replace
 
 ELFMAG = b"\x7fELF"
 ELFCLASS32, ELFCLASS64 = 1, 2
@@ -56,8 +56,7 @@ class Phdr(NamedTuple):
     p_align: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ehdr:
+class Ehdr(Record):
     """The ELF header; what crash_prepare_elf64_headers() leaves zero is zero by default."""
 
     e_machine: int
@@ -102,8 +101,7 @@ class Ehdr:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ElfCoreHdr:
+class ElfCoreHdr(Record):
     """An ELF core header: the ELF header and its program headers, in file order."""
 
     ehdr: Ehdr

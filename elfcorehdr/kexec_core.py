@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -50,14 +49,16 @@ class HpAction(IntEnum):
     REMOVE_MEMORY = 4
 
 
-@dataclass(slots=True)
 class KexecSegment:
     """A stretch of an image in physical memory: mem..mem+memsz-1; content is what was written so far."""
 
-    mem: int
-    memsz: int
-    content: bytearray
-    bufsz: int = 0
+    __slots__ = ("bufsz", "content", "mem", "memsz")
+
+    def __init__(self, mem: int, memsz: int, content: bytearray, bufsz: int = 0) -> None:
+        self.mem = mem
+        self.memsz = memsz
+        self.content = content
+        self.bufsz = bufsz
 
     @property
     def range(self) -> Range:
@@ -65,24 +66,33 @@ class KexecSegment:
         return Range.sized(self.mem, self.memsz)
 
 
-@dataclass(slots=True)
 class Kimage:
     """struct kimage: a loaded image."""
 
-    segments: list[KexecSegment] = field(default_factory=list)
-    entry: int = 0
-    crash: bool = True
-    file_mode: bool = False
-    hotplug_support: bool = False
-    update_elfcorehdr: bool = False
-    elfcorehdr_index: int = -1
-    elfcorehdr_updated: bool = False
-    hp_action: HpAction = HpAction.NONE
-    backup_start: int = 0
-    """ppc64: where purgatory copies the first 64 KiB to; 0 if not known."""
-    cmdline: bytes = b""
-    elf_headers_sz: int = 0
-    """x86_64: bytes kept for the header."""
+    def __init__(
+        self,
+        segments: list[KexecSegment] | None = None,
+        *,
+        entry: int = 0,
+        crash: bool = True,
+        file_mode: bool = False,
+        update_elfcorehdr: bool = False,
+        cmdline: bytes = b"",
+    ) -> None:
+        self.segments = [] if segments is None else segments
+        self.entry = entry
+        self.crash = crash
+        self.file_mode = file_mode
+        self.hotplug_support = False
+        self.update_elfcorehdr = update_elfcorehdr
+        self.elfcorehdr_index = -1
+        self.elfcorehdr_updated = False
+        self.hp_action = HpAction.NONE
+        self.backup_start = 0
+        """ppc64: where purgatory copies the first 64 KiB to; 0 if not known."""
+        self.cmdline = cmdline
+        self.elf_headers_sz = 0
+        """x86_64: bytes kept for the header."""
 
     def elfcorehdr(self) -> KexecSegment | None:
         """The segment with the ELF core header: the known one, else the last that begins with ELF's magic."""

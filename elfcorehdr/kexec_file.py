@@ -1,6 +1,6 @@
 """Where the parts of a crash image go: struct kexec_buf and the search for holes, kernel/kexec_file.c (v7.1).
 
-Imports only .elf, .errors, .ranges.
+Imports only .elf, .errors, .ranges, .record.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from .elf import ELFCLASS64, ELFMAG, PT_LOAD, Phdr, unpack_ehdr, unpack_phdrs
 from .errors import ElfFormatError, KernelError
 from .ranges import Range
+from .record import Record
 
 KEXEC_ON_CRASH = 0x1
 KEXEC_PRESERVE_CONTEXT = 0x2
@@ -42,8 +42,7 @@ class FileKind(Enum):
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
-class FileArg:
+class FileArg(Record):
     """A kernel or initrd as kexec_file_load gets it: its kind, and its content, or of an initrd the size alone."""
 
     kind: FileKind
@@ -97,17 +96,28 @@ def elf_load_phdrs(data: bytes) -> list[Phdr]:
     return loads
 
 
-@dataclass(slots=True)
 class KexecBuf:
     """struct kexec_buf: what is to be placed, and the constraints on where; limits included, in bytes."""
 
-    memsz: int
-    bufsz: int = 0
-    align: int = 1
-    buf_min: int = 0
-    buf_max: int = (1 << 64) - 1
-    top_down: bool = False
-    content: bytes = b""
+    __slots__ = ("align", "buf_max", "buf_min", "bufsz", "content", "memsz", "top_down")
+
+    def __init__(
+        self,
+        memsz: int,
+        bufsz: int = 0,
+        align: int = 1,
+        buf_min: int = 0,
+        buf_max: int = (1 << 64) - 1,
+        top_down: bool = False,
+        content: bytes = b"",
+    ) -> None:
+        self.memsz = memsz
+        self.bufsz = bufsz
+        self.align = align
+        self.buf_min = buf_min
+        self.buf_max = buf_max
+        self.top_down = top_down
+        self.content = content
 
 
 def locate_mem_hole(

@@ -1,21 +1,24 @@
 """A machine as it boots: frozen, described in TOML or made by code. Holds no state.
 
-Every address and size is in bytes; ranges are given as start and size. Imports only .errors, .ranges.
+Every address and size is in bytes; ranges are given as start and size. Imports only .errors, .ranges, .record.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, get_type_hints
+from types import MappingProxyType
+from typing import Any
 
 from .errors import ProfileError
 from .ranges import Range, format_ids, parse_ids
+from .record import Record, RecordType, required
+
+NONE: Mapping[Any, Any] = MappingProxyType({})
+"""A table that is not given."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryRange:
+class MemoryRange(Record):
     """RAM at boot: one memblock region (ppc64, arm64) or top-level System RAM resource (x86_64, riscv64)."""
 
     start: int
@@ -30,8 +33,7 @@ class MemoryRange:
         return self.start + self.size - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(Record):
     """A stretch of physical memory with a name (firmware, a resource)."""
 
     start: int
@@ -44,8 +46,7 @@ class Region:
         return Range.sized(self.start, self.size)
 
 
-@dataclass(frozen=True, slots=True)
-class CrashRegion:
+class CrashRegion(Record):
     """A crashkernel reservation that is known, not computed; kind is crashk_res, crashk_low_res or cma."""
 
     start: int
@@ -53,8 +54,7 @@ class CrashRegion:
     kind: str = "crashk_res"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadSegment:
+class LoadSegment(Record):
     """One PT_LOAD of the capture kernel's vmlinux: sizes and alignment, in bytes."""
 
     memsz: int
@@ -65,8 +65,7 @@ class LoadSegment:
     """x86_64: bytes of real-mode code in front, in the file alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class KdumpFiles:
+class KdumpFiles(Record):
     """What `kdumpfs load` loads when it is given no files: sizes of the capture kernel's parts, in bytes."""
 
     kernel: tuple[LoadSegment, ...] = ()
@@ -75,8 +74,7 @@ class KdumpFiles:
     fdt: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Lmbs:
+class Lmbs(Record):
     """A run of logical memory blocks in the device tree's table, ibm,dynamic-memory-v2."""
 
     count: int
@@ -90,8 +88,7 @@ class Lmbs:
     """DRCONF_MEM_RESERVED: boot memory that DLPAR never touches."""
 
 
-@dataclass(frozen=True, slots=True)
-class KernelText:
+class KernelText(Record):
     """The running kernel's image: _text and _end - _text."""
 
     paddr: int
@@ -99,8 +96,7 @@ class KernelText:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class CpuTopology:
+class CpuTopology(Record):
     """Which CPUs there can be, are, and run, and how they form cores. Lists as the kernel prints them."""
 
     possible: str
@@ -108,7 +104,7 @@ class CpuTopology:
     online: str = ""
     threads: int = 1
     """CPUs (hardware threads) per core."""
-    node: Mapping[int, int] = field(default_factory=dict)
+    node: Mapping[int, int] = NONE
     """NUMA node of a CPU; 0 where not listed."""
     cores_per_package: int = 0
     """0: one package a node."""
@@ -120,8 +116,7 @@ class CpuTopology:
     """What cpu/modalias reads; empty: the architecture's."""
 
 
-@dataclass(frozen=True, slots=True)
-class BlockState:
+class BlockState(Record):
     """Blocks that are not as the rest at boot: a list of block numbers, their state and zones."""
 
     blocks: str
@@ -131,8 +126,7 @@ class BlockState:
     """Their NUMA node, where the memory range around them spans several; -1: that of the range."""
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Record):
     """One machine at boot. Where a field is absent, the architecture computes what a kernel computes."""
 
     name: str
@@ -153,14 +147,14 @@ class Machine:
     """Real mode area of an LPAR; 0 for all of memory."""
     rtas: Region | None = None
     opal: Region | None = None
-    crash_notes: Mapping[int, int] = field(default_factory=dict)
+    crash_notes: Mapping[int, int] = NONE
     """Physical address of a CPU's crash note, where known."""
     crash_notes_first: int = 0
     """Address of CPU 0's note, the others follow at crash_notes_step; 0: computed."""
     crash_notes_step: int = 0
     vmcoreinfo: int = 0
     """Physical address of the vmcoreinfo note; 0: computed."""
-    kdump: KdumpFiles = field(default_factory=KdumpFiles)
+    kdump: KdumpFiles = KdumpFiles()
     lmbs: tuple[Lmbs, ...] = ()
     """ppc64: the LMB table; empty: one LMB a block of boot memory, DRC indexes from 0x80000000."""
     pinned: tuple[Region, ...] = ()
@@ -187,7 +181,7 @@ class Machine:
     """Policy at boot; empty: the kernel version's default."""
     kexec_file: bool = True
     """CONFIG_KEXEC_FILE."""
-    config: Mapping[str, bool] = field(default_factory=dict)
+    config: Mapping[str, bool] = NONE
     """Options that differ from a distribution's kernel, without CONFIG_: PM, PM_ADVANCED_DEBUG,
     MEMORY_FAILURE, HUGETLB_PAGE, TRANSPARENT_HUGEPAGE, SWAP, ZSMALLOC, NUMA_BALANCING,
     IOMMU_SUPPORT, UNACCEPTED_MEMORY, NO_HZ_FULL, CPU_FREQ, PROFILING, LOCKUP_DETECTOR, BUILD_SALT; ppc64:
@@ -195,7 +189,7 @@ class Machine:
     fadump: bool = False
     """Firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
     fadump_reserved: int = 0
-    devicetree: Mapping[str, str] = field(default_factory=dict)
+    devicetree: Mapping[str, str] = NONE
     """Extra device-tree properties: path below base, value as text or 0x hex bytes."""
     kernel: str = ""
     """The kernel version this machine was seen with; empty: the default."""
@@ -240,47 +234,64 @@ class Machine:
         return machine
 
 
-def _build(cls: type, table: Any, file: str, at: str) -> Any:
-    """A dataclass from a TOML table, every key and type checked."""
+_TABLES: dict[str, RecordType] = {
+    record.__name__: record
+    for record in (
+        *(MemoryRange, Region, CrashRegion, LoadSegment, KdumpFiles, Lmbs),
+        *(KernelText, CpuTopology, BlockState),
+    )
+}
+"""What a table of the file becomes, by its name in the fields' types."""
+
+_PLAIN: dict[str, tuple[Any, str]] = {
+    "int": (int, "a number, 0 or more"),
+    "bool": (bool, "true or false"),
+    "str": (str, "a text"),
+}
+
+
+def _build(cls: RecordType, table: Any, file: str, at: str) -> Any:
+    """A record from a TOML table, every key and type checked."""
     if not isinstance(table, dict):
         raise ProfileError(f"{file}: {at or 'file'}: {table!r}, expected a table")
-    hints = get_type_hints(cls)
-    known = {f.name: f for f in fields(cls)}
+    hints = cls.__annotations__
     for key in table:
-        if key not in known:
+        if key not in hints:
             raise ProfileError(
-                f"{file}: {at + key}: unknown key, expected one of {', '.join(sorted(known))}"
+                f"{file}: {at + key}: unknown key, expected one of {', '.join(sorted(hints))}"
             )
-    for name, f in known.items():
-        if name not in table and f.default is MISSING and f.default_factory is MISSING:
+    for name in required(cls):
+        if name not in table:
             raise ProfileError(f"{file}: key '{at}{name}' is missing")
-    values = {k: _convert(hints[k], v, file, at + k) for k, v in table.items()}
-    return cls(**values)
+    return cls(**{k: _convert(hints[k], v, file, at + k) for k, v in table.items()})
 
 
-def _convert(hint: Any, value: Any, file: str, at: str) -> Any:
-    """value as the field's type has it; ProfileError otherwise."""
-    origin = getattr(hint, "__origin__", None)
-    args: tuple[Any, ...] = getattr(hint, "__args__", ())
-    if origin is tuple:
-        if not isinstance(value, list):
-            raise ProfileError(f"{file}: {at}: {value!r}, expected a list of tables")
-        return tuple(_build(args[0], v, file, f"{at}[{i}].") for i, v in enumerate(value))
-    if origin is not None and len(args) == 2 and args[0] in (int, str):
-        if not isinstance(value, dict):
-            raise ProfileError(f"{file}: {at}: {value!r}, expected a table")
-        try:
-            return {args[0](k): _convert(args[1], v, file, f"{at}.{k}") for k, v in value.items()}
-        except ValueError:
-            raise ProfileError(f"{file}: {at}: keys must be numbers") from None
-    if type(None) in args:
-        return _build(next(a for a in args if a is not type(None)), value, file, at + ".")
-    if hint in (int, bool, str):
-        if type(value) is not hint or (hint is int and value < 0):
-            expected = {int: "a number, 0 or more", bool: "true or false", str: "a text"}[hint]
+def _convert(hint: str, value: Any, file: str, at: str) -> Any:
+    """value as the field's type, which is written as in this file, has it; ProfileError otherwise."""
+    if hint in _PLAIN:
+        kind, expected = _PLAIN[hint]
+        if type(value) is not kind or (kind is int and value < 0):
             raise ProfileError(f"{file}: {at}: {value!r}, expected {expected}")
         return value
-    return _build(hint, value, file, at + ".")
+    if hint.startswith("tuple["):
+        if not isinstance(value, list):
+            raise ProfileError(f"{file}: {at}: {value!r}, expected a list of tables")
+        of = _TABLES[hint.removeprefix("tuple[").removesuffix(", ...]")]
+        return tuple(_build(of, v, file, f"{at}[{i}].") for i, v in enumerate(value))
+    if hint.startswith("Mapping["):
+        return _mapping(hint.removeprefix("Mapping[").removesuffix("]"), value, file, at)
+    return _build(_TABLES[hint.removesuffix(" | None")], value, file, at + ".")
+
+
+def _mapping(hint: str, value: Any, file: str, at: str) -> dict[Any, Any]:
+    """A table of a field `Mapping[key, of]`; hint is what stands in the brackets."""
+    key, of = hint.split(", ")
+    if not isinstance(value, dict):
+        raise ProfileError(f"{file}: {at}: {value!r}, expected a table")
+    try:
+        return {_PLAIN[key][0](k): _convert(of, v, file, f"{at}.{k}") for k, v in value.items()}
+    except ValueError:
+        raise ProfileError(f"{file}: {at}: keys must be numbers") from None
 
 
 def _check(machine: Machine, file: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -50,12 +49,14 @@ _PRESENT = bytes(code != _ABSENT for code in range(256))
 ZONE_NORMAL, ZONE_MOVABLE = "Normal", "Movable"
 
 
-@dataclass(slots=True)  # not frozen: that takes three times as long to make, at every look-up
 class MemoryBlock:
     """One block as it is named in sysfs; id = start address / block size."""
 
-    memory: Memory
-    id: int
+    __slots__ = ("id", "memory")
+
+    def __init__(self, memory: Memory, id: int) -> None:
+        self.memory = memory
+        self.id = id
 
     @property
     def start(self) -> int:

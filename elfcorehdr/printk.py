@@ -11,7 +11,6 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 KERN_EMERG, KERN_ALERT, KERN_CRIT, KERN_ERR = 0, 1, 2, 3
 KERN_WARNING, KERN_NOTICE, KERN_INFO, KERN_DEBUG = 4, 5, 6, 7
@@ -34,20 +33,31 @@ class Devkmsg(enum.Enum):
     RATELIMIT = "ratelimit"
 
 
-@dataclass(frozen=True, slots=True)
 class Record:
     """One log record; time in microseconds since boot, text without the final newline.
 
     subsystem and device are what dev_printk() adds: `memory`, `+memory:memory30`.
     """
 
-    seq: int
-    level: int
-    facility: int
-    ts_usec: int
-    text: str
-    subsystem: str = ""
-    device: str = ""
+    __slots__ = ("device", "facility", "level", "seq", "subsystem", "text", "ts_usec")
+
+    def __init__(
+        self,
+        seq: int,
+        level: int,
+        facility: int,
+        ts_usec: int,
+        text: str,
+        subsystem: str = "",
+        device: str = "",
+    ) -> None:
+        self.seq = seq
+        self.level = level
+        self.facility = facility
+        self.ts_usec = ts_usec
+        self.text = text
+        self.subsystem = subsystem
+        self.device = device
 
 
 def dyndbg_files(cmdline: str) -> frozenset[str]:

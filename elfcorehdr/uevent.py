@@ -6,7 +6,6 @@ import errno
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from .errors import KernelError
 from .printk import Printk
@@ -15,15 +14,24 @@ ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbi
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-@dataclass(frozen=True, slots=True)
 class Uevent:
     """One event: action, devpath (begins with a slash, no /sys), subsystem, further KEY=value pairs."""
 
-    action: str
-    devpath: str
-    subsystem: str
-    env: tuple[tuple[str, str], ...]
-    seqnum: int
+    __slots__ = ("action", "devpath", "env", "seqnum", "subsystem")
+
+    def __init__(
+        self,
+        action: str,
+        devpath: str,
+        subsystem: str,
+        env: tuple[tuple[str, str], ...],
+        seqnum: int,
+    ) -> None:
+        self.action = action
+        self.devpath = devpath
+        self.subsystem = subsystem
+        self.env = env
+        self.seqnum = seqnum
 
     def __str__(self) -> str:
         return f"{self.action}@{self.devpath}"

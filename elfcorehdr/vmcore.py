@@ -6,12 +6,12 @@ Imports .elf, .errors, .kexec_file.
 from __future__ import annotations
 
 import struct
-from dataclasses import replace
 from typing import NamedTuple
 
 from .elf import EHDR_SIZE, PHDR_SIZE, PT_LOAD, PT_NOTE, ElfCoreHdr, Phdr
 from .errors import ElfFormatError
 from .kexec_file import align_down, align_up
+from .record import replace
 
 
 class Vmcore(NamedTuple):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from elfcorehdr import profiles
 from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.kernel import Kernel, PrintMode
 from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.record import Record, replace
 from fsmount.kernfs import Tree
 from fsmount.kobject import Declaration
 
 
-@dataclass(frozen=True, slots=True)
-class BootOptions:
+class BootOptions(Record):
     """Machine options of the command line; names as there."""
 
     machine: str = profiles.DEFAULT

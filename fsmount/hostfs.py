@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,17 +32,29 @@ HIDDEN_PROC = frozenset(
 """Names in /proc that say something of the kernel or its memory: the host's never show through."""
 
 
-@dataclass(slots=True)
 class HostNode:
-    """A place that no declaration describes."""
+    """A place that no declaration describes.
 
-    path: str
-    type: int
-    mode: int = 0o755
-    fleeting: bool = False
-    """Whether the name may come and go without the kernel's names changing."""
-    target: Callable[[Caller], str] | None = None
-    opens: Callable[[int, Caller], File] | None = None
+    fleeting: whether the name may come and go without the kernel's names changing.
+    """
+
+    __slots__ = ("fleeting", "mode", "opens", "path", "target", "type")
+
+    def __init__(
+        self,
+        path: str,
+        type: int,
+        mode: int = 0o755,
+        fleeting: bool = False,
+        target: Callable[[Caller], str] | None = None,
+        opens: Callable[[int, Caller], File] | None = None,
+    ) -> None:
+        self.path = path
+        self.type = type
+        self.mode = mode
+        self.fleeting = fleeting
+        self.target = target
+        self.opens = opens
 
     def readlink(self, caller: Caller) -> str:
         """A link's target for this caller; KernelError(EINVAL) for anything else."""

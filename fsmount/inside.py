@@ -21,11 +21,11 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.record import Record
 from fsmount import guards, mountns, rootfs, supervisor, uevents
 from fsmount.hostfs import PARKED
 from fsmount.mountns import RunError
@@ -36,8 +36,7 @@ _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 _NOT_FOUND, _NOT_EXECUTABLE, _FAILED = 127, 126, 125
 
 
-@dataclass(frozen=True, slots=True)
-class Inside:
+class Inside(Record):
     """What the inside needs to know."""
 
     layout: rootfs.Layout

@@ -12,12 +12,12 @@ import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Any, NamedTuple, Protocol
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.printk import Printk
+from elfcorehdr.record import Record, fields_of, replace
 from fsmount.entries import (
     DIRECTORIES,
     SUBDIR,
@@ -123,8 +123,7 @@ def inos_below(parent: str) -> Callable[[bytes], int]:
     return lambda name: high | crc32(name) | 2
 
 
-@dataclass(frozen=True, slots=True)
-class Setattr:
+class Setattr(Record):
     """What chmod, chown and utimes have set on a node; None is untouched."""
 
     mode: int | None = None
@@ -325,7 +324,7 @@ class Tree:
         changes = self._setattr.get(node.path)
         if changes is None:
             return found
-        given = {name: getattr(changes, name) for name in Setattr.__slots__}
+        given = fields_of(changes)
         if changes.mode is not None:
             given["mode"] = stat.S_IFMT(found.mode) | stat.S_IMODE(changes.mode)
         return found._replace(**{name: value for name, value in given.items() if value is not None})

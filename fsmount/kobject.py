@@ -1,16 +1,17 @@
 """The declaration language: attributes, groups, links and ksets, as include/linux/sysfs.h has them.
 
 A declaration is a value; importing one registers nothing. A tree is built from an explicit list of
-them (fsmount/kernfs.py). Imports the standard library only.
+them (fsmount/kernfs.py). Imports elfcorehdr.record.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from types import FunctionType
 from typing import Any, Generic, Protocol, TypeVar, overload
+
+from elfcorehdr.record import Record, replace
 
 T = TypeVar("T")
 Fn = TypeVar("Fn", bound=Callable[..., Any])
@@ -19,17 +20,37 @@ CAP_SYS_ADMIN = 21
 CAP_SYSLOG = 34
 
 
-@dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: what current_cred() and current->pid are in the kernel."""
+    """Who asks: what current_cred() and current->pid are in the kernel.
 
-    uid: int = 0
-    gid: int = 0
-    pid: int = 0
-    capable: Callable[[int], bool] = field(default=lambda _cap: True, compare=False)
-    """capable(CAP_SYS_ADMIN): whether the caller's effective set has it."""
-    comm: str = field(default="", compare=False)
-    """The caller's name, current->comm."""
+    capable(CAP_SYS_ADMIN) says whether the caller's effective set has it; comm is the caller's
+    name, current->comm.
+    """
+
+    __slots__ = ("capable", "comm", "gid", "pid", "uid")
+
+    def __init__(
+        self,
+        uid: int = 0,
+        gid: int = 0,
+        pid: int = 0,
+        capable: Callable[[int], bool] = lambda _cap: True,
+        comm: str = "",
+    ) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.pid = pid
+        self.capable = capable
+        self.comm = comm
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Caller) and self._ids() == other._ids()
+
+    def __hash__(self) -> int:
+        return hash(self._ids())
+
+    def _ids(self) -> tuple[int, int, int]:
+        return self.uid, self.gid, self.pid
 
 
 ROOT = Caller()
@@ -49,8 +70,7 @@ class Filesystem(enum.Enum):
     """Ours: through it the command line acts as firmware, hypervisor and kexec(8) do."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Kset(Generic[T]):
+class Kset(Record, Generic[T]):
     """A family of objects that have a directory (or link) each: the `*` in a path.
 
     The functions get the kernel, or, if the set has a parent, the parent's object.
@@ -66,6 +86,9 @@ class Kset(Generic[T]):
     identity: Callable[[T], object] | None = None
     """What tells an object from a later one of the same name; an open file of the former one
     then gives ENODEV. Without it, one that exists again counts as the same."""
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def chain(self) -> list[Kset[Any]]:
         """The sets from the outermost to this one; [] for the singleton."""
@@ -92,8 +115,7 @@ class File(Protocol):
         """The number of bytes taken. KernelError on failure."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute(Generic[T]):
+class Attribute(Record, Generic[T]):
     """One file: struct attribute with its methods. A method with one more argument gets the Caller."""
 
     name: str

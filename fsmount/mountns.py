@@ -12,10 +12,10 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.record import Record
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -152,8 +152,7 @@ def set_undumpable() -> None:
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Record):
     """A line of /proc/PID/mountinfo, proc_pid_mountinfo(5)."""
 
     id: int

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from elfcorehdr.record import Record
 from fsmount import mountns
 from fsmount.hostfs import PARKED
 from fsmount.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
@@ -25,8 +25,7 @@ DEVICES = ("full", "fuse", "null", "random", "tty", "urandom", "zero")
 """Device nodes of the host that are the same for everyone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Record):
     """What is to be mounted."""
 
     plan: SysPlan

@@ -14,12 +14,13 @@ import select
 import signal
 import socket
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
+from elfcorehdr.record import Record
 from elfcorehdr.uevent import Uevent
 from fsmount import inside, mountns, sysplan, uevents
 from fsmount.fuse_direct import Connection
@@ -37,15 +38,14 @@ _BURST = 64
 """FUSE requests answered in a row before the supervised calls have their turn."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(Record):
     """What the command line may ask for."""
 
     share: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
     uname_machine: bool = False
     record: Path | None = None
-    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    environment: Mapping[str, str] = os.environ
 
 
 def run_command(

@@ -23,18 +23,17 @@ import os
 import platform
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.printk import Printk
+from elfcorehdr.record import Record
 from fsmount.boundary import attempt
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Abi:
+class Abi(Record):
     """A host's native calling convention: AUDIT_ARCH_*, and the numbers of the calls we answer."""
 
     audit_arch: int
@@ -145,15 +144,15 @@ class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
 
 
-@dataclass(slots=True)
 class Task:
     """The caller of a system call: what `current` is in the kernel. pid is the thread's, in our
     pid namespace."""
 
-    pid: int
-    still_there: Callable[[], bool] = lambda: True
-    """SECCOMP_IOCTL_NOTIF_ID_VALID: False once the call was given up and the pid may be another's."""
-    _status: dict[str, str] = field(default_factory=dict)
+    def __init__(self, pid: int, still_there: Callable[[], bool] = lambda: True) -> None:
+        self.pid = pid
+        self.still_there = still_there
+        """SECCOMP_IOCTL_NOTIF_ID_VALID: False once the call was given up and the pid may be another's."""
+        self._status: dict[str, str] = {}
 
     def _proc(self, name: str) -> Path:
         return Path(f"/proc/{self.pid}") / name
@@ -286,8 +285,7 @@ LET_THE_KERNEL = object()
 Answer = Callable[[Task, tuple[int, ...]], "int | object"]
 
 
-@dataclass(frozen=True, slots=True)
-class Syscall:
+class Syscall(Record):
     """One notification."""
 
     id: int

@@ -13,7 +13,6 @@ import posixpath
 import stat
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from elfcorehdr.errors import KernelError
@@ -68,16 +67,23 @@ ARGUMENTS = {
 """How many arguments each call has."""
 
 
-@dataclass(slots=True)
 class Syscalls:
     """The answers for one kernel. user_namespace is the machine's, as readlink of ns/user says it."""
 
-    kernel: Kernel
-    syslog_state: Syslog
-    has_path: Callable[[str], bool]
-    """Whether the tree has a path (sys/..., proc/..., dev/...)."""
-    user_namespace: str | None = None
-    uname_machine: bool = False
+    def __init__(
+        self,
+        kernel: Kernel,
+        syslog_state: Syslog,
+        has_path: Callable[[str], bool],
+        user_namespace: str | None = None,
+        uname_machine: bool = False,
+    ) -> None:
+        self.kernel = kernel
+        self.syslog_state = syslog_state
+        self.has_path = has_path
+        """Whether the tree has a path (sys/..., proc/..., dev/...)."""
+        self.user_namespace = user_namespace
+        self.uname_machine = uname_machine
 
     def answers(self) -> dict[str, Answer]:
         """By name, for the Supervisor."""

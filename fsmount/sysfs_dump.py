@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.record import Record
 from fsmount.kernfs import Tree
 from fsmount.kobject import AttributeGroup, Declaration, Filesystem, Link, singleton
 
@@ -22,8 +22,7 @@ OWN_DIRECTORIES = ("devices/system/memory", "devices/system/cpu", "devices/syste
 """Directories of /sys of which nothing emulated stays beside a dump."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(Record):
     """One file (content), link (target) or directory (neither) of a dump; path from the dump's top."""
 
     path: PurePosixPath

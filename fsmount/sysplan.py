@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
@@ -31,14 +30,14 @@ REAL = frozenset({"kernel/uevent_seqnum"})
 """The machine's name, but the host's content: netlink events carry the host's SEQNUM."""
 
 
-@dataclass(slots=True)
 class SysPlan:
     """Paths below /sys, in the order in which to bind."""
 
-    covers: list[str] = field(default_factory=list)
-    """Of the machine, over the real ones."""
-    grafts: dict[str, Behind] = field(default_factory=dict)
-    """What shows through a cover, by path in the tree."""
+    def __init__(self) -> None:
+        self.covers: list[str] = []
+        """Of the machine, over the real ones."""
+        self.grafts: dict[str, Behind] = {}
+        """What shows through a cover, by path in the tree."""
 
 
 def plan(tree: Tree, real: Path = Path("/sys")) -> SysPlan:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from typing import Any
+
+from elfcorehdr.record import fields_of
 
 from .arches import machine_name
 from .diff import Diff
@@ -25,7 +26,7 @@ _ADDRESSES = {"e_entry", "e_phoff", "e_shoff"}
 
 def ehdr_dict(layout: Layout) -> dict[str, Any]:
     """The ELF header, e_ident's parts as ei_class, ei_data, ei_version, ei_osabi, ei_abiversion."""
-    fields = asdict(layout.core.ehdr)
+    fields = fields_of(layout.core.ehdr)
     return {key: hex(value) if key in _ADDRESSES else value for key, value in fields.items()}
 
 

@@ -151,7 +151,7 @@ def from_bytes(header: bytes | bytearray | memoryview, name: str = "header") -> 
 
 def from_header(header: ElfCoreHdr, name: str = "header", kind: str = "file") -> Core:
     """A Core of unpacked program headers, kept in the kernel's own form (64-bit, little endian)."""
-    from dataclasses import replace
+    from elfcorehdr.record import replace
 
     ehdr = replace(header.ehdr, ei_class=ELFCLASS64, ei_data=ELFDATA2LSB, e_phentsize=56)
     return Core(name, kind, ehdr, pack_phdrs(header.phdrs))

@@ -17,10 +17,11 @@ import re
 import stat
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.record import replace
 from fsmount.kernfs import Node
 from tests.replay.machine import Json
 from tests.replay.run import Run

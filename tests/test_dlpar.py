@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from elfcorehdr.dlpar import Dlpar
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.machine import Region
+from elfcorehdr.record import replace
 
 
 @pytest.fixture

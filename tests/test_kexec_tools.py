@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from elfcorehdr import kexec_tools, profiles
@@ -12,10 +10,11 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.machine import CrashRegion, MemoryRange
 from elfcorehdr.ranges import Range
+from elfcorehdr.record import replace
 
 
 def booted(**changes):
-    return Kernel.boot(dataclasses.replace(profiles.load("pc-2g"), **changes))
+    return Kernel.boot(replace(profiles.load("pc-2g"), **changes))
 
 
 def test_low_memory_is_listed_at_its_address_with_the_backup_s_offset():

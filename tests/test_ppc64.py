@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from elfcorehdr.elf import ElfCoreHdr, Phdr
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.machine import Machine
+from elfcorehdr.record import replace
 from printer import kernel_text
 
 GOLDEN = Path(__file__).parent / "golden/kernel"

@@ -172,7 +172,7 @@ def test_rule_finds(rows, expected):
     [("e_type", 3), ("ei_version", 2), ("e_version", 0), ("e_ehsize", 52)],
 )
 def test_field_that_the_capture_kernel_rejects_is_found(field, value):
-    from dataclasses import replace
+    from elfcorehdr.record import replace
 
     ehdr = replace(Ehdr(21), **{field: value})
     findings = check(from_bytes(ElfCoreHdr(ehdr, SEED).pack()))

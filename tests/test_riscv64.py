@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from elfcorehdr import profiles
@@ -12,13 +10,14 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.kexec_file import regular
 from elfcorehdr.machine import MemoryRange
+from elfcorehdr.record import replace
 
 GIB = 1 << 30
 ON_CRASH = 2
 
 
 def booted(**changes):
-    return Kernel.boot(dataclasses.replace(profiles.load("riscv64-virt-2g"), **changes))
+    return Kernel.boot(replace(profiles.load("riscv64-virt-2g"), **changes))
 
 
 def loaded(**changes):

@@ -180,7 +180,7 @@ def test_iomem_hides_addresses_from_the_unprivileged() -> None:
 
 
 def test_fadump_files_exist_where_firmware_has_it() -> None:
-    from dataclasses import replace
+    from elfcorehdr.record import replace
 
     machine = replace(profiles.load("pseries-16g"), fadump=True, fadump_reserved=1 << 30)
     from fsmount.boot import tree_of

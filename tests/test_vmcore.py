@@ -59,8 +59,8 @@ def test_notes_end_at_an_empty_name_or_where_one_reaches_beyond():
 def test_a_header_without_notes_makes_no_vmcore():
     elfcorehdr = header_of((X86_64 / "elfcorehdr/00-load-file.bin").read_bytes())
     loads = tuple(p for p in elfcorehdr.phdrs if p.p_type == 1)
-    import dataclasses
+    from elfcorehdr.record import replace
 
-    bare = ElfCoreHdr(dataclasses.replace(elfcorehdr.ehdr, e_phnum=len(loads)), loads)
+    bare = ElfCoreHdr(replace(elfcorehdr.ehdr, e_phnum=len(loads)), loads)
     with pytest.raises(ElfFormatError, match="has no PT_NOTE"):
         vmcore(bare.pack(), 0, 4096)

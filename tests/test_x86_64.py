@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import io
 
@@ -16,6 +15,7 @@ from elfcorehdr.kernel import Kernel
 from elfcorehdr.kexec_file import FileArg, FileKind, regular
 from elfcorehdr.machine import CpuTopology, CrashRegion, Machine, MemoryRange, Region
 from elfcorehdr.memory import OnlineType
+from elfcorehdr.record import replace
 
 GIB, MIB = 1 << 30, 1 << 20
 BLOCK = 128 * MIB
@@ -24,7 +24,7 @@ DIRECT_MAP = 0xFFFF888000000000
 
 
 def machine(name="pc-2g", **changes):
-    return dataclasses.replace(profiles.load(name), **changes)
+    return replace(profiles.load(name), **changes)
 
 
 def booted(name="pc-2g", release="", **changes):

@@ -6,17 +6,15 @@ belongs to the core's running threads alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from elfcorehdr.cpu import Cpu
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.ranges import format_ids
+from elfcorehdr.record import Record
 from fsmount.kobject import AttributeGroup, Declaration, Kset
 from fsmount.sysfs.cpu import cpumap, cpus
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
+class Cache(Record):
     """One index directory of a CPU: struct cache_index_dir."""
 
     cpu: Cpu

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import errno
 import re
-from dataclasses import dataclass
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.parse import kstrtoull
+from elfcorehdr.record import Record
 from fsmount.kobject import AttributeGroup, Declaration, Kset
 from fsmount.sysfs.node import Node, nodes
 
 
-@dataclass(frozen=True, slots=True)
-class Hstate:
+class Hstate(Record):
     """One size of huge pages on a node, in kB: struct hstate."""
 
     node: Node

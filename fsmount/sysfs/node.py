@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
 
 from elfcorehdr import changes
 from elfcorehdr.crash_reserve import memparse
@@ -19,12 +18,14 @@ from fsmount.sysfs.vmstat import node_meminfo, node_vmstat
 root = AttributeGroup("devices/system/node", singleton)
 
 
-@dataclass(frozen=True, slots=True)
 class Node:
     """A NUMA node that is online: it has memory or CPUs."""
 
-    kernel: Kernel
-    id: int
+    __slots__ = ("id", "kernel")
+
+    def __init__(self, kernel: Kernel, id: int) -> None:
+        self.kernel = kernel
+        self.id = id
 
     @property
     def devpath(self) -> str:
