@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import click
 
-from fsmount.options import machine_options
+from fsmount.click_options import with_options
+from fsmount.options import MACHINE_OPTIONS
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@machine_options
+@with_options(MACHINE_OPTIONS)
 @click.option(
     "--share",
     metavar="PATH",
@@ -77,5 +79,7 @@ def run(
 
         tree = dumped(tree, Path(sysfs_dump))
     log = Path(record) if record is not None else None
+    gc.freeze()
+    gc.enable()
     wanted = RunOptions(share=share, over=over, uname_machine=uname_machine, record=log)
     ctx.exit(run_command(kernel, tree, command, wanted))

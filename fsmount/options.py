@@ -1,104 +1,197 @@
-"""Machine options shared by `kdumpfs mount` and `kdumpfs run`. The one file besides cli that knows click's options."""
+"""The options of `kdumpfs mount` and `kdumpfs run`, written once, and the ordinary command line parsed.
+
+click gets its options from these tables (fsmount/click_options.py); parse() takes what needs no
+click, so that a mount starts without it. Imports record.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import click
-
-F = TypeVar("F", bound=Callable[..., Any])
+from elfcorehdr.record import Record
 
 
-def complete_machine(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
-    """Names of shipped machines, for shell completion."""
+def _machines() -> Iterable[str]:
     from elfcorehdr import profiles
 
-    return [name for name in profiles.names() if name.startswith(start)]
+    return profiles.names()
 
 
-def complete_change(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
-    """Names of changes, for shell completion."""
+def _changes() -> Iterable[str]:
     from elfcorehdr.changes import BY_NAME
 
-    return [name for name in BY_NAME if name.startswith(start)]
+    return BY_NAME
 
 
-def complete_kernel(context: click.Context, parameter: click.Parameter, start: str) -> list[str]:
-    """Releases, for shell completion."""
+def _releases() -> Iterable[str]:
     from elfcorehdr.changes import RELEASES
 
-    return [release for release in RELEASES if release.startswith(start)]
+    return RELEASES
 
 
-_OPTIONS = (
-    click.option(
-        "-m",
-        "--machine",
-        metavar="NAME|FILE",
-        default="pseries-16g",
-        show_default=True,
-        shell_complete=complete_machine,
-        help="Machine to boot: a shipped one (see `kdumpfs machines`) or a TOML file.",
+class Option(Record):
+    """One option: its words, the name of what it gives, and what `--help` says of it."""
+
+    words: tuple[str, ...]
+    name: str
+    help: str
+    metavar: str = ""
+    """What its value is called; empty: a flag, which turns its default round."""
+    default: Any = ""
+    many: bool = False
+    """Whether it may be given more than once; the value is the tuple of all."""
+    choices: tuple[str, ...] = ()
+    file: bool = False
+    """Whether the value is a file, not a directory."""
+    completes: Callable[[], Iterable[str]] | None = None
+    """Words for shell completion."""
+    shows_default: bool = False
+
+
+MACHINE_OPTIONS = (
+    Option(
+        ("-m", "--machine"),
+        "machine",
+        "Machine to boot: a shipped one (see `kdumpfs machines`) or a TOML file.",
+        "NAME|FILE",
+        "pseries-16g",
+        completes=_machines,
+        shows_default=True,
     ),
-    click.option(
-        "--kernel",
-        metavar="VERSION",
-        default="",
-        shell_complete=complete_kernel,
-        help="Kernel to behave as, such as 6.18 or 6.12.107 (see `kdumpfs kernels`). [default: 7.1]",
+    Option(
+        ("--kernel",),
+        "kernel",
+        "Kernel to behave as, such as 6.18 or 6.12.107 (see `kdumpfs kernels`). [default: 7.1]",
+        "VERSION",
+        completes=_releases,
     ),
-    click.option(
-        "--with",
+    Option(
+        ("--with",),
         "with_",
-        metavar="CHANGE",
-        multiple=True,
-        shell_complete=complete_change,
-        help="Switch on a single change (see `kdumpfs changes`).",
+        "Switch on a single change (see `kdumpfs changes`).",
+        "CHANGE",
+        (),
+        many=True,
+        completes=_changes,
     ),
-    click.option(
-        "--without",
-        metavar="CHANGE",
-        multiple=True,
-        shell_complete=complete_change,
-        help="Switch off a single change.",
+    Option(
+        ("--without",),
+        "without",
+        "Switch off a single change.",
+        "CHANGE",
+        (),
+        many=True,
+        completes=_changes,
     ),
-    click.option(
-        "--cmdline",
-        metavar="TEXT",
-        default=None,
-        help="Kernel command line, instead of the machine's.",
+    Option(
+        ("--cmdline",),
+        "cmdline",
+        "Kernel command line, instead of the machine's.",
+        "TEXT",
+        None,
     ),
-    click.option("--load", is_flag=True, help="Load kdump at once, as kexec_file_load does."),
-    click.option(
-        "--module",
+    Option(
+        ("--load",),
+        "load",
+        "Load kdump at once, as kexec_file_load does.",
+        default=False,
+    ),
+    Option(
+        ("--module",),
         "modules",
-        metavar="FILE.py",
-        multiple=True,
-        type=click.Path(dir_okay=False),
-        help="Add your own attributes from a Python file.",
+        "Add your own attributes from a Python file.",
+        "FILE.py",
+        (),
+        many=True,
+        file=True,
     ),
-    click.option(
-        "--print-mode",
-        type=click.Choice(["text", "dmesg", "both"]),
-        default="text",
-        show_default=True,
-        help="What reading crash_elfcorehdr_print does: return the table, log it, or both.",
+    Option(
+        ("--print-mode",),
+        "print_mode",
+        "What reading crash_elfcorehdr_print does: return the table, log it, or both.",
+        "[text|dmesg|both]",
+        "text",
+        choices=("text", "dmesg", "both"),
+        shows_default=True,
     ),
-    click.option(
-        "--no-page-limit",
+    Option(
+        ("--no-page-limit",),
         "page_limit",
-        is_flag=True,
-        flag_value=False,
+        "Do not cut files at one page.",
         default=True,
-        help="Do not cut files at one page.",
     ),
-    click.option("--debug", is_flag=True, help="Put pr_debug() messages into the kernel log too."),
+    Option(
+        ("--debug",),
+        "debug",
+        "Put pr_debug() messages into the kernel log too.",
+        default=False,
+    ),
 )
+"""The machine that is booted; the names are those of BootOptions."""
+
+MOUNT_OPTIONS = (
+    *MACHINE_OPTIONS,
+    Option(
+        ("--foreground",),
+        "foreground",
+        "Serve in this process until it is unmounted.",
+        default=False,
+    ),
+    Option(
+        ("--direct",),
+        "direct",
+        "Without libfuse, as root: faster, starts sooner.",
+        default=False,
+    ),
+)
+"""What `kdumpfs mount` takes besides DIR."""
 
 
-def machine_options(command: F) -> F:
-    """Decorator: every option of a machine; the command gets them as BootOptions has them, by name."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def parse(words: Sequence[str], options: Iterable[Option], argument: str) -> dict[str, Any] | None:
+    """What click would make of these words: the options' values by name, and one path by `argument`.
+
+    None for whatever click has to judge: an unknown option, a value that is missing or not
+    allowed, no path or two, a path that cannot be read.
+    """
+    known = {word: option for option in options for word in option.words}
+    values: dict[str, Any] = {option.name: option.default for option in known.values()}
+    paths: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            paths += rest
+        elif word[:1] != "-" or word == "-":
+            paths.append(word)
+        else:
+            option, value = _option(known, word)
+            if option is not None and option.metavar and value is None:
+                value = next(rest, None)
+            if option is None or not _take(values, option, value):
+                return None
+    if len(paths) != 1 or not os.access(paths[0], os.R_OK):
+        return None
+    return {**values, argument: paths[0]}
+
+
+def _option(known: dict[str, Option], word: str) -> tuple[Option | None, str | None]:
+    """The option that a word names, and the value that is in the word: `--kernel=6.18`, `-mNAME`."""
+    if word.startswith("--"):
+        name, equals, value = word.partition("=")
+    else:
+        name, equals, value = word[:2], word[2:], word[2:]
+    return known.get(name), value if equals else None
+
+
+def _take(values: dict[str, Any], option: Option, value: str | None) -> bool:
+    """Note an option that was given; False if it wants a value and has none, or the other way round."""
+    if not option.metavar:
+        values[option.name] = not option.default
+        return value is None
+    if value is None or (option.choices and value not in option.choices):
+        return False
+    if option.file and not (os.path.isfile(value) and os.access(value, os.R_OK)):
+        return False
+    values[option.name] = (*values[option.name], value) if option.many else value
+    return True

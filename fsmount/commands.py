@@ -1,0 +1,288 @@
+"""The commands of `kdumpfs`. Heavy modules are imported where they are used: start-up is part of the product."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from elfcorehdr.errors import ProfileError
+from fsmount import cli_run
+from fsmount.click_options import with_options
+from fsmount.options import MOUNT_OPTIONS
+from printer import __version__
+from printer.terminal import help_width
+
+EXAMPLES = """
+\b
+Examples:
+  kdumpfs mount --load /mnt              the mail's machine, with kdump loaded
+  cat /mnt/sys/kernel/kexec/crash_elfcorehdr_print
+  echo offline > /mnt/sys/devices/system/memory/memory30/state
+  kdumpfs umount /mnt
+"""
+
+
+class Command(click.Group):
+    """A group whose errors are one sentence and exit status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what the user got wrong is said in one sentence."""
+        try:
+            return super().invoke(ctx)
+        except ProfileError as error:
+            click.echo(f"kdumpfs: {error}", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=Command, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="kdumpfs")
+def kdumpfs() -> None:
+    """The kdump and hotplug side of a Linux machine's /sys, without the machine."""
+
+
+@kdumpfs.command()
+@with_options(MOUNT_OPTIONS)
+@click.argument("directory", metavar="DIR", type=click.Path())
+def mount(**given: Any) -> None:
+    """Boot a machine and mount its /sys, /proc and /dev below DIR.
+
+    \b
+    kdumpfs mount --load /mnt
+    kdumpfs mount -m pseries-4g --kernel 6.18 /mnt
+    kdumpfs mount --kernel 7.0 --with backup-offset-at-load --load /mnt
+    kdumpfs mount --module proposal.py /mnt
+    """
+    from fsmount import serve
+
+    serve.mount(**given)
+
+
+@kdumpfs.command()
+@click.option("--lazy", is_flag=True, help="Detach at once, even if something still uses it.")
+@click.argument("directory", metavar="DIR", type=click.Path())
+def umount(directory: str, lazy: bool) -> None:
+    """Unmount DIR and end its server; a dead mount is cleared too.
+
+    \b
+    kdumpfs umount /mnt
+    """
+    from fsmount.mounting import unmount
+
+    unmount(directory, lazy=lazy)
+
+
+@kdumpfs.command()
+@click.option("--legacy", is_flag=True, help="Load with kexec_load, as `kexec -c -p` does.")
+@click.option("--hotplug", is_flag=True, help="With --legacy: let the kernel follow hotplug.")
+@click.option("--initrd", metavar="FILE", help="Initrd of the capture kernel.")
+@click.option("--append", metavar="TEXT", default=None, help="Its command line.")
+@click.option("--debug", is_flag=True, help="Log every step, as `kexec -d` does.")
+@click.argument("directory", metavar="DIR", type=click.Path())
+@click.argument("kernel", metavar="[KERNEL]", required=False)
+def load(
+    directory: str,
+    kernel: str | None,
+    legacy: bool,
+    hotplug: bool,
+    initrd: str | None,
+    append: str | None,
+    debug: bool,
+) -> None:
+    """Load a crash kernel, as the kexec system calls do. Without KERNEL, the machine's own sizes are used.
+
+    \b
+    kdumpfs load /mnt
+    kdumpfs load --legacy --hotplug /mnt
+    kdumpfs load --initrd initrd.img --append "root=/dev/sda2" /mnt vmlinux
+    """
+    from fsmount.mounting import request
+
+    if hotplug and not legacy:
+        raise click.UsageError(
+            "--hotplug goes with --legacy: kexec_file_load always follows hotplug"
+        )
+    body: dict[str, object] = {"syscall": "kexec_load" if legacy else "kexec_file_load"}
+    for key, path in (("kernel", kernel), ("initrd", initrd)):
+        if path is not None:
+            body[key] = os.path.abspath(path)
+    body |= {"hotplug": True} if hotplug else {}
+    body |= {"debug": True} if debug else {}
+    body |= {"cmdline": append} if append is not None else {}
+    request(directory, "load", body)
+
+
+@kdumpfs.command()
+@click.option("--legacy", is_flag=True, help="Unload with kexec_load.")
+@click.argument("directory", metavar="DIR", type=click.Path())
+def unload(directory: str, legacy: bool) -> None:
+    """Unload the crash kernel.
+
+    \b
+    kdumpfs unload /mnt
+    """
+    from fsmount.mounting import request
+
+    request(directory, "unload", {"syscall": "kexec_load" if legacy else "kexec_file_load"})
+
+
+def size(text: str) -> int:
+    """A size or address such as 1G, 256M or 0x400000000; click.BadParameter."""
+    from elfcorehdr.crash_reserve import memparse
+
+    value, rest = memparse(text)
+    if rest or not text:
+        raise click.BadParameter(f"{text!r}, expected a number such as 1G, 256M or 0x400000000")
+    return value
+
+
+_AS = click.option(
+    "--as",
+    "how",
+    type=click.Choice(["dimm", "virtio-mem", "lmb"]),
+    default="dimm",
+    show_default=True,
+    help="What the memory is.",
+)
+_KIND = click.argument("what", metavar="memory|cpu", type=click.Choice(["memory", "cpu"]))
+
+
+@kdumpfs.command()
+@click.option(
+    "--at", metavar="ADDRESS", help="Where memory goes; the first free blocks if not given."
+)
+@click.option("--node", type=int, default=0, help="NUMA node.", show_default=True)
+@_AS
+@click.argument("directory", metavar="DIR", type=click.Path())
+@_KIND
+@click.argument("amount", metavar="SIZE|SLOT")
+def plug(directory: str, what: str, amount: str, at: str | None, node: int, how: str) -> None:
+    """Plug in memory or a CPU (on ppc64 a core), as a hypervisor does.
+
+    \b
+    kdumpfs plug /mnt memory 1G
+    kdumpfs plug --at 0x400000000 --node 1 /mnt memory 512M
+    kdumpfs plug /mnt cpu 1
+    """
+    from fsmount.mounting import request
+
+    body: dict[str, object]
+    if what == "cpu":
+        body = {"cpu": size(amount), "node": node}
+    else:
+        where = size(at) if at is not None else None
+        body = {"memory": where, "size": size(amount), "node": node, "as": how}
+    request(directory, "plug", body)
+
+
+@kdumpfs.command()
+@_AS
+@click.argument("directory", metavar="DIR", type=click.Path())
+@_KIND
+@click.argument("address", metavar="ADDRESS|CPU")
+@click.argument("amount", metavar="[SIZE]", required=False)
+def unplug(directory: str, what: str, address: str, amount: str | None, how: str) -> None:
+    """Ask memory (one block if no SIZE is given) or a CPU (on ppc64 its core) back.
+
+    \b
+    kdumpfs unplug /mnt memory 0x400000000 1G
+    kdumpfs unplug /mnt cpu 8
+    """
+    from fsmount.mounting import request
+
+    body: dict[str, object]
+    if what == "cpu":
+        body = {"cpu": size(address)}
+    else:
+        body = {"memory": size(address), "as": how}
+        if amount is not None:
+            body["size"] = size(amount)
+    request(directory, "unplug", body)
+
+
+@kdumpfs.command()
+@click.argument("name", required=False)
+def machines(name: str | None) -> None:
+    """List the machines that are shipped, or print one as TOML, to start your own from.
+
+    \b
+    kdumpfs machines
+    kdumpfs machines pseries-16g > mine.toml
+    kdumpfs mount -m mine.toml /mnt
+    """
+    from elfcorehdr import profiles
+
+    if name is not None:
+        click.echo(profiles.text(name), nl=False)
+        return
+    for shipped in profiles.names():
+        machine = profiles.load(shipped)
+        click.echo(f"{shipped:<20} {machine.summary():<44} {machine.description}")
+
+
+@kdumpfs.command()
+def kernels() -> None:
+    """List kernel versions, and which changes each has.
+
+    \b
+    kdumpfs kernels
+    kdumpfs mount --kernel 6.12.107 /mnt
+    """
+    from elfcorehdr.changes import DEFAULT_RELEASE, RELEASES, changes_of
+
+    before: frozenset[Any] = frozenset()
+    for release in RELEASES:
+        has = changes_of(release)
+        note = "  (default)" if release == DEFAULT_RELEASE else ""
+        click.echo(f"{release}{note}")
+        for change in sorted(has - before, key=lambda c: (c.since, c.name)):
+            click.echo(f"    + {change.name:<26} {change.alters}")
+        before = has
+    click.echo("Any other X.Y or X.Y.Z from 6.1 on is taken too, with what its stable series took.")
+
+
+@kdumpfs.command()
+@click.argument("name", required=False)
+def changes(name: str | None) -> None:
+    """List the single changes between kernels, or tell one in full.
+
+    \b
+    kdumpfs changes
+    kdumpfs changes backup-offset-at-load
+    kdumpfs mount --kernel 7.0 --with backup-offset-at-load /mnt
+    """
+    from elfcorehdr.changes import CHANGES, NEVER, find
+
+    for change in CHANGES if name is None else (find(name),):
+        since = "none" if change.since == NEVER else ".".join(map(str, change.since))
+        stable = ", ".join(".".join(map(str, v)) for v in change.stable)
+        click.echo(f"{change.name}  [{change.kind.value}]")
+        click.echo(f"    {change.alters}")
+        click.echo(f"    since {since}{f'; also {stable}' if stable else ''}; {change.source}")
+
+
+@kdumpfs.command()
+@click.option(
+    "--module", "modules", metavar="FILE.py", multiple=True, help="Your own attributes too."
+)
+@click.argument("path", default="")
+def abi(path: str, modules: tuple[str, ...]) -> None:
+    """Print what each file is, in the form of the kernel's Documentation/ABI; PATH limits it.
+
+    \b
+    kdumpfs abi /sys/kernel/kexec
+    kdumpfs abi --module proposal.py /sys/kernel/kexec
+    """
+    from fsmount.abi import abi_text
+    from fsmount.boot import declarations_of
+
+    click.echo(abi_text(declarations_of(modules), path), nl=False)
+
+
+kdumpfs.add_command(cli_run.run)
+
+
+def run() -> None:
+    """The command line, by click."""
+    kdumpfs(prog_name="kdumpfs", terminal_width=help_width())

@@ -1,0 +1,56 @@
+"""`kdumpfs mount`: boot a machine, mount its tree, serve it. Imports boot and mounting; a server where it is used."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from elfcorehdr.errors import ProfileError
+from fsmount.boot import BootOptions, boot
+from fsmount.mounting import check_mountpoint, in_background, on_sigterm
+
+if TYPE_CHECKING:
+    from fsmount.direct_mount import DirectMount
+    from fsmount.fuse_adapter import Mount
+    from fsmount.kernfs import Tree
+
+
+def mount(directory: str, *, foreground: bool, direct: bool, **options: Any) -> None:
+    """Mount a machine on an empty directory; return when it is there, in the foreground when it is gone.
+
+    The options are those of BootOptions. ProfileError with the remedy.
+    """
+    check_mountpoint(directory)
+    _, tree = boot(BootOptions(**options))
+
+    def serve(ready: Callable[[], None]) -> None:
+        mounted = mount_at(tree, directory, direct=direct)
+        on_sigterm(mounted.stop)
+        gc.freeze()  # the start made no garbage, and nothing of it is ever freed
+        gc.enable()
+        try:
+            mounted.serve(ready)
+        finally:
+            mounted.close()
+
+    if foreground:
+        serve(lambda: None)
+    else:
+        in_background(serve)
+
+
+def mount_at(tree: Tree, directory: str, *, direct: bool) -> Mount | DirectMount:
+    """Mount a tree, through libfuse or without; ProfileError."""
+    path = os.path.abspath(directory)
+    if direct:
+        from fsmount.direct_mount import DirectMount
+
+        return DirectMount(tree, path)
+    from fsmount.fuse_adapter import Mount, MountError
+
+    try:
+        return Mount(tree, path)
+    except MountError as error:
+        raise ProfileError(str(error)) from None
