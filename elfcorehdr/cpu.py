@@ -81,8 +81,9 @@ class Cpus:
         self._possible = frozenset(self.possible)
         self.boot_nodes = frozenset(machine.cpus.node.values())
         """Nodes that the machine names for its CPUs."""
-        self.present = set(machine.present_cpus)
-        self.online = set(machine.online_cpus)
+        said = machine.cpus
+        self.present = set(machine.present_cpus if said.present else self._possible)
+        self.online = set(machine.online_cpus if said.online else self.present)
         self._cores: dict[int, int] = {}
         self._nodes = dict(machine.cpus.node)
         self._stopped_below: set[int] = set()

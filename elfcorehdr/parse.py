@@ -7,7 +7,7 @@ import re
 
 from .errors import KernelError
 
-_NUMBER = re.compile(r"([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)\n?")
+_NUMBER = r"([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)\n?"  # compiled when first used
 
 
 def sysfs_streq(text: str, word: str) -> bool:
@@ -17,7 +17,7 @@ def sysfs_streq(text: str, word: str) -> bool:
 
 
 def _number(text: str, lowest: int, highest: int) -> int:
-    match = _NUMBER.fullmatch(text.split("\0", 1)[0])
+    match = re.fullmatch(_NUMBER, text.split("\0", 1)[0])
     if not match or (match.group(1) == "-" and lowest == 0):
         raise KernelError(errno.EINVAL, f"{text!r} is not a number")
     digits = match.group(2)

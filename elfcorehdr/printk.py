@@ -65,7 +65,9 @@ def dyndbg_files(cmdline: str) -> frozenset[str]:
 
     Of Documentation/admin-guide/dynamic-debug-howto.rst the form `file PATH +p; ...`.
     """
-    files = set()
+    files: set[str] = set()
+    if "dyndbg=" not in cmdline:
+        return frozenset(files)
     for quoted, plain in re.findall(r'(?:^|\s)dyndbg=(?:"([^"]*)"|(\S+))', cmdline):
         for query in (quoted or plain).split(";"):
             words = query.split()

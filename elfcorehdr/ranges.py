@@ -108,11 +108,13 @@ def parse_ids(text: str) -> tuple[int, ...]:
 
     ValueError for anything else.
     """
-    ids: set[int] = set()
+    ids: list[int] = []
+    ascending = True
     for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        ids.update(range(int(first), int(last or first) + 1))
-    return tuple(sorted(ids))
+        ascending = ascending and (not ids or int(first) > ids[-1])
+        ids += range(int(first), int(last or first) + 1)
+    return tuple(ids if ascending else sorted({*ids}))
 
 
 def format_ids(ids: Iterable[int]) -> str:

@@ -11,7 +11,7 @@ from .errors import KernelError
 from .printk import Printk
 
 ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # compiled when first used
 
 
 class Uevent:
@@ -87,7 +87,7 @@ class UeventQueue:
             raise self._refused(log, devpath, driver, "unknown uevent action string")
         extra = [("SYNTH_UUID", "0")]
         if len(words) > 1:
-            if not _UUID.fullmatch(words[1]):
+            if not re.fullmatch(_UUID, words[1]):
                 raise self._refused(log, devpath, driver, "incorrect uevent action arguments")
             extra = [("SYNTH_UUID", words[1])]
         for word in words[2:]:

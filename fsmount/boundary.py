@@ -6,8 +6,6 @@ Used by whatever answers system calls: the FUSE adapter and the supervisor.
 from __future__ import annotations
 
 import errno
-import logging
-import traceback
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -17,8 +15,8 @@ from elfcorehdr.printk import Printk
 P = ParamSpec("P")
 R = TypeVar("R")
 
-OOPS = logging.getLogger("kdumpfs.oops")
-"""Where the traceback of an oops goes besides the kernel log; by default that is stderr."""
+OOPS = "kdumpfs.oops"
+"""The logger where the traceback of an oops goes besides the kernel log; by default that is stderr."""
 
 
 def attempt(printk: Printk, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | int:
@@ -39,8 +37,11 @@ def attempt(printk: Printk, call: Callable[P, R], *args: P.args, **kwargs: P.kwa
 
 def oops(printk: Printk, bug: Exception) -> None:
     """Put the traceback of a bug of ours into the kernel log and on stderr."""
+    import logging  # with what it imports, a tenth of a mount's start
+    import traceback
+
     printk.err(f"Oops: kdumpfs: {bug!r}")
     lines = "".join(traceback.format_exception(bug)).splitlines()
     for line in lines:
         printk.err(line)
-    OOPS.error("Oops: kdumpfs: %r\n%s", bug, "\n".join(lines))
+    logging.getLogger(OOPS).error("Oops: kdumpfs: %r\n%s", bug, "\n".join(lines))

@@ -7,7 +7,6 @@ the kernel gives, and control/error then says why in words. Reading shows the pr
 from __future__ import annotations
 
 import errno
-import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +34,8 @@ Json = dict[str, Any]
 
 def _request(kernel: Kernel, buf: str, known: str) -> Json:
     """The JSON object in buf; KernelError(EINVAL) if it is none or has a key that is not known."""
+    import json
+
     try:
         request = json.loads(buf)
     except ValueError as error:
@@ -168,6 +169,8 @@ def uevents_show(kernel: Kernel) -> str:
 @control.show
 def machine_show(kernel: Kernel) -> str:
     """What runs here, as JSON."""
+    import json
+
     return (
         json.dumps(
             {

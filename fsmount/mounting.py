@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from elfcorehdr.errors import ProfileError
@@ -29,12 +25,14 @@ def mounted_at(directory: str) -> str | None:
 
 def mount_table() -> str:
     """This process's /proc/PID/mountinfo, whatever bytes are in its names."""
-    return Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape")
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
 
 
 def check_mountpoint(directory: str) -> None:
     """ProfileError with the remedy unless DIR is an empty directory on which nothing is mounted."""
-    if mounted_at(directory) == FSTYPE:
+    fstype = mounted_at(directory)
+    if fstype == FSTYPE:
         try:
             os.stat(directory)
         except OSError as error:
@@ -46,7 +44,7 @@ def check_mountpoint(directory: str) -> None:
         raise ProfileError(
             f"{directory}: a kdumpfs is mounted here already; `kdumpfs umount {directory}` first"
         )
-    if mounted_at(directory) is not None:
+    if fstype is not None:
         raise ProfileError(f"{directory}: something else is mounted here; choose another directory")
     try:
         names = os.listdir(directory)
@@ -104,6 +102,9 @@ def _serve_child(serve: Callable[[Callable[[], None]], None], write_end: int) ->
 
 def server_pid(directory: str) -> int | None:
     """The process that serves a mounted tree, or None if it does not answer."""
+    import json
+    from pathlib import Path
+
     try:
         return int(json.loads(Path(directory, "control/machine").read_text("utf-8"))["pid"])
     except (OSError, ValueError, KeyError):
@@ -112,6 +113,8 @@ def server_pid(directory: str) -> int | None:
 
 def users_of(directory: str) -> list[str]:
     """Processes that hold a mount busy, as `pid (name)`: working directory, root or an open file in it."""
+    from pathlib import Path
+
     root = os.path.realpath(directory)
     found = []
     for entry in sorted(Path("/proc").glob("[0-9]*"), key=lambda p: int(p.name)):
@@ -131,6 +134,8 @@ def unmount(directory: str, *, lazy: bool = False) -> None:
 
     lazy takes it out of the tree at once; it goes when nobody uses it any more.
     """
+    import subprocess
+
     if mounted_at(directory) != FSTYPE:
         raise ProfileError(f"{directory}: no kdumpfs is mounted here")
     pid = server_pid(directory)
@@ -159,8 +164,9 @@ def wait_for_end(pid: int) -> None:
     while time.monotonic() < until:
         try:
             os.kill(pid, 0)
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return
         except OSError:
             return
         time.sleep(0.01)
@@ -172,6 +178,8 @@ def request(directory: str, name: str, body: dict[str, object]) -> None:
         raise ProfileError(
             f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
         )
+    import json
+
     path = os.path.join(directory, "control", name)
     try:
         fd = os.open(path, os.O_WRONLY)
@@ -181,7 +189,8 @@ def request(directory: str, name: str, body: dict[str, object]) -> None:
             os.close(fd)
     except OSError as error:
         try:
-            why = Path(directory, "control/error").read_text("utf-8").strip()
+            with open(os.path.join(directory, "control/error"), encoding="utf-8") as file:
+                why = file.read().strip()
         except OSError:
             why = ""
         raise ProfileError(f"{name}: {error.strerror}" + (f" ({why})" if why else "")) from None
@@ -189,5 +198,7 @@ def request(directory: str, name: str, body: dict[str, object]) -> None:
 
 def on_sigterm(action: Callable[[], None]) -> None:
     """Do action once when this process is asked to end."""
-    signal.signal(signal.SIGTERM, lambda number, frame: action())
-    signal.signal(signal.SIGINT, lambda number, frame: action())
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: action())

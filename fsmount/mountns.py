@@ -12,7 +12,6 @@ import errno
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.record import Record
@@ -57,6 +56,8 @@ def unshare(flags: int, what: str) -> None:
 
 def write_id_maps(pid: int, uids: str, gids: str, *, setgroups: bool) -> None:
     """Fill a new user namespace's maps (`inside outside count` lines); RunError if the host refuses."""
+    from pathlib import Path
+
     base = Path(f"/proc/{pid}")
     try:
         if not setgroups:

@@ -82,8 +82,8 @@ class OopsCatcher(logging.Handler):
 def oopses():
     """The oopses of this process during the test; it fails if some are left in the list."""
     catcher = OopsCatcher()
-    OOPS.addHandler(catcher)
+    logging.getLogger(OOPS).addHandler(catcher)
     yield catcher.oopses
-    OOPS.removeHandler(catcher)
+    logging.getLogger(OOPS).removeHandler(catcher)
     if catcher.oopses:
         pytest.fail("an oops was logged:\n" + "\n".join(catcher.oopses), pytrace=False)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.machine import Machine
 
-_HERE = Path(__file__).parent  # importlib.resources imports tempfile, random and hashlib
+_HERE = __file__.rpartition("/")[0]  # importlib.resources imports tempfile, random and hashlib
 
 DEFAULT = "pseries-16g"
 """The seed's LPAR."""
@@ -15,27 +13,37 @@ DEFAULT = "pseries-16g"
 
 def names() -> list[str]:
     """The machines that are shipped, by name, ascending."""
-    return sorted(file.stem for file in _HERE.glob("*.toml"))
+    from pathlib import Path
+
+    return sorted(file.stem for file in Path(_HERE).glob("*.toml"))
 
 
 def text(name: str) -> str:
     """The TOML of a shipped machine; ProfileError for another name."""
-    if name not in names():
-        import difflib
+    if "/" not in name:
+        try:
+            return _read(f"{_HERE}/{name}.toml")
+        except OSError:
+            pass
+    import difflib
 
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ProfileError(
-            f"machine {name!r}: neither shipped{hint} nor a file; `kdumpfs machines` lists those shipped"
-        )
-    return (_HERE / f"{name}.toml").read_text("utf-8")
+    near = difflib.get_close_matches(name, names(), n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise ProfileError(
+        f"machine {name!r}: neither shipped{hint} nor a file; `kdumpfs machines` lists those shipped"
+    )
+
+
+def _read(file: str) -> str:
+    with open(file, encoding="utf-8") as opened:
+        return opened.read()
 
 
 def load(name_or_path: str) -> Machine:
     """A shipped machine by name, or one described in a file; ProfileError says what is wrong."""
     if "/" in name_or_path or name_or_path.endswith(".toml"):
         try:
-            content = Path(name_or_path).read_text("utf-8")
+            content = _read(name_or_path)
         except OSError as error:
             raise ProfileError(f"{name_or_path}: {error.strerror}") from None
         except UnicodeDecodeError:
