@@ -12,6 +12,7 @@ from statistics import median
 import click
 
 from benchmarks import engine, growth, mounted
+from benchmarks.conditions import VIA, awake
 from benchmarks.measure import PROJECT
 from benchmarks.mounts import Workshop, workshop
 from benchmarks.rows import Cost, Row
@@ -26,6 +27,12 @@ ROWS: tuple[Row, ...] = tuple(
 @click.option(
     "--runs", type=click.IntRange(1), help="Runs; a row is missed if most miss it. [default: 3]"
 )
+@click.option(
+    "--via",
+    type=click.Choice([word for word in VIA if word]),
+    default=None,
+    help="Who serves our mounts. [default: what `kdumpfs mount` does by itself]",
+)
 @click.option("--row", "wanted", multiple=True, metavar="NUMBER", help="Only this row.")
 @click.option(
     "--growth/--no-growth", "with_growth", default=True, help="Measure and draw how costs grow."
@@ -38,6 +45,7 @@ ROWS: tuple[Row, ...] = tuple(
 def main(
     quick: bool,
     runs: int | None,
+    via: str | None,
     wanted: tuple[str, ...],
     with_growth: bool,
     json_file: str | None,
@@ -50,6 +58,7 @@ def main(
     ./scripts/bench                    all, three runs: about half an hour
     ./scripts/bench --quick            all, one run
     ./scripts/bench --quick --row 7    one row
+    ./scripts/bench --via direct       our mounts without libfuse
     """
     known = {row.number for row in ROWS}
     for number in wanted:
@@ -59,15 +68,23 @@ def main(
             )
     rows = [row for row in ROWS if not wanted or row.number in wanted]
     rounds, runs = (2, runs or 1) if quick else (5, runs or 3)
-    with workshop() as shop:
+    with awake() as idle, workshop(via or "") as shop:
+        server = (
+            f"our mounts served by {via}" if via else "our mounts as `kdumpfs mount` makes them"
+        )
+        conditions = (idle, server)
+        click.echo(f"{idle}; {server}", err=True)
         # As installed packages are: compiled once, by the round that is dropped.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = str(shop.path / "pycache")
         results = [run(shop, rows, rounds) for _ in range(runs)]
         curves = _growth(shop, rounds, quick, plot) if with_growth and not wanted else {}
+    click.echo("; ".join(conditions) + "\n")
     print_table(rows, results, markdown=markdown)
     if json_file:
-        Path(json_file).write_text(json.dumps(document(rows, results, curves), indent=1) + "\n")
+        Path(json_file).write_text(
+            json.dumps(document(rows, results, curves, conditions), indent=1) + "\n"
+        )
     sys.exit(1 if any(missed(row, costs) for row, costs in by_row(rows, results)) else 0)
 
 
@@ -127,11 +144,15 @@ def print_table(rows: list[Row], results: list[list[Cost]], *, markdown: bool) -
 
 
 def document(
-    rows: list[Row], results: list[list[Cost]], curves: growth.Curves
+    rows: list[Row],
+    results: list[list[Cost]],
+    curves: growth.Curves,
+    conditions: tuple[str, ...] = (),
 ) -> dict[str, object]:
     """All figures, for programs."""
     return {
         "machine": {"kernel": platform.release(), "python": platform.python_version()},
+        "conditions": list(conditions),
         "rows": [
             {
                 "row": row.number,

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import machines
-from benchmarks.measure import PROJECT, PYTHON, Contestant, interleaved, kdumpfs, wall_of
+from benchmarks.measure import PROJECT, PYTHON, Contestant, interleaved, wall_of
 from benchmarks.mounts import MEMORY, Workshop, resident
 from benchmarks.rows import Cost, Row, ratio
 
@@ -117,7 +117,7 @@ def mount_to_first_file(shop: Workshop, machine: str) -> float:
     """Seconds from the command to the content of a block's state."""
     point = shop.point()
     from_ = time.perf_counter()
-    subprocess.run(kdumpfs("mount", "-m", machine, point), check=True, cwd=PROJECT)
+    subprocess.run(shop.mount_command(machine, point), check=True, cwd=PROJECT)
     with open(f"{point}/{MEMORY}/memory0/state") as file:
         assert file.read() == "online\n"
     took = time.perf_counter() - from_

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.conditions import VIA
 from benchmarks.measure import PROJECT, kdumpfs
 
 MEMORY = "sys/devices/system/memory"
@@ -27,8 +28,9 @@ FILES = {
 class Workshop:
     """A directory for all that a run makes: compiled references, machines, mount points."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, via: str = "") -> None:
         self.path = directory
+        self._via = VIA[via]
         self._points = 0
         self._static: dict[int, Path] = {}
 
@@ -76,11 +78,15 @@ class Workshop:
         self._static[key] = root
         return root
 
+    def mount_command(self, machine: str, point: str, *options: str) -> list[str]:
+        """The command that mounts our tree of a machine."""
+        return kdumpfs("mount", "-m", machine, *self._via, *options, point)
+
     @contextmanager
     def ours(self, machine: str, *options: str) -> Iterator[str]:
         """Our tree of a machine, mounted."""
         point = self.point()
-        subprocess.run(kdumpfs("mount", "-m", machine, *options, point), check=True, cwd=PROJECT)
+        subprocess.run(self.mount_command(machine, point, *options), check=True, cwd=PROJECT)
         try:
             yield point
         finally:
@@ -120,10 +126,10 @@ class Workshop:
 
 
 @contextmanager
-def workshop() -> Iterator[Workshop]:
-    """A Workshop on tmpfs, gone afterwards."""
+def workshop(via: str = "") -> Iterator[Workshop]:
+    """A Workshop on tmpfs, gone afterwards; via is a word of conditions.VIA."""
     with tempfile.TemporaryDirectory(prefix="kdumpfs-bench.", dir="/dev/shm") as directory:
-        yield Workshop(Path(directory))
+        yield Workshop(Path(directory), via)
 
 
 def resident(point: str) -> int:

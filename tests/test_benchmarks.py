@@ -6,8 +6,10 @@ import pytest
 
 from benchmarks import growth, machines
 from benchmarks.__main__ import ROWS, missed, print_table
+from benchmarks.conditions import AWAKE, awake
 from benchmarks.engine import full_kernel, header_of
 from benchmarks.measure import interleaved
+from benchmarks.mounts import Workshop
 from benchmarks.rows import Cost, ratio
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.machine import Machine
@@ -58,3 +60,28 @@ def test_machines_have_the_size_that_was_asked_for():
 
 def test_full_kernel_has_exactly_so_many_program_headers():
     assert len(ElfCoreHdr.unpack(header_of(full_kernel(1000, cpus=16))).phdrs) == 1000
+
+
+def test_idle_cpus_poll_while_a_run_lasts(tmp_path):
+    device = tmp_path / "cpu_dma_latency"
+    device.touch()
+    with awake(str(device)) as said:
+        assert said == AWAKE
+        assert device.read_bytes() == bytes(4)
+
+
+def test_run_goes_on_where_idle_cpus_cannot_be_kept_awake(tmp_path):
+    with awake(str(tmp_path / "none")) as said:
+        assert "No such file or directory" in said
+
+
+@pytest.mark.parametrize(
+    ("via", "options"), [("", []), ("libfuse", ["--libfuse"]), ("direct", ["--direct"])]
+)
+def test_mounts_of_ours_are_served_as_was_asked_for(tmp_path, via, options):
+    command = Workshop(tmp_path, via).mount_command("m.toml", "/mnt", "--load")
+    assert command[command.index("mount") :] == [
+        *("mount", "-m", "m.toml"),
+        *options,
+        *("--load", "/mnt"),
+    ]
