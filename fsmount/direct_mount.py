@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 
 from fsmount import mountns
-from fsmount.fuse_callbacks import capable
+from fsmount.callers import Callers
 from fsmount.fuse_direct import Connection
 from fsmount.fuse_nodes import NameCache
 from fsmount.kernfs import Tree
-from fsmount.kobject import Caller
 from fsmount.mountns import RunError
 from fsmount.serving import Loop
 
@@ -35,16 +33,20 @@ class DirectMount:
         names: NameCache = NameCache.ANNOUNCED,
     ) -> None:
         if os.geteuid():
-            raise RunError("--direct mounts by itself, which only root may; leave it out")
+            raise RunError("only root may mount without libfuse; leave --direct out")
         self.mountpoint = directory
         self._own = fd is None
-        self._log = tree.kernel.log
-        self._proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
         if fd is None:
             fd = mountns.open_fuse()
-            mountns.mount_fuse(fd, directory)
+            try:
+                mountns.mount_fuse(fd, directory)
+            except RunError:
+                os.close(fd)
+                raise
+        self._log = tree.kernel.log
+        self._callers = Callers()
         os.set_blocking(fd, False)
-        self._connection = Connection(fd, tree, self._caller, names=names)
+        self._connection = Connection(fd, tree, self._callers, names=names)
         self._log_seen = self._log.next_seq
         self._loop = Loop(fd, self._request, self._after, self._log)
         self.unwatch, self.stop = self._loop.unwatch, self._loop.stop
@@ -77,8 +79,8 @@ class DirectMount:
         if self._own and self._connection.mounted:
             mountns.unmount(self.mountpoint)
         self._loop.close()
-        for fd in (self._connection.fd, self._proc):
-            os.close(fd)
+        self._callers.close()
+        os.close(self._connection.fd)
 
     def _request(self) -> bool:
         self._connection.handle()
@@ -88,13 +90,3 @@ class DirectMount:
         if self._log.next_seq != self._log_seen:
             self._log_seen = self._log.next_seq
             self._connection.retry()
-
-    def _caller(self, uid: int, gid: int, pid: int) -> Caller:
-        return Caller(uid, gid, pid, partial(capable, self._proc, pid), self._comm(pid))
-
-    def _comm(self, pid: int) -> str:
-        try:
-            with open(os.open(f"{pid}/comm", os.O_RDONLY, dir_fd=self._proc)) as file:
-                return file.read().rstrip("\n")
-        except OSError:
-            return ""

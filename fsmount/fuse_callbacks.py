@@ -18,6 +18,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, ClassVar
 
+from fsmount.callers import Callers
 from fsmount.fuse_device import FuseDevice
 from fsmount.fuse_proto import (
     BODY,
@@ -31,7 +32,7 @@ from fsmount.fuse_proto import (
     READDIR,
 )
 from fsmount.kernfs import REFUSED, Setattr, Stat, Tree, ino_of, inos_below
-from fsmount.kobject import ROOT, Caller
+from fsmount.kobject import ROOT
 
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 """include/linux/stat.h"""
@@ -85,7 +86,7 @@ class Callbacks:
         self.device = device
         self._st = c_stat()
         self._st_pointer = ctypes.pointer(self._st)
-        self._proc = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+        self._callers = Callers()
         self._packed = StatPacker(c_stat)
         device.answer(GETXATTR, self._getxattr)
         device.answer(OPEN, self._open_again)
@@ -94,7 +95,7 @@ class Callbacks:
 
     def close(self) -> None:
         """Let go of /proc."""
-        os.close(self._proc)
+        self._callers.close()
 
     def table(self) -> dict[str, Callable[..., int]]:
         """Name in struct fuse_operations to method."""
@@ -177,13 +178,8 @@ class Callbacks:
 
     def _opened(self, path: str, flags: int) -> int:
         node = self.tree.lookup(path)
-        caller = self._caller() if self.tree.wants_caller(node) else ROOT
+        caller = self._callers(*self.device.caller()) if self.tree.wants_caller(node) else ROOT
         return self.device.add_file(self.tree.open(node, flags, caller))
-
-    def _caller(self) -> Caller:
-        uid, gid, pid = self.device.caller()
-        comm = _proc(self._proc, pid, "comm").rstrip("\n")
-        return Caller(uid, gid, pid, partial(capable, self._proc, pid), comm)
 
     def _truncate(self, path: bytes, _size: int) -> int:
         self.tree.truncate(self.tree.lookup(os.fsdecode(path)))
@@ -225,19 +221,3 @@ class Callbacks:
 
 def _refuse(error: int, *_arguments: object) -> int:
     return -error
-
-
-def capable(proc: int, pid: int, cap: int) -> bool:
-    """Whether process pid has the capability in effect; proc is a descriptor of /proc."""
-    for line in _proc(proc, pid, "status").splitlines():
-        if line.startswith("CapEff:"):
-            return bool(int(line.split()[1], 16) >> cap & 1)
-    return False
-
-
-def _proc(proc: int, pid: int, name: str) -> str:
-    try:
-        with open(os.open(f"{pid}/{name}", os.O_RDONLY, dir_fd=proc), encoding="latin-1") as file:
-            return file.read()
-    except (FileNotFoundError, ProcessLookupError):  # it has gone, or is in another pid namespace
-        return ""

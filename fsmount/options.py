@@ -142,7 +142,13 @@ MOUNT_OPTIONS = (
     Option(
         ("--direct",),
         "direct",
-        "Without libfuse, as root: faster, starts sooner.",
+        "Serve without libfuse: faster, starts sooner; what root gets if nothing is said.",
+        default=False,
+    ),
+    Option(
+        ("--libfuse",),
+        "libfuse",
+        "Serve through libfuse: what others get, who may not mount by themselves.",
         default=False,
     ),
 )

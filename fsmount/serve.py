@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from fsmount.kernfs import Tree
 
 
-def mount(directory: str, *, foreground: bool, direct: bool, **options: Any) -> None:
+def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **options: Any) -> None:
     """Mount a machine on an empty directory; return when it is there, in the foreground when it is gone.
 
     The options are those of BootOptions. ProfileError with the remedy.
     """
+    if direct and libfuse:
+        raise ProfileError("--direct and --libfuse: expected one of them, or neither")
     check_mountpoint(directory)
     _, tree = boot(BootOptions(**options))
 
     def serve(ready: Callable[[], None]) -> None:
-        mounted = mount_at(tree, directory, direct=direct)
+        mounted = mount_at(tree, directory, direct=direct, libfuse=libfuse)
         on_sigterm(mounted.stop)
         gc.freeze()  # the start made no garbage, and nothing of it is ever freed
         gc.enable()
@@ -41,13 +43,20 @@ def mount(directory: str, *, foreground: bool, direct: bool, **options: Any) -> 
         in_background(serve)
 
 
-def mount_at(tree: Tree, directory: str, *, direct: bool) -> Mount | DirectMount:
-    """Mount a tree, through libfuse or without; ProfileError."""
+def mount_at(
+    tree: Tree, directory: str, *, direct: bool = False, libfuse: bool = False
+) -> Mount | DirectMount:
+    """Mount a tree; ProfileError. Unless it is said which: without libfuse where this process may."""
     path = os.path.abspath(directory)
-    if direct:
+    if direct or (not libfuse and os.geteuid() == 0):
         from fsmount.direct_mount import DirectMount
+        from fsmount.mountns import RunError
 
-        return DirectMount(tree, path)
+        try:
+            return DirectMount(tree, path)
+        except RunError:  # root of a container may lack CAP_SYS_ADMIN, and have fusermount
+            if direct:
+                raise
     from fsmount.fuse_adapter import Mount, MountError
 
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +11,7 @@ from elfcorehdr.crash_core import RWX, load_rows
 from elfcorehdr.elf import PHDR, PT_LOAD
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.ranges import Range
+from elfcorehdr.record import replace
 
 U64 = (1 << 64) - 1
 PHYSICAL = st.integers(0, (1 << 56) - 1)

@@ -1,7 +1,8 @@
-"""`kdumpfs mount --direct`: the tree mounted without libfuse."""
+"""Which server `kdumpfs mount` takes, and the one without libfuse."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,4 +62,26 @@ def test_ordinary_user_is_sent_to_the_other_mount():
             [*command, place], env=ENVIRONMENT, capture_output=True, text=True, check=False
         )
     assert done.returncode == 2
-    assert "which only root may; leave it out" in done.stderr
+    assert done.stderr == "kdumpfs: only root may mount without libfuse; leave --direct out\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "libfuse"), [((), False), (("--direct",), False), (("--libfuse",), True)]
+)
+def test_root_is_served_without_libfuse_unless_he_asks_for_it(
+    tmp_path: Path, options: tuple[str, ...], libfuse: bool
+):
+    command = [*KDUMPFS, "mount", *options, str(tmp_path)]
+    subprocess.run(command, env=ENVIRONMENT, check=True, timeout=60)
+    try:
+        pid = json.loads((tmp_path / "control/machine").read_text())["pid"]
+        assert ("libfuse" in Path(f"/proc/{pid}/maps").read_text()) == libfuse
+    finally:
+        subprocess.run([*KDUMPFS, "umount", str(tmp_path)], env=ENVIRONMENT, check=True)
+
+
+def test_both_servers_at_once_are_refused(tmp_path: Path):
+    command = [*KDUMPFS, "mount", "--direct", "--libfuse", str(tmp_path)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "kdumpfs: --direct and --libfuse: expected one of them, or neither\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmount.fuse_callbacks import capable
+from fsmount.callers import Callers
 from fsmount.kobject import CAP_SYS_ADMIN
 
 LOAD = (
@@ -51,15 +51,18 @@ def test_module_fuse_that_is_not_fusepy(tmp_path, module, sentence):
 
 
 def test_capabilities_are_those_in_effect():
-    proc = os.open("/proc", os.O_PATH)
+    callers = Callers()
     with subprocess.Popen(
         ["cat"],
         stdin=subprocess.PIPE,
         user=65534 if os.geteuid() == 0 else None,
     ) as other:
-        assert capable(proc, other.pid, CAP_SYS_ADMIN) is False
+        caller = callers(0, 0, other.pid)
+        assert caller.comm == "cat"
+        assert caller.capable(CAP_SYS_ADMIN) is False
         other.communicate()
-    assert capable(proc, other.pid, CAP_SYS_ADMIN) is False
+    assert caller.capable(CAP_SYS_ADMIN) is False
+    assert callers(0, 0, other.pid).comm == ""
     if os.geteuid() == 0:
-        assert capable(proc, os.getpid(), CAP_SYS_ADMIN) is True
-    os.close(proc)
+        assert callers(0, 0, os.getpid()).capable(CAP_SYS_ADMIN) is True
+    callers.close()

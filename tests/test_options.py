@@ -49,6 +49,7 @@ TAKEN = [
     "--with a --with b --without=c --without d mnt",
     "--load --load --debug mnt",
     "--no-page-limit --foreground mnt --direct",
+    "--libfuse mnt",
     "--cmdline crashkernel=1G mnt",
     "--cmdline=a=b mnt",
     "--cmdline --load mnt",
