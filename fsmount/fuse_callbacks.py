@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
@@ -31,7 +32,7 @@ from fsmount.fuse_proto import (
     READ_IN,
     READDIR,
 )
-from fsmount.kernfs import REFUSED, Setattr, Stat, Tree, ino_of, inos_below
+from fsmount.kernfs import REFUSED, Setattr, Stat, Tree, ino_below, ino_of
 from fsmount.kobject import ROOT
 
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
@@ -143,7 +144,7 @@ class Callbacks:
         kept = self._readdirs.pop((key, offset), None)
         first, rest = kept or ((), self.tree.readdir(self.tree.lookup(directory), offset))
         parts: list[bytes] = []
-        ino, dirents = inos_below(directory), DIRENTS
+        crc32, dirents, parent = zlib.crc32, DIRENTS, ino_below(directory)
         for name, kind in chain(first, rest):
             text = name.encode(errors="surrogateescape")
             dirent = dirents[len(text)]
@@ -152,7 +153,7 @@ class Callbacks:
                 self._keep(key, offset, ((name, kind),), rest)
                 break
             offset += 1
-            parts.append(dirent.pack(ino(text), offset, len(text), kind >> 12, text))
+            parts.append(dirent.pack(parent | crc32(text), offset, len(text), kind >> 12, text))
         return b"".join(parts)
 
     def _keep(self, path: bytes, offset: int, first: tuple[Name, ...], rest: Names) -> None:

@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from fsmount import fuse_proto as proto
 from fsmount.boundary import oops
 from fsmount.fuse_nodes import NameCache, NodeTable
 from fsmount.fuse_proto import BODY, DATA, DIRENTS, OUT_HEADER
-from fsmount.kernfs import REFUSED, Setattr, inos_below
+from fsmount.kernfs import REFUSED, Setattr, ino_below
 from fsmount.kobject import ROOT, Caller
 
 if TYPE_CHECKING:
@@ -310,7 +311,7 @@ class Connection:
         if offset == 0:
             self._tell("readdir", path, b"", 0)
         parts: list[bytes] = []
-        add, ino, dirents = parts.append, inos_below(path), DIRENTS
+        add, crc32, dirents, parent = parts.append, zlib.crc32, DIRENTS, ino_below(path)
         for entry in opened.entries:
             name = entry[0].encode(errors="surrogateescape")
             length = len(name)
@@ -320,7 +321,7 @@ class Connection:
                 opened.entries = chain((entry,), opened.entries)
                 break
             offset += 1
-            add(dirent.pack(ino(name), offset, length, entry[1] >> 12, name))
+            add(dirent.pack(parent | crc32(name), offset, length, entry[1] >> 12, name))
         opened.at = offset
         return b"".join(parts)
 

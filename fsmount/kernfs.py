@@ -11,8 +11,8 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, repeat
 from typing import Any, NamedTuple, Protocol
 
 from elfcorehdr.errors import KernelError
@@ -24,6 +24,7 @@ from fsmount.entries import (
     SUBFILE,
     DirEntry,
     Entry,
+    Family,
     FileEntry,
     LinkEntry,
     Subdir,
@@ -109,18 +110,16 @@ class Node:
         return ino_of(parent, name)
 
 
+def ino_below(parent: str) -> int:
+    """The inode numbers of a directory's names are this or'ed with the CRC-32 of each: 63 bits, all above 1."""
+    return (zlib.crc32(parent.encode(errors="surrogateescape")) & 0x7FFFFFFF | 1) << 32
+
+
 def ino_of(parent: str, name: str) -> int:
-    """The inode number of a name in a directory, 63 bits, never below 2 but for the root, 1."""
+    """The inode number of a name in a directory; the root's is 1."""
     if not name:
         return 1
-    found = (zlib.crc32(parent.encode()) & 0x7FFFFFFF) << 32 | zlib.crc32(name.encode())
-    return found if found > 1 else found + 2
-
-
-def inos_below(parent: str) -> Callable[[bytes], int]:
-    """ino_of() for many names of one directory."""
-    high, crc32 = (zlib.crc32(parent.encode()) & 0x7FFFFFFF) << 32, zlib.crc32
-    return lambda name: high | crc32(name) | 2
+    return ino_below(parent) | zlib.crc32(name.encode(errors="surrogateescape"))
 
 
 class Setattr(Record):
@@ -226,11 +225,15 @@ class Tree:
         """Name and type (S_IFDIR, ...) of everything in a directory, without `.` and `..`, lazily."""
         entry, obj = node.entry, node.obj
         if isinstance(entry, Subdir):
-            for name, value in obj.items():
-                yield name, stat.S_IFREG if isinstance(value, bytes) else stat.S_IFDIR
-            return
+            kinds = (stat.S_IFREG if isinstance(v, bytes) else stat.S_IFDIR for v in obj.values())
+            return zip(obj, kinds, strict=True)
         if not isinstance(entry, DirEntry):
             raise KernelError(errno.ENOTDIR)
+        families = (self._members(family, obj) for family in entry.families)
+        return chain(self._children(entry, obj), chain.from_iterable(families))
+
+    def _children(self, entry: DirEntry, obj: Any) -> Iterator[tuple[str, int]]:
+        """Those of a directory that are declared by name."""
         for name, kind, alternatives in entry.listed():
             if not alternatives:
                 yield name, kind
@@ -239,16 +242,17 @@ class Tree:
                 if self._exists(found, obj):
                     yield name, type_of(found)
                     break
-        for family in entry.families:
-            kind = type_of(family.entry)
-            if isinstance(family.entry, DirEntry) or not family.entry.visible:
-                for name in family.kset.names(obj):
-                    yield name, kind
-                continue
-            for name in family.kset.names(obj):
-                below = family.kset.lookup(obj, name)
-                if below is not None and self._exists(family.entry, below):
-                    yield name, kind
+
+    def _members(self, family: Family, obj: Any) -> Iterator[tuple[str, int]]:
+        """Those of a set. A directory may hold 262,144 of them: no step in Python for each."""
+        kset, entry = family.kset, family.entry
+        names: Iterable[str] = kset.names(obj)
+        if not isinstance(entry, DirEntry) and entry.visible:
+            found = ((name, kset.lookup(obj, name)) for name in names)
+            names = (
+                name for name, below in found if below is not None and self._exists(entry, below)
+            )
+        return zip(names, repeat(type_of(entry)), strict=False)
 
     def readdir(self, node: Node, offset: int = 0) -> Iterator[tuple[str, int]]:
         """Name and type of each entry from the offset-th on, `.` and `..` being the first two."""

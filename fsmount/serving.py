@@ -87,7 +87,6 @@ class Loop:
                     return ready
                 if clock() > until:
                     break
-                os.sched_yield()
         since = clock()
         ready = poll()
         if clock() - since < SOON_S:

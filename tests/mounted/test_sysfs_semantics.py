@@ -290,3 +290,9 @@ def test_stopping_under_a_busy_mount_does_not_hang(server, text):
         server.process.terminate()
         assert server.process.wait(10) == 0
         sleeper.terminate()
+
+
+def test_inode_numbers_of_a_listing_are_those_of_stat(server):
+    for directory in ("", "sys", "sys/kernel/text", "sys/devices/system/counter"):
+        for entry in os.scandir(server.root / directory):
+            assert entry.inode() == os.lstat(entry.path).st_ino, entry.path
