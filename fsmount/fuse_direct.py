@@ -47,9 +47,9 @@ class _OpenDir:
 
     __slots__ = ("at", "entries")
 
-    def __init__(self, entries: Iterator[tuple[str, int]]) -> None:
-        self.entries = entries
-        self.at = 0
+    def __init__(self) -> None:
+        self.entries: Iterator[tuple[str, int]] = iter(())
+        self.at = -1
 
 
 class _Blocked(Exception):
@@ -298,9 +298,8 @@ class Connection:
 
     # Directories
 
-    def _opendir(self, nodeid: int, _size: int) -> bytes:
-        entries = self._nodes.readdir(self._table.node(nodeid))
-        return proto.OPEN_OUT.pack(self._handle(_OpenDir(entries)), 0, 0)
+    def _opendir(self, _nodeid: int, _size: int) -> bytes:
+        return proto.OPEN_OUT.pack(self._handle(_OpenDir()), 0, 0)
 
     def _readdir(self, nodeid: int, _size: int) -> bytes:
         fh, offset, room, *_ = proto.READ_IN.unpack_from(self._buf, BODY)
