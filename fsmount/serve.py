@@ -1,4 +1,4 @@
-"""`kdumpfs mount`: boot a machine, mount its tree, serve it. Imports boot and mounting; a server where it is used."""
+"""`kdumpfs mount`: boot a machine, mount its tree, serve it. Imports mounting; the rest in the server's process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import ProfileError
-from fsmount.boot import BootOptions, boot
 from fsmount.mounting import check_mountpoint, in_background, on_sigterm
 
 if TYPE_CHECKING:
@@ -25,9 +24,11 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
     if direct and libfuse:
         raise ProfileError("--direct and --libfuse: expected one of them, or neither")
     check_mountpoint(directory)
-    _, tree = boot(BootOptions(**options))
 
     def serve(ready: Callable[[], None]) -> None:
+        from fsmount.boot import BootOptions, boot
+
+        _, tree = boot(BootOptions(**options))
         mounted = mount_at(tree, directory, direct=direct, libfuse=libfuse)
         on_sigterm(mounted.stop)
         gc.freeze()  # the start made no garbage, and nothing of it is ever freed
