@@ -27,11 +27,13 @@ class LmbTable:
     def __init__(self, runs: tuple[Lmbs, ...], lmb_size: int) -> None:
         self._size = lmb_size
         self._runs: list[tuple[int, Lmbs]] = []
-        self._flags = bytearray()
+        self._flags = bytearray(sum(run.count for run in runs))
+        first = 0
         for run in runs:
-            self._runs.append((len(self._flags), run))
-            flag = self.RESERVED if run.flags & Lmbs.RESERVED else 0
-            self._flags += bytes([flag]) * run.count
+            self._runs.append((first, run))
+            if run.flags & Lmbs.RESERVED:
+                self._flags[first : first + run.count] = bytes([self.RESERVED]) * run.count
+            first += run.count
 
     def __len__(self) -> int:
         return len(self._flags)
@@ -67,7 +69,7 @@ class LmbTable:
         else:
             self._flags[row] &= ~self.ASSIGNED
 
-    def assign_present(self, present: Callable[[int, int], bytes]) -> None:
+    def assign_present(self, present: Callable[[int, int], bytearray]) -> None:
         """At boot: an LMB that is not reserved is assigned if its memory is there.
 
         present(base, count) says so for count LMBs from an address on: a byte each, 0 or ASSIGNED.

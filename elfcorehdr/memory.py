@@ -108,8 +108,8 @@ class Memory:
         self._removals: dict[int, int] = {}
         for region in kernel.memblock:
             first, last = region.start // self.block_size, region.end // self.block_size
-            self._reach(last)
-            self._codes[first : last + 1] = bytes([_KERNEL]) * (last + 1 - first)
+            self._reach(first - 1)
+            self._codes[first:] = bytes([_KERNEL]) * (last + 1 - first)
 
     def boot_state(self, ids: tuple[int, ...], state: str, valid_zones: str) -> None:
         """Set what a machine description says of blocks at boot."""
@@ -139,10 +139,10 @@ class Memory:
         codes = self._codes
         return (n for n in range(len(codes)) if codes[n])
 
-    def present(self, first: int, count: int) -> bytes:
+    def present(self, first: int, count: int) -> bytearray:
         """For each of count block numbers from first on a byte: 1 where there is a block, else 0."""
         codes = self._codes[first : first + count].translate(_PRESENT)
-        return bytes(codes.ljust(count, b"\0"))
+        return codes if len(codes) == count else codes.ljust(count, b"\0")
 
     def blocks_of(self, start: int, size: int) -> list[MemoryBlock]:
         """The blocks of start, size (bytes) that are there, ascending."""

@@ -10,11 +10,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from elfcorehdr import acpi, virtio_mem
-from elfcorehdr.acpi import AcpiProcessors
 from elfcorehdr.errors import KernelError
 from elfcorehdr.firmware_map import FirmwareMap
-from elfcorehdr.header_cache import RangeSource
 from elfcorehdr.iomem import CRASH_KERNEL, SYSTEM_RAM, Resource
 from elfcorehdr.kexec_core import KexecSegment, Kimage
 from elfcorehdr.kexec_file import (
@@ -30,7 +27,9 @@ from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import CrashMem, Range
 
 if TYPE_CHECKING:
+    from elfcorehdr.acpi import AcpiProcessors
     from elfcorehdr.cpu import Cpu
+    from elfcorehdr.header_cache import RangeSource
     from elfcorehdr.kernel import Kernel
 
 NOTE_HEAD = 12
@@ -155,6 +154,8 @@ class Arch:
 
         KernelError: as Memory.add(); EOPNOTSUPP for a device there is not.
         """
+        from elfcorehdr import acpi, virtio_mem
+
         if how == "dimm":
             acpi.plug_dimm(kernel, start, size, node)
         elif how == "virtio-mem":
@@ -168,6 +169,8 @@ class Arch:
         """The hypervisor asks memory back. KernelError: EBUSY if a block stays, ENODEV if there is none."""
         if not kernel.memory.blocks_of(start, size):
             raise KernelError(errno.ENODEV, "no memory there")
+        from elfcorehdr import acpi, virtio_mem
+
         if how == "virtio-mem":
             virtio_mem.unplug(kernel, start, size, order)
         else:

@@ -12,18 +12,17 @@ from elfcorehdr.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.dlpar import Action, IdType, Request, Resource
 from elfcorehdr.elf import EM_PPC64, P_OFFSET
 from elfcorehdr.errors import KernelError
-from elfcorehdr.header_cache import Splice, SplicedHeader, kept_header
 from elfcorehdr.hotplug_cpu import DRC_CPU
 from elfcorehdr.kexec_core import HpAction, Kimage
 from elfcorehdr.notifier import MemoryNotify
 from elfcorehdr.ranges import Range
 
-from . import ppc64_devicetree
 from .ppc64_kexec import FDT_MAGIC, Ppc64Kexec
 from .ppc64_ranges import MemRanges
 
 if TYPE_CHECKING:
     from elfcorehdr.cpu import Cpu
+    from elfcorehdr.header_cache import SplicedHeader
     from elfcorehdr.kernel import Kernel
 
 PAGE_OFFSET = 0xC000000000000000
@@ -120,6 +119,8 @@ class Ppc64(Ppc64Kexec):
         self, kernel: Kernel, image: Kimage, gone: Range | None
     ) -> SplicedHeader | None:
         """The same bytes from the last event's header; None where it has to be built anew."""
+        from elfcorehdr.header_cache import Splice, kept_header
+
         kept = kept_header(kernel)
         if kept is None or (gone is not None and kept.touches_pinned(gone.start, gone.end)):
             return None
@@ -264,4 +265,6 @@ class Ppc64(Ppc64Kexec):
 
     def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
         """What kexec-tools, makedumpfile and drmgr read of it."""
+        from . import ppc64_devicetree
+
         return ppc64_devicetree.devicetree(kernel)

@@ -17,7 +17,6 @@ from elfcorehdr.crash_reserve import (
 )
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, P_OFFSET, P_PADDR, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
-from elfcorehdr.header_cache import RangeSource
 from elfcorehdr.kexec_core import KexecSegment, Kimage
 from elfcorehdr.kexec_file import (
     FileArg,
@@ -30,11 +29,11 @@ from elfcorehdr.kexec_file import (
 from elfcorehdr.machine import LoadSegment
 from elfcorehdr.ranges import Range
 
-from . import ppc64_kexec_tools
 from .base import Arch
 from .ppc64_ranges import BACKUP_SRC_SIZE, MemRanges, joined_seams
 
 if TYPE_CHECKING:
+    from elfcorehdr.header_cache import RangeSource
     from elfcorehdr.kernel import Kernel
 
 COMMAND_LINE_SIZE = 2048
@@ -99,6 +98,8 @@ class Ppc64Kexec(Arch):
             if bisect_left(seams, r.start) < bisect_right(seams, r.end + 1):
                 return None
         cuts = [r for r in (kexec.crashk_res, *kexec.crashk_cma_ranges) if r is not None]
+        from elfcorehdr.header_cache import RangeSource
+
         return RangeSource(memblock.edits, (*put_in, *cuts), joined_seams(memblock))
 
     def _exclude_ranges(self, kernel: Kernel) -> list[Range]:
@@ -245,6 +246,8 @@ class Ppc64Kexec(Arch):
         """Placed by the kernel's own rules (kexec-tools' are alike); the header is kexec-tools' own."""
         image = Kimage(crash=True, cmdline=cmdline)
         self.kexec_file_load(kernel, image, kernel_file, initrd)
+        from . import ppc64_kexec_tools
+
         header = ppc64_kexec_tools.header(kernel, image.backup_start)
         segments: list[Segment] = []
         for s in image.segments:
