@@ -23,7 +23,10 @@ def main() -> None:
         if words in (["--version"], ["-V"]):
             from printer import __version__
 
-            print(f"kdumpfs, version {__version__}")
+            try:
+                os.write(1, f"kdumpfs, version {__version__}\n".encode())
+            except BrokenPipeError:
+                sys.exit(1)
             return
         if words[:1] == ["mount"]:
             from fsmount.options import MOUNT_OPTIONS, parse

@@ -12,7 +12,7 @@ from fsmount import cli_run
 from fsmount.click_options import with_options
 from fsmount.options import MOUNT_OPTIONS
 from printer import __version__
-from printer.terminal import help_width
+from printer.terminal import help_width, leave
 
 EXAMPLES = """
 \b
@@ -285,4 +285,7 @@ kdumpfs.add_command(cli_run.run)
 
 def run() -> None:
     """The command line, by click."""
-    kdumpfs(prog_name="kdumpfs", terminal_width=help_width())
+    try:
+        kdumpfs(prog_name="kdumpfs", terminal_width=help_width())
+    except SystemExit as end:
+        leave(end)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from . import __version__
-from .terminal import help_width
+from .terminal import help_width, leave
 
 if TYPE_CHECKING:
     from .roles import Layout
@@ -59,7 +59,10 @@ def run(begin: bytes = b"") -> None:
     for stream in (sys.stdout, sys.stderr):  # a name may be no UTF-8, a terminal not know a glyph
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    cli(prog_name="elfcorehdr", terminal_width=help_width(), obj=begin)
+    try:
+        cli(prog_name="elfcorehdr", terminal_width=help_width(), obj=begin)
+    except SystemExit as end:
+        leave(end)
 
 
 def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> int | None:
