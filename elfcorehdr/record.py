@@ -56,11 +56,15 @@ class Record(metaclass=RecordType):
     @classmethod
     def _all_values(cls, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[Any, ...]:
         """The value of each field, in order: the arguments, else the defaults."""
-        values = {**cls._defaults, **dict(zip(cls._fields, args, strict=False)), **given}
-        twice = not given.keys().isdisjoint(cls._fields[: len(args)])
-        if twice or len(args) > len(cls._fields) or values.keys() != set(cls._fields):
+        fields = cls._fields
+        values = {**cls._defaults, **dict(zip(fields, args, strict=False)), **given}
+        twice = not given.keys().isdisjoint(fields[: len(args)])
+        if twice or len(args) > len(fields) or len(values) != len(fields):
             _refuse(cls, args, given)
-        return tuple(values[field] for field in cls._fields)
+        try:
+            return tuple([values[field] for field in fields])
+        except KeyError:
+            _refuse(cls, args, given)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"cannot assign to field {name!r}")
