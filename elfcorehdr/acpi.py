@@ -6,11 +6,13 @@ Imports .changes, .errors, .memory, .ranges.
 from __future__ import annotations
 
 import errno
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from . import changes
 from .errors import KernelError
 from .memory import MemoryBlock, OnlineType
+from .range_map import RangeMap
 from .ranges import Range
 
 if TYPE_CHECKING:
@@ -23,8 +25,7 @@ def plug_dimm(kernel: Kernel, start: int, size: int, node: int) -> None:
     start and size in bytes. KernelError: as Memory.add().
     """
     kernel.memory.add(start, size, node)
-    free = kernel.dimms.index(None) if None in kernel.dimms else len(kernel.dimms)
-    kernel.dimms[free : free + 1] = [Range.sized(start, size)]
+    kernel.dimms.add(Range.sized(start, size))
     container = kernel.arch.memory_container
     if container and kernel.has(changes.CONTAINER_ONLINE):
         kernel.uevents.send("online", f"/devices/system/container/{container}", "container")
@@ -47,8 +48,7 @@ def unplug_dimm(kernel: Kernel, start: int, size: int) -> None:
                 kernel.memory.online(block, OnlineType.ONLINE)
         raise KernelError(errno.EBUSY, f"memory{refused.id} does not go offline")
     kernel.memory.remove(start, size)
-    gone = Range.sized(start, size)
-    kernel.dimms[:] = [None if r == gone else r for r in kernel.dimms]
+    kernel.dimms.remove(Range.sized(start, size))
 
 
 def _try_offline(
@@ -69,10 +69,51 @@ def _try_offline(
 
 def dimm_instance(kernel: Kernel, address: int) -> int | None:
     """Which PNP0C80 device the memory at an address is on; None for what no such device brought."""
-    for n, r in enumerate(kernel.dimms):
-        if r is not None and r.start <= address <= r.end:
-            return n
-    return None
+    return kernel.dimms.at(address)
+
+
+class Lowest:
+    """Numbers that are handed out, always the lowest free one: an ida of lib/idr.c."""
+
+    def __init__(self, taken: int = 0) -> None:
+        self._next = taken
+        self._free: list[int] = []
+
+    def take(self) -> int:
+        """A number that is taken from now on."""
+        if self._free:
+            return heappop(self._free)
+        self._next += 1
+        return self._next - 1
+
+    def give_back(self, number: int) -> None:
+        """The number is free again."""
+        heappush(self._free, number)
+
+
+class Dimms:
+    """The memory devices that ACPI plugged in, by instance number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Range, int] = {}
+        self._at = RangeMap()
+        self._lowest = Lowest()
+
+    def add(self, r: Range) -> None:
+        """A device of the lowest free number, over a range of memory."""
+        self._numbers[r] = number = self._lowest.take()
+        self._at.put(r.start, r.end, number)
+
+    def remove(self, r: Range) -> None:
+        """Take out the device of exactly this range, if there is one."""
+        number = self._numbers.pop(r, None)
+        if number is not None:
+            self._lowest.give_back(number)
+            self._at.put(r.start, r.end, None)
+
+    def at(self, address: int) -> int | None:
+        """The number of the device at an address, or None."""
+        return self._at.get(address)
 
 
 class AcpiProcessors:
@@ -84,7 +125,10 @@ class AcpiProcessors:
         self._apic = {n: n for n in kernel.machine.present_cpus}
         self._numbers = dict(self._apic)
         """cpuid_to_apicid, the other way round: before 6.9 a slot keeps the number it once got."""
+        self._slots = set(self._apic.values())
+        """The slots of all present CPUs."""
         self._cooling = {n: i for i, n in enumerate(kernel.machine.online_cpus)}
+        self._coolers = Lowest(len(self._cooling))
 
     def bound(self, cpu: int) -> bool:
         """Whether the processor driver is bound to the CPU's device."""
@@ -104,11 +148,12 @@ class AcpiProcessors:
         number = slot
         if not kernel.has(changes.CPU_NUMBER_OF_TOPOLOGY):
             number = self._numbers.setdefault(slot, len(self._numbers))
-        if slot in map(self.apic_id, cpus.present):
+        if slot in self._slots:
             raise KernelError(errno.EEXIST, f"there is a CPU in slot {slot}")
         if cpus.cpu(number) is None:
             raise KernelError(errno.EINVAL, f"no CPU is possible for slot {slot}")
         self._apic[number] = slot
+        self._slots.add(slot)
         cpus.add(number, node)
         self._uevent("add", number)
         prefix = "ACPI: " if kernel.has(changes.ACPI_PROCESSOR_PREFIX) else ""
@@ -125,12 +170,13 @@ class AcpiProcessors:
         cpus.down(cpu)
         cooling = self._cooling.pop(cpu, None)
         if cooling is not None:
+            self._coolers.give_back(cooling)
             self._cooling_uevent("remove", cooling)
         self._bound.discard(cpu)
         self._uevent("unbind", cpu)
         self._uevent("remove", cpu)
         cpus.remove(cpu)
-        self._apic.pop(cpu, None)
+        self._slots.discard(self._apic.pop(cpu, cpu))
 
     def started(self, cpu: int) -> None:
         """acpi_soft_cpu_online(): a CPU's first start makes its cooling device, under the lowest free number."""
@@ -138,9 +184,7 @@ class AcpiProcessors:
             return
         if not self._kernel.has(changes.SMP_BOOT_LOG):
             self._kernel.log.info(f"Will online and init hotplugged CPU: {cpu}")
-        taken = set(self._cooling.values())
-        number = next(n for n in range(len(taken) + 1) if n not in taken)
-        self._cooling[cpu] = number
+        self._cooling[cpu] = number = self._coolers.take()
         self._cooling_uevent("add", number)
 
     def _uevent(self, action: str, n: int) -> None:

@@ -58,8 +58,7 @@ class Cpu:
     @property
     def package(self) -> int:
         """topology/physical_package_id: by the number of cores in one, else one package a node."""
-        cores = self.kernel.machine.cpus.cores_per_package
-        return self.core // cores if cores else self.node
+        return self.kernel.cpus.package_of(self.id)
 
     def uevent_env(self) -> tuple[tuple[str, str], ...]:
         """Its uevent variables, in order."""
@@ -82,10 +81,21 @@ class Cpus:
         self.boot_nodes = frozenset(machine.cpus.node.values())
         """Nodes that the machine names for its CPUs."""
         said = machine.cpus
-        self.present = set(machine.present_cpus if said.present else self._possible)
+        self.present_at_boot = frozenset(machine.present_cpus) if said.present else self._possible
+        self.present = set(self.present_at_boot)
+        self._free = bytearray(self.nr_cpu_ids)
+        """A byte for each number: 1 where a CPU is possible but not present."""
+        for n in self._possible - self.present:
+            self._free[n] = 1
         self.online = set(machine.online_cpus if said.online else self.present)
         self._cores: dict[int, int] = {}
+        self._moved: dict[int, set[int]] = {}
+        """The same the other way round: the CPUs that a core was given when it was plugged in."""
         self._nodes = dict(machine.cpus.node)
+        self._packages: dict[int, set[int]] | None = None
+        """The running CPUs of each package, from the first time somebody asks."""
+        self._of_node: dict[int, set[int]] | None = None
+        """The possible CPUs of each node, likewise."""
         self._stopped_below: set[int] = set()
         """CPUs that hotplug/target stopped: their devices still say online."""
         self.plugged: set[int] = set()
@@ -133,20 +143,30 @@ class Cpus:
         """CPU n's NUMA node."""
         return self._nodes.get(n, 0)
 
+    def of_node(self, node: int) -> list[int]:
+        """The CPUs of a node that have a device, ascending."""
+        if self._of_node is None:
+            self._of_node = {}
+            for n in self.possible:
+                self._of_node.setdefault(self.node_of(n), set()).add(n)
+        return sorted(self._of_node.get(node, set()) & self._with_device())
+
+    def package_of(self, n: int) -> int:
+        """The package of CPU n; a CPU that runs keeps its own."""
+        cores = self._kernel.machine.cpus.cores_per_package
+        return self.core_of(n) // cores if cores else self.node_of(n)
+
     def online_threads(self, cpu: Cpu) -> list[int]:
         """The running CPUs of cpu's core, ascending."""
         return [n for n in self.threads_of_core(cpu.core) if n in self.online]
 
     def online_package(self, cpu: Cpu) -> list[int]:
         """The running CPUs of cpu's package, ascending."""
-        cores, package, nodes = (
-            self._kernel.machine.cpus.cores_per_package,
-            cpu.package,
-            self._nodes,
-        )
-        if cores:
-            return sorted(n for n in self.online if self.core_of(n) // cores == package)
-        return sorted(n for n in self.online if nodes.get(n, 0) == package)
+        if self._packages is None:
+            self._packages = {}
+            for n in self.online:
+                self._packages.setdefault(self.package_of(n), set()).add(n)
+        return sorted(self._packages.get(cpu.package, ()))
 
     def _regain_node(self, n: int) -> None:
         """register_cpu_online(), arch/powerpc/kernel/sysfs.c: of_get_cpu_node() where there is none."""
@@ -185,9 +205,9 @@ class Cpus:
         """The present CPUs of a core, ascending; none if no such core is present."""
         threads = self._kernel.machine.cpus.threads
         usual = range(core * threads, core * threads + threads)
-        moved = [n for n, c in self._cores.items() if c == core]
+        moved = self._moved.get(core, ())
         return sorted(
-            {n for n in [*usual, *moved] if n in self.present and self.core_of(n) == core}
+            {n for n in (*usual, *moved) if n in self.present and self.core_of(n) == core}
         )
 
     def up(self, n: int) -> bool:
@@ -207,6 +227,8 @@ class Cpus:
 
     def _start(self, n: int) -> None:
         self.online.add(n)
+        if self._packages is not None:
+            self._packages.setdefault(self.package_of(n), set()).add(n)
         for callback in self.on_online:
             callback(n)
         self._kernel.arch.cpu_started(self._kernel, n)
@@ -228,6 +250,8 @@ class Cpus:
             for callback in self.on_offline:
                 callback(n)
             self.online.discard(n)
+            if self._packages is not None:
+                self._packages[self.package_of(n)].discard(n)
         self._stopped_below.discard(n)
 
     def device_online(self, n: int) -> bool:
@@ -249,7 +273,11 @@ class Cpus:
 
     def add(self, n: int, node: int) -> None:
         """A possible CPU becomes present, not online, on a node."""
+        if self._of_node is not None:
+            self._of_node[self.node_of(n)].discard(n)
+            self._of_node.setdefault(node, set()).add(n)
         self.present.add(n)
+        self._free[n] = 0
         self.plugged.add(n)
         self._nodes[n] = node
         self._kernel.names_changed()
@@ -257,6 +285,7 @@ class Cpus:
     def remove(self, n: int) -> None:
         """A CPU that is not online stops being present."""
         self.present.discard(n)
+        self._free[n] = 1
         self._stopped_below.discard(n)
         self._kernel.names_changed()
 
@@ -265,24 +294,29 @@ class Cpus:
 
         The CPUs' numbers. KernelError(ENOSPC) if there is no room among the possible ones.
         """
-        for first in self.possible:
-            ids = list(range(first, first + threads))
-            if self._possible.issuperset(ids) and self.present.isdisjoint(ids):
-                break
-        else:
+        first = self._lowest_free(threads)
+        if first < 0:
             raise KernelError(errno.ENOSPC, "no possible CPU number is free")
+        ids = list(range(first, first + threads))
+        self._moved[core] = set(ids)
         for n in ids:
             self._cores[n] = core
             self.present.add(n)
+            self._free[n] = 0
             self.unplugged.discard(n)
         self._kernel.names_changed()
         return ids
+
+    def _lowest_free(self, count: int) -> int:
+        """The first of so many possible CPUs in a row of which none is present; -1 if there are none."""
+        return self._free.find(bytes([1]) * count)
 
     def unplug(self, ids: list[int]) -> None:
         """pseries_remove_processor(): stopped CPUs stop being present."""
         for n in ids:
             self.present.discard(n)
-            self._cores.pop(n, None)
+            self._free[n] = 1
+            self._moved.pop(self._cores.pop(n, -1), None)
             self.unplugged.add(n)
         self._kernel.names_changed()
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .machine import Lmbs
 
 NO_ASSOCIATIVITY = 0xFFFFFFFF
+_Run = tuple[int, Lmbs]
+"""The row of its first LMB, and the run."""
+
+
+def _first(run: _Run) -> int:
+    return run[0]
+
+
+def _drc(run: _Run) -> int:
+    return run[1].drc
+
+
+def _run_start(run: _Run) -> int:
+    return run[1].start
 
 
 class Lmb(NamedTuple):
@@ -19,6 +35,10 @@ class Lmb(NamedTuple):
     drc: int
 
 
+_OTHER = [re.compile(rb"[^%c]" % flag, re.DOTALL) for flag in range(4)]
+"""By the flags of an LMB: where the next one has others."""
+
+
 class LmbTable:
     """drmem_info: the LMBs in table order; one byte each says whether it is assigned or reserved."""
 
@@ -26,7 +46,7 @@ class LmbTable:
 
     def __init__(self, runs: tuple[Lmbs, ...], lmb_size: int) -> None:
         self._size = lmb_size
-        self._runs: list[tuple[int, Lmbs]] = []
+        self._runs: list[_Run] = []
         self._flags = bytearray(sum(run.count for run in runs))
         first = 0
         for run in runs:
@@ -34,33 +54,36 @@ class LmbTable:
             if run.flags & Lmbs.RESERVED:
                 self._flags[first : first + run.count] = bytes([self.RESERVED]) * run.count
             first += run.count
+        self._by_drc = sorted((r for r in self._runs if r[1].drc), key=_drc)
+        self._by_start = sorted(self._runs, key=_run_start)
 
     def __len__(self) -> int:
         return len(self._flags)
 
     def lmb(self, row: int) -> Lmb:
         """The LMB in that row."""
-        for first, run in reversed(self._runs):
-            if row >= first:
-                k = row - first
-                drc = run.drc + k if run.drc else 0
-                return Lmb(row, run.start + k * self._size, drc)
-        raise IndexError(row)
+        if not 0 <= row < len(self._flags):
+            raise IndexError(row)
+        first, run = self._runs[bisect_right(self._runs, row, key=_first) - 1]
+        k = row - first
+        return Lmb(row, run.start + k * self._size, run.drc + k if run.drc else 0)
 
     def by_drc(self, drc: int) -> Lmb | None:
         """The LMB with that DRC index, if there is one."""
-        for first, run in self._runs:
-            if run.drc and run.drc <= drc < run.drc + run.count:
-                return self.lmb(first + drc - run.drc)
-        return None
+        i = bisect_right(self._by_drc, drc, key=_drc) - 1
+        if i < 0:
+            return None
+        first, run = self._by_drc[i]
+        return self.lmb(first + drc - run.drc) if drc < run.drc + run.count else None
 
     def by_base(self, base: int) -> Lmb | None:
         """The LMB that begins at a physical address, if there is one."""
-        for first, run in self._runs:
-            k, rest = divmod(base - run.start, self._size)
-            if not rest and 0 <= k < run.count:
-                return self.lmb(first + k)
-        return None
+        i = bisect_right(self._by_start, base, key=_run_start) - 1
+        if i < 0:
+            return None
+        first, run = self._by_start[i]
+        k, rest = divmod(base - run.start, self._size)
+        return self.lmb(first + k) if not rest and k < run.count else None
 
     def assign(self, row: int, *, assigned: bool) -> None:
         """Set or clear DRCONF_MEM_ASSIGNED."""
@@ -111,9 +134,9 @@ class LmbTable:
         for first, run in self._runs:
             row = first
             while row < first + run.count:
-                flag, end = self._flags[row], row
-                while end < first + run.count and self._flags[end] == flag:
-                    end += 1
+                flag = self._flags[row]
+                other = _OTHER[flag].search(self._flags, row, first + run.count)
+                end = other.start() if other else first + run.count
                 bits = Lmbs.ASSIGNED if flag & self.ASSIGNED else run.flags & ~Lmbs.ASSIGNED
                 sets.append((end - row, self.lmb(row), bits))
                 row = end

@@ -21,27 +21,28 @@ class FirmwareMap:
 
     def __init__(self) -> None:
         self.entries: dict[int, FirmwareMapEntry] = {}
+        self._numbers: dict[FirmwareMapEntry, int] = {}
         self._next = 0
         self._at_boot = True
 
     def add(self, start: int, end: int, type_: str) -> None:
         """firmware_map_add_early(): an entry of the map at boot."""
-        self.entries[self._next] = FirmwareMapEntry(start, end, type_)
+        entry = FirmwareMapEntry(start, end, type_)
+        self.entries[self._next] = entry
+        self._numbers.setdefault(entry, self._next)
         self._next += 1
 
     def add_hotplug(self, start: int, end: int) -> None:
         """firmware_map_add_hotplug(): System RAM that was plugged in; nothing if it is there already."""
         entry = FirmwareMapEntry(start, end, SYSTEM_RAM)
-        if entry not in self.entries.values():
+        if entry not in self._numbers:
             self.add(*entry)
 
     def remove(self, start: int, end: int) -> None:
         """firmware_map_remove(): the entry with exactly these ends."""
-        entry = FirmwareMapEntry(start, end, SYSTEM_RAM)
-        for number, other in self.entries.items():
-            if other == entry:
-                del self.entries[number]
-                return
+        number = self._numbers.pop(FirmwareMapEntry(start, end, SYSTEM_RAM), None)
+        if number is not None:
+            del self.entries[number]
 
     def __iter__(self) -> Iterator[int]:
         return iter(list(self.entries))

@@ -8,10 +8,12 @@ from __future__ import annotations
 import errno
 import time
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 
 from . import changes
+from .acpi import Dimms
 from .arch import arch_of
 from .changes import Change
 from .cpu import Cpus
@@ -27,6 +29,7 @@ from .memblock import DRV_MNG, Memblock
 from .memory import Memory, OnlineType
 from .notifier import MemoryChain, NotifierErrorInject
 from .printk import Printk, dyndbg_files
+from .range_map import RangeMap
 from .ranges import Range, parse_ids
 from .uevent import UeventQueue
 
@@ -70,8 +73,8 @@ class Kernel:
         """kexec_file_dbg_print: set for the time of a load with KEXEC_FILE_DEBUG."""
         self.pinned: list[NamedRegion] = list(machine.pinned)
         """Memory that something unmovable sits in."""
-        self.hotplug_nodes: list[tuple[Range, int]] = []
-        """Nodes that firmware names for memory that was plugged in, the last one first asked."""
+        self.hotplug_nodes = RangeMap()
+        """Nodes that firmware names for memory that was plugged in."""
         self.print_mode = PrintMode.TEXT
         self.control_error = ""
         """Why the last request through control/ failed."""
@@ -103,8 +106,7 @@ class Kernel:
         self.dlpar = Dlpar(self) if self.platform == "pseries" else None
         self.pm: dict[str, dict[str, str]] = {}
         """What was written to power/ of a device, by the device's path."""
-        self.dimms: list[Range | None] = []
-        """Memory devices that ACPI plugged in, by instance number; None where one was taken out."""
+        self.dimms = Dimms()
         self.acpi = self.arch.acpi_processors(self)
 
     @classmethod
@@ -227,13 +229,12 @@ class Kernel:
 
     def node_for_new(self, address: int) -> int:
         """What firmware says of memory there: when it was plugged in, at boot, else the first node."""
-        for r, node in reversed(self.hotplug_nodes):
-            if r.start <= address <= r.end:
-                return node
-        for m in self.machine.memory:
-            if m.start <= address <= m.end:
-                return m.node
-        return self.node_ids()[0]
+        node = self.hotplug_nodes.get(address)
+        if node is None:
+            memory = self.machine.memory
+            i = bisect_right(memory, address, key=lambda m: m.start) - 1
+            node = memory[i].node if i >= 0 and address <= memory[i].end else self.node_ids()[0]
+        return node
 
     def memory_nodes(self) -> list[int]:
         """Nodes with memory, ascending."""
@@ -331,8 +332,8 @@ class Kernel:
         """Where a hypervisor would put `size` bytes more: the first free blocks, above everything at boot."""
         block = self.memory.block_size
         start = align_up(self.arch.hotplug_base(self), block)
-        while self.memblock.overlaps(start, start + size - 1):
-            start += block
+        while taken := next(self.memblock.overlapping(start, start + size - 1), None):
+            start = align_up(taken.end + 1, block)
         return start
 
     def unplug_memory(

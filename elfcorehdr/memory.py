@@ -104,17 +104,20 @@ class Memory:
         self.block_size = kernel.machine.memory_block_size
         self.auto_online = OnlineType.OFFLINE
         self._codes = bytearray()
+        self._count = 0
         self._forced_zones: dict[int, str] = {}
         self._removals: dict[int, int] = {}
         for region in kernel.memblock:
             first, last = region.start // self.block_size, region.end // self.block_size
             self._reach(first - 1)
             self._codes[first:] = bytes([_KERNEL]) * (last + 1 - first)
+        self._count = len(self._codes) - self._codes.count(_ABSENT)
 
     def boot_state(self, ids: tuple[int, ...], state: str, valid_zones: str) -> None:
         """Set what a machine description says of blocks at boot."""
         for n in ids:
             self._reach(n)
+            self._count += self._codes[n] == _ABSENT
             movable = valid_zones.split(" ")[0] == ZONE_MOVABLE
             self._codes[n] = _OFFLINE if state == "offline" else _MOVABLE if movable else _KERNEL
             if valid_zones == "none":
@@ -151,7 +154,7 @@ class Memory:
 
     def count(self) -> int:
         """How many blocks there are."""
-        return len(self._codes) - self._codes.count(_ABSENT)
+        return self._count
 
     def nodes(self, block: MemoryBlock) -> list[int]:
         """NUMA nodes the block's memory is on, ascending."""
@@ -305,6 +308,7 @@ class Memory:
         self._reach(last)
         for n in range(first, last + 1):
             self._codes[n] = _OFFLINE
+            self._count += 1
             self._uevent("add", MemoryBlock(self, n))
         kernel.names_changed()
         policy = self.auto_online if online is None else online
@@ -329,6 +333,7 @@ class Memory:
         for n in ids:
             self._uevent("remove", MemoryBlock(self, n))
             self._codes[n] = _ABSENT
+            self._count -= 1
             self.kernel.pm.pop(f"/devices/system/memory/memory{n}", None)
             self._removals[n] = self._removals.get(n, 0) + 1
         self.kernel.memory_removed(start, start + size - 1)

@@ -119,6 +119,9 @@ def parse_ids(text: str) -> tuple[int, ...]:
 
 def format_ids(ids: Iterable[int]) -> str:
     """Ascending ids as the kernel's %*pbl prints them: "0-3,6"; no ids is ""."""
+    ids = list(ids)
+    if len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1:  # one run, as usual
+        return f"{ids[0]}-{ids[-1]}"
     out: list[str] = []
     first = last = -2
     for n in ids:

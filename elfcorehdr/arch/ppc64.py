@@ -149,7 +149,7 @@ class Ppc64(Ppc64Kexec):
 
     def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
         """The hypervisor's event is a DLPAR request for a run of LMBs."""
-        kernel.hotplug_nodes.append((Range.sized(start, size), node))
+        kernel.hotplug_nodes.put(start, start + size - 1, node)
         self._dlpar_memory(kernel, Action.ADD, start, size)
 
     def unplug_memory(
@@ -227,7 +227,7 @@ class Ppc64(Ppc64Kexec):
         Quirk: a CPU that was not present at boot has the first core's (golden ppc64/B, cpu2).
         """
         threads = kernel.machine.cpus.threads
-        core = cpu.id // threads if cpu.id in kernel.machine.present_cpus else 0
+        core = cpu.id // threads if cpu.id in kernel.cpus.present_at_boot else 0
         return f"{kernel.machine.cpus.type}@{core * threads:x}"
 
     def modalias(self, kernel: Kernel) -> str:

@@ -6,16 +6,17 @@ All numbers are big endian. Imports ..machine types.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elfcorehdr.hotplug_cpu import DRC_CPU
 
 if TYPE_CHECKING:
     from elfcorehdr.dlpar import Dlpar
     from elfcorehdr.kernel import Kernel
-    from elfcorehdr.machine import Region
+    from elfcorehdr.machine import Machine, Region
 
 TIMEBASE_FREQUENCY = 512000000
 """In Hz, on every POWER since POWER6."""
@@ -36,29 +37,78 @@ def text(value: str) -> bytes:
     return value.encode() + b"\0"
 
 
+class Property(NamedTuple):
+    """A property whose bytes are made when they are asked for."""
+
+    made: Callable[[], bytes]
+
+
+class Family(Mapping[str, Any]):
+    """Fixed names, and in their midst one for each of many objects; none of these is made to find another."""
+
+    def __init__(
+        self,
+        before: Mapping[str, Any],
+        names: Callable[[], Iterable[str]],
+        made: Callable[[str], Any],
+        behind: Mapping[str, Any],
+    ) -> None:
+        self._before = before
+        self._names = names
+        self._made = made
+        self._behind = behind
+
+    def __getitem__(self, name: str) -> Any:
+        for fixed in (self._before, self._behind):
+            if name in fixed:
+                return fixed[name]
+        made = self._made(name)
+        if made is None:
+            raise KeyError(name)
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._before
+        yield from self._names()
+        yield from self._behind
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class Node(Mapping[str, Any]):
     """A node: names to bytes (a property) or to Nodes, each made when it is asked for.
 
-    made holds bytes, mappings, or functions that give either; extra, by name, what the machine
-    describes besides: it replaces properties and adds to nodes.
+    made holds bytes, Property, or for a node below a mapping or a function that gives it; it may be
+    such a function itself. extra, by name, is what the machine describes besides: it replaces
+    properties and adds to nodes.
     """
 
-    __slots__ = ("_extra", "_made")
+    __slots__ = ("_extra", "_found")
 
-    def __init__(self, made: Mapping[str, Any], extra: Mapping[str, Any]) -> None:
-        self._made = made
+    def __init__(
+        self, made: Mapping[str, Any] | Callable[[], Mapping[str, Any]], extra: Mapping[str, Any]
+    ) -> None:
+        self._found = made
         self._extra = extra
+
+    @property
+    def _made(self) -> Mapping[str, Any]:
+        if callable(self._found):
+            self._found = self._found()
+        return self._found
 
     def __getitem__(self, name: str) -> Any:
         extra = self._extra.get(name)
         if isinstance(extra, bytes):
             return extra
-        if name not in self._made:
+        made = self._made.get(name)
+        if made is None:
             if extra is None:
                 raise KeyError(name)
             return Node({"name": text(name.partition("@")[0])}, extra)
-        made = self._made[name]
-        made = made() if callable(made) else made
+        if isinstance(made, Property):
+            return made.made()
         return made if isinstance(made, bytes) else Node(made, extra or {})
 
     def __iter__(self) -> Iterator[str]:
@@ -66,7 +116,7 @@ class Node(Mapping[str, Any]):
         yield from (name for name in self._extra if name not in self._made)
 
     def __len__(self) -> int:
-        return len(self._made.keys() | self._extra.keys())
+        return sum(1 for _ in self)
 
 
 def devicetree(kernel: Kernel) -> Node:
@@ -80,29 +130,51 @@ def devicetree(kernel: Kernel) -> Node:
         "chosen": partial(_chosen, kernel),
         "cpus": partial(_cpus, kernel),
     }
-    for m in machine.memory:
-        tree[f"memory@{m.start:x}"] = {
-            "name": text("memory"),
-            "device_type": text("memory"),
-            "reg": u64(m.start, m.size),
-            "ibm,associativity": u32(1, m.node),
-        }
+    behind: dict[str, Any] = {}
     if machine.platform == "pseries":
-        tree["device_type"] = text("chrp")
+        behind["device_type"] = text("chrp")
     if machine.rtas is not None:
-        tree["rtas"] = partial(_rtas, kernel, machine.rtas)
+        behind["rtas"] = partial(_rtas, kernel, machine.rtas)
     if machine.opal is not None:
-        tree["ibm,opal"] = {
+        behind["ibm,opal"] = {
             "name": text("ibm,opal"),
             "opal-base-address": u64(machine.opal.start),
             "opal-runtime-size": u64(machine.opal.size),
         }
     if kernel.dlpar is not None:
-        tree["ibm,dynamic-reconfiguration-memory"] = partial(_drmem, kernel, kernel.dlpar)
+        behind["ibm,dynamic-reconfiguration-memory"] = partial(_drmem, kernel, kernel.dlpar)
     extra: dict[str, Any] = {}
     for path, value in machine.devicetree.items():
         _put(extra, path, value)
-    return Node(tree, extra)
+    names = partial(map, "memory@{0.start:x}".format, machine.memory)
+    return Node(Family(tree, names, partial(_memory, machine), behind), extra)
+
+
+def _unit(name: str, prefix: str) -> int | None:
+    """The unit address in a name such as memory@10000000; None for any other name."""
+    digits = name.removeprefix(prefix)
+    try:
+        unit = int(digits, 16)
+    except ValueError:
+        return None
+    return unit if name == f"{prefix}{unit:x}" else None
+
+
+def _memory(machine: Machine, name: str) -> dict[str, Any] | None:
+    """The node of that name of a range of boot memory, or None."""
+    start = _unit(name, "memory@")
+    if start is None:
+        return None
+    i = bisect_left(machine.memory, start, key=lambda m: m.start)
+    if i == len(machine.memory) or machine.memory[i].start != start:
+        return None
+    m = machine.memory[i]
+    return {
+        "name": text("memory"),
+        "device_type": text("memory"),
+        "reg": u64(m.start, m.size),
+        "ibm,associativity": u32(1, m.node),
+    }
 
 
 def _rtas(kernel: Kernel, rtas: Region) -> dict[str, Any]:
@@ -126,7 +198,7 @@ def _drmem(kernel: Kernel, dlpar: Dlpar) -> dict[str, Any]:
     return {
         "name": text("ibm,dynamic-reconfiguration-memory"),
         "ibm,lmb-size": u64(kernel.machine.memory_block_size),
-        "ibm,dynamic-memory-v2": dlpar.dynamic_memory_v2,
+        "ibm,dynamic-memory-v2": Property(dlpar.dynamic_memory_v2),
         "ibm,associativity-lookup-arrays": u32(len(nodes), 1, *nodes),
         "ibm,memory-flags-mask": u32(0xFF),
         "ibm,memory-preservation-time": u32(0),
@@ -147,22 +219,32 @@ def _chosen(kernel: Kernel) -> dict[str, Any]:
     return chosen
 
 
-def _cpus(kernel: Kernel) -> dict[str, Any]:
+def _cpus(kernel: Kernel) -> Family:
     """One node a present core."""
     topology, cpus = kernel.machine.cpus, kernel.cpus
     nodes: dict[str, Any] = {"name": text("cpus"), "#address-cells": u32(1), "#size-cells": u32(0)}
     if kernel.dlpar is not None:
         nodes |= _drc_connectors(_cores(kernel))
-    for core in sorted({cpus.core_of(n) for n in cpus.present}):
-        name = f"{topology.type}@{core * topology.threads:x}"
-        nodes[name] = partial(_core, kernel, core, name)
-    return nodes
+    prefix = f"{topology.type}@"
+
+    def names() -> Iterator[str]:
+        cores = sorted({cpus.core_of(n) for n in cpus.present})
+        return (f"{prefix}{core * topology.threads:x}" for core in cores)
+
+    def made(name: str) -> Callable[[], dict[str, Any]] | None:
+        thread = _unit(name, prefix)
+        if thread is None or thread % topology.threads:
+            return None
+        core = thread // topology.threads
+        return partial(_core, kernel, core, name) if cpus.threads_of_core(core) else None
+
+    return Family(nodes, names, made, {})
 
 
 def _core(kernel: Kernel, core: int, full_name: str) -> dict[str, Any]:
     topology = kernel.machine.cpus
     threads = range(core * topology.threads, (core + 1) * topology.threads)
-    at_boot = threads[0] in kernel.machine.present_cpus
+    at_boot = threads[0] in kernel.cpus.present_at_boot
     return {
         # Quirk: ibm,configure-connector gives a new node its full name (golden ppc64/A, B).
         "name": text(topology.type if at_boot else full_name),
@@ -189,14 +271,14 @@ def _cores(kernel: Kernel) -> int:
     return -(-len(kernel.cpus.possible) // kernel.machine.cpus.threads)
 
 
-def _drc_connectors(cores: int) -> dict[str, bytes]:
+def _drc_connectors(cores: int) -> dict[str, Property]:
     """The connectors that a core can be plugged into: a count, then a value each (PAPR 13.5.2)."""
     count = u32(cores)
     return {
-        "ibm,drc-indexes": count + u32(*range(DRC_CPU, DRC_CPU + cores)),
-        "ibm,drc-names": count + b"".join(text(f"CPU {n}") for n in range(cores)),
-        "ibm,drc-types": count + text("CPU") * cores,
-        "ibm,drc-power-domains": count + u32(*[0xFFFFFFFF] * cores),
+        "ibm,drc-indexes": Property(lambda: count + u32(*range(DRC_CPU, DRC_CPU + cores))),
+        "ibm,drc-names": Property(lambda: count + b"".join(text(f"CPU {n}") for n in range(cores))),
+        "ibm,drc-types": Property(lambda: count + text("CPU") * cores),
+        "ibm,drc-power-domains": Property(lambda: count + u32(*[0xFFFFFFFF] * cores)),
     }
 
 

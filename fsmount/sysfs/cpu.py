@@ -21,17 +21,11 @@ cpu = AttributeGroup("devices/system/cpu", singleton)
 
 def cpumap(ids: Iterable[int], nr_bits: int) -> str:
     """Ids as the kernel's %*pb: hex words of 32 bits, comma between, the highest first, nr_bits wide."""
-    bits = bytearray(nr_bits + 7 >> 3)
+    bits = bytearray(-(-nr_bits // 32) * 4)
     for n in ids:
-        bits[n >> 3] |= 1 << (n & 7)
-    mask = int.from_bytes(bits, "little")
-    words: list[str] = []
-    while nr_bits > 0:
-        digits = (min(nr_bits, 32) + 3) // 4
-        words.append(f"{mask & 0xFFFFFFFF:0{digits}x}")
-        mask >>= 32
-        nr_bits -= 32
-    return ",".join(reversed(words))
+        bits[-1 - (n >> 3)] |= 1 << (n & 7)
+    # The highest word has only as many digits as it has bits for.
+    return bits.hex(",", 4)[-nr_bits % 32 // 4 :]
 
 
 def _list(ids: Iterable[int]) -> str:

@@ -18,7 +18,9 @@ def _entry(kernel: Kernel, name: str) -> FirmwareMapEntry | None:
 
 
 entries: Kset[FirmwareMapEntry] = Kset(
-    names=_names, lookup=_entry, count=lambda kernel: len(_names(kernel))
+    names=_names,
+    lookup=_entry,
+    count=lambda kernel: len(kernel.firmware_map.entries) if kernel.arch.has_firmware_memmap else 0,
 )
 memmap = AttributeGroup("firmware/memmap/*", entries)
 

@@ -38,8 +38,7 @@ class Node:
 
     def cpus(self) -> list[int]:
         """Its CPUs with a device, ascending."""
-        cpus = self.kernel.cpus
-        return [n for n in cpus.with_device() if cpus.node_of(n) == self.id]
+        return self.kernel.cpus.of_node(self.id)
 
     def online_cpus(self) -> list[int]:
         """Its running CPUs, ascending."""

@@ -1,0 +1,72 @@
+"""CPU masks as text, and who is whose sibling, on big machines and after hotplug."""
+
+from __future__ import annotations
+
+import pytest
+
+from elfcorehdr.kernel import Kernel
+from elfcorehdr.machine import CpuTopology, Machine, MemoryRange
+from fsmount.sysfs.cpu import cpumap
+
+
+def booted(possible: str, present: str = "", threads: int = 8, **node: object) -> Kernel:
+    return Kernel.boot(
+        Machine(
+            name="cpus",
+            source="made by a test",
+            arch="ppc64",
+            platform="pseries",
+            memory=(MemoryRange(0, 4 << 30),),
+            cpus=CpuTopology(possible, present=present, threads=threads, **node),
+            page_size=0x10000,
+            memory_block_size=1 << 28,
+            kernel_end=1 << 25,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("ids", "nr_bits", "text"),
+    [
+        ((0,), 1, "1"),
+        ((0, 2, 3), 4, "d"),
+        ((4,), 5, "10"),
+        ((0, 31), 32, "80000001"),
+        ((32,), 33, "1,00000000"),
+        ((39, 0), 40, "80,00000001"),
+        (range(64), 64, "ffffffff,ffffffff"),
+        ((), 96, "00000000,00000000,00000000"),
+        ((8191,), 8192, "80000000" + ",00000000" * 255),
+    ],
+)
+def test_mask_has_a_word_for_32_cpus_and_the_highest_only_the_digits_it_needs(ids, nr_bits, text):
+    assert cpumap(ids, nr_bits) == text
+
+
+def test_package_is_the_node_s_running_cpus_through_hotplug():
+    kernel = booted("0-31", node={n: n // 16 for n in range(32)})
+    cpus = kernel.cpus
+    cpu = cpus.cpu(17)
+    assert cpu is not None
+    assert cpus.online_package(cpu) == list(range(16, 32))
+    cpus.down(20)
+    cpus.set_target(21, online=False)
+    assert cpus.online_package(cpu) == [n for n in range(16, 32) if n not in (20, 21)]
+    cpus.up(20)
+    assert cpus.online_package(cpu) == [n for n in range(16, 32) if n != 21]
+    assert cpus.of_node(1) == list(range(16, 32))
+
+
+def test_core_that_comes_back_gets_the_lowest_free_numbers_and_its_own_siblings():
+    kernel = booted("0-31", present="0-23")
+    assert kernel.dlpar is not None
+    kernel.dlpar.cpu.remove(0x10000001)
+    assert kernel.cpus.threads_of_core(1) == []
+    assert kernel.dlpar.cpu.add(0x10000003) == list(range(8, 16))
+    assert kernel.cpus.threads_of_core(3) == list(range(8, 16))
+    assert kernel.dlpar.cpu.add(0x10000001) == list(range(24, 32))
+    cpu = kernel.cpus.cpu(24)
+    assert cpu is not None
+    assert kernel.cpus.online_threads(cpu) == list(range(24, 32))
+    kernel.dlpar.cpu.remove(0x10000003)
+    assert kernel.cpus.threads_of_core(3) == []
