@@ -11,9 +11,8 @@ from statistics import median
 
 import click
 
-from benchmarks import engine, growth, mounted
+from benchmarks import engine, growth, mounted, tools
 from benchmarks.conditions import VIA, awake
-from benchmarks.measure import PROJECT
 from benchmarks.mounts import Workshop, workshop
 from benchmarks.rows import Cost, Row
 
@@ -79,11 +78,17 @@ def main(
         os.environ["PYTHONPYCACHEPREFIX"] = str(shop.path / "pycache")
         results = [run(shop, rows, rounds) for _ in range(runs)]
         curves = _growth(shop, rounds, quick, plot) if with_growth and not wanted else {}
+        waits = tools.waits(shop, quick=quick) if with_growth and not wanted else {}
     click.echo("; ".join(conditions) + "\n")
     print_table(rows, results, markdown=markdown)
+    if waits:
+        click.echo("\nWhat a reader of memory0/state waits while tools run over the big tree:\n")
+        tools.print_waits(waits, markdown=markdown)
     if json_file:
+        of_waits = {name: wait._asdict() for name, wait in waits.items()}
         Path(json_file).write_text(
-            json.dumps(document(rows, results, curves, conditions), indent=1) + "\n"
+            json.dumps(document(rows, results, curves, conditions) | {"waits": of_waits}, indent=1)
+            + "\n"
         )
     sys.exit(1 if any(missed(row, costs) for row, costs in by_row(rows, results)) else 0)
 
@@ -146,7 +151,7 @@ def print_table(rows: list[Row], results: list[list[Cost]], *, markdown: bool) -
 def document(
     rows: list[Row],
     results: list[list[Cost]],
-    curves: growth.Curves,
+    curves: tools.Curves,
     conditions: tuple[str, ...] = (),
 ) -> dict[str, object]:
     """All figures, for programs."""
@@ -171,19 +176,17 @@ def document(
     }
 
 
-def _growth(shop: Workshop, rounds: int, quick: bool, plot: str | None) -> growth.Curves:
+def _growth(shop: Workshop, rounds: int, quick: bool, plot: str | None) -> tools.Curves:
     click.echo("measuring how costs grow", err=True)
     curves = growth.measured(shop, rounds, quick=quick)
-    for axis, lines in curves.items():
-        for line, curve in lines.items():
-            click.echo(
-                f"{axis}: {line}: grows as size to the power of {growth.exponent(curve):.2f}",
-                err=True,
-            )
-    path = Path(plot) if plot else PROJECT / "docs" / "performance-growth.svg"
-    growth.draw(curves, path)
-    click.echo(f"{path} drawn", err=True)
-    return curves
+    of_tools = tools.measured(shop, quick=quick)
+    path = Path(plot) if plot else growth.PLOT
+    beside = path.with_name(f"{path.stem}-tools{path.suffix}") if plot else growth.TOOLS_PLOT
+    for drawn, at in ((curves, path), (of_tools, beside)):
+        growth.tell(drawn)
+        growth.draw(drawn, at)
+        click.echo(f"{at} drawn", err=True)
+    return curves | {f"tools: {axis}": lines for axis, lines in of_tools.items()}
 
 
 if __name__ == "__main__":

@@ -41,11 +41,13 @@ def toml(blocks: int, cpus: int = 8, *, nodes: int = 1, gaps: bool = False) -> s
     )
 
 
-def write(directory: Path, blocks: int, cpus: int = 8, nodes: int = 1) -> str:
+def write(
+    directory: Path, blocks: int, cpus: int = 8, nodes: int = 1, *, gaps: bool = False
+) -> str:
     """toml() as a file; its path."""
-    path = directory / f"bench-{blocks}-{cpus}-{nodes}.toml"
+    path = directory / f"bench-{blocks}-{cpus}-{nodes}{'-gaps' * gaps}.toml"
     if not path.exists():
-        path.write_text(toml(blocks, cpus, nodes=nodes))
+        path.write_text(toml(blocks, cpus, nodes=nodes, gaps=gaps))
     return str(path)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import growth, machines
+from benchmarks import growth, machines, tools
 from benchmarks.__main__ import ROWS, missed, print_table
 from benchmarks.conditions import AWAKE, awake
 from benchmarks.engine import full_kernel, header_of
@@ -84,4 +84,31 @@ def test_mounts_of_ours_are_served_as_was_asked_for(tmp_path, via, options):
         *("mount", "-m", "m.toml"),
         *options,
         *("--load", "/mnt"),
+    ]
+
+
+def test_exponent_of_two_sizes_is_between_them():
+    assert growth.exponent({1: 1.0, 100: 100.0}) == pytest.approx(1)
+    assert growth.exponent({8: 3.0}) == 0
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_tools_run_over_ascending_sizes_of_every_axis(quick):
+    by_axis: dict[str, list[int]] = {}
+    for size in tools.sizes(quick=quick):
+        by_axis.setdefault(size.axis, []).append(size.at)
+        assert size.tools
+        for _, command in size.tools:
+            assert "{" not in command.format(root="/mnt")
+    assert all(sizes == sorted(set(sizes)) for sizes in by_axis.values())
+    largest = {axis: sizes[-1] for axis, sizes in by_axis.items()}
+    if not quick:
+        assert list(largest.values()) == [262_144, 8192, 64, 65_000]
+
+
+def test_waits_are_told_as_ratios_to_a_reader_alone(capsys):
+    alone, busy = tools.Wait(10, 1e-5, 2e-5, 1e-3), tools.Wait(10, 3e-5, 1e-4, 2e-3)
+    tools.print_waits({"nothing": alone, "find": busy}, markdown=False)
+    assert capsys.readouterr().out.splitlines()[-1].split() == [
+        *("find", "10", "3", "x", "10", "x", "2", "ms")
     ]
