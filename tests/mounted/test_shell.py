@@ -246,3 +246,56 @@ def crash_hotplug_events_show(kernel: Kernel) -> str:
     done = kdumpfs("abi", "--module", proposal, "/sys/kernel/kexec/crash_hotplug")
     assert "What:\t\t/sys/kernel/kexec/crash_hotplug_events" in done.stdout
     assert "How often the header was rebuilt since boot." in done.stdout
+
+
+OWN = """
+from fsmount.kobject import AttributeGroup, singleton
+
+group = AttributeGroup("kernel/own", singleton)
+
+
+@group.show
+def word_show(kernel):
+    return "word\\n"
+"""
+
+
+def test_a_module_s_own_dataclasses_and_prints_are_its_own_affair(
+    shell: Shell, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.py"
+    own.write_text(
+        "import dataclasses\n"
+        "@dataclasses.dataclass(frozen=True, slots=True)\n"
+        "class Own:\n    word: str\n"
+        f"print(Own('seen'))\n{OWN}"
+    )
+    done = kdumpfs("mount", "--module", own, shell.dir)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Own(word='seen')\n", "")
+    assert shell("cat sys/kernel/own/word") == "word\n"
+
+
+def test_what_is_wrong_with_a_machine_is_told_whatever_its_file_is_called(
+    shell: Shell, tmp_path: Path
+) -> None:
+    odd = tmp_path / os.fsdecode(b"odd\xff.toml")
+    odd.write_text("name = ")
+    done = kdumpfs("mount", "-m", odd, shell.dir)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "odd\\udcff.toml: not TOML: Invalid value" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_interrupted_start_leaves_no_server_behind(shell: Shell, tmp_path: Path) -> None:
+    slow = tmp_path / "slow.py"
+    slow.write_text(f"{OWN}\nimport time\nprint('booting', flush=True)\ntime.sleep(60)\n")
+    command = [sys.executable, "-m", "fsmount.cli", "mount", "--module", str(slow), str(shell.dir)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as mounting:
+        assert mounting.stdout is not None
+        assert mounting.stdout.readline() == "booting\n"
+        os.killpg(mounting.pid, signal.SIGINT)
+        out, error = mounting.communicate(timeout=30)  # ends when the server has let go of it too
+    assert (mounting.returncode, out, error) == (1, "", "\nAborted!\n")
+    assert mounted_at(str(shell.dir)) is None
