@@ -34,7 +34,9 @@ def processes() -> dict[int, str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
-                found[int(entry.name)] = (entry / "cmdline").read_text().replace("\0", " ")
+                found[int(entry.name)] = (
+                    (entry / "cmdline").read_text(errors="replace").replace("\0", " ")
+                )
             except OSError:
                 continue
     return found
@@ -53,7 +55,7 @@ def namespaces() -> set[str]:
 
 def mount_points() -> list[str]:
     """What is mounted where a run mounts something; elsewhere others may do as they like."""
-    table = Path("/proc/self/mountinfo").read_text()
+    table = Path("/proc/self/mountinfo").read_text(errors="replace")
     places = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var")
     return [mount.point for mount in mounts(table) if mount.point.startswith(places)]
 
