@@ -11,7 +11,7 @@ from statistics import median
 
 import click
 
-from benchmarks import engine, growth, mounted, tools
+from benchmarks import engine, growth, mounted, storms, tools
 from benchmarks.conditions import VIA, awake
 from benchmarks.mounts import Workshop, workshop
 from benchmarks.rows import Cost, Row
@@ -79,16 +79,22 @@ def main(
         results = [run(shop, rows, rounds) for _ in range(runs)]
         curves = _growth(shop, rounds, quick, plot) if with_growth and not wanted else {}
         waits = tools.waits(shop, quick=quick) if with_growth and not wanted else {}
+        events = storms.measured() if with_growth and not wanted else {}
     click.echo("; ".join(conditions) + "\n")
     print_table(rows, results, markdown=markdown)
     if waits:
         click.echo("\nWhat a reader of memory0/state waits while tools run over the big tree:\n")
         tools.print_waits(waits, markdown=markdown)
+    if events:
+        click.echo("\nCPU time of one event, of so many in one go, with the header after each:\n")
+        storms.print_table(events, markdown=markdown)
     if json_file:
-        of_waits = {name: wait._asdict() for name, wait in waits.items()}
+        of_scale = {
+            "waits": {name: wait._asdict() for name, wait in waits.items()},
+            "storms": events,
+        }
         Path(json_file).write_text(
-            json.dumps(document(rows, results, curves, conditions) | {"waits": of_waits}, indent=1)
-            + "\n"
+            json.dumps(document(rows, results, curves, conditions) | of_scale, indent=1) + "\n"
         )
     sys.exit(1 if any(missed(row, costs) for row, costs in by_row(rows, results)) else 0)
 

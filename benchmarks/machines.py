@@ -51,9 +51,9 @@ def write(
     return str(path)
 
 
-def booted(blocks: int, cpus: int = 8, *, gaps: bool = False) -> Kernel:
+def booted(blocks: int, cpus: int = 8, *, nodes: int = 1, gaps: bool = False) -> Kernel:
     """Such a machine's kernel, with kdump loaded."""
-    machine = Machine.from_toml(toml(blocks, cpus, gaps=gaps), "bench.toml")
+    machine = Machine.from_toml(toml(blocks, cpus, nodes=nodes, gaps=gaps), "bench.toml")
     kernel = Kernel.boot(machine)
     kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
     return kernel

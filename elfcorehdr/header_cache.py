@@ -36,8 +36,15 @@ class RangeSource(NamedTuple):
     """Every change of the memory that is listed."""
     pinned: tuple[Range, ...]
     """What is cut out or put in whatever memory there is: changes that touch it are not spliced."""
-    joined: Sequence[int] = ()
-    """Where two ranges that touch are one, ascending: addresses at which the second begins."""
+    seams: Sequence[int] = ()
+    """Where two ranges touch, ascending: addresses at which the second begins."""
+    joined: int = 0
+    """At so many of the seams, from the lowest on, the two ranges are one."""
+
+    @property
+    def joined_to(self) -> int:
+        """The highest seam that is joined; -1 if none is."""
+        return self.seams[self.joined - 1] if self.joined else -1
 
 
 class Splice(NamedTuple):
@@ -57,7 +64,7 @@ class HeaderCache:
         self._kernel = kernel
         self._pinned = source.pinned
         self._seq = source.journal.seq
-        self._joined = list(source.joined)
+        self._joined_to = source.joined_to
         self._cpus = note_cpus(kernel)
         ranges = list(ranges)
         self._starts = [r.start for r in ranges]
@@ -100,8 +107,7 @@ class HeaderCache:
         self._seq = source.journal.seq
         for edit in edits:
             (self._add if edit.added else self._remove)(edit)
-        if self._joined != list(source.joined):
-            self._join(source.joined)
+        self._join(source, edits)
         return True
 
     def _add(self, edit: Edit) -> None:
@@ -122,21 +128,25 @@ class HeaderCache:
         if lo < hi and self._ends[hi - 1] > edit.end:
             kept.append(Range(edit.end + 1, self._ends[hi - 1]))
         self._put(lo, hi, kept)
-        joined = self._joined
-        del joined[bisect_left(joined, edit.start) : bisect_right(joined, edit.end + 1)]
 
-    def _join(self, joined: Sequence[int]) -> None:
-        before, now = set(self._joined), set(joined)
-        self._joined = list(joined)
-        for seam in before - now:
-            i = bisect_left(self._starts, seam) - 1
-            if i >= 0 and self._ends[i] >= seam:
-                r = self.range(i)
-                self._put(i, i + 1, [Range(r.start, seam - 1), Range(seam, r.end)])
-        for seam in now - before:
+    def _join(self, source: RangeSource, edits: Iterable[Edit]) -> None:
+        """Join and part the ranges at the seams that are new, and at those which joining now reaches or no more."""
+        seams, before, now = source.seams, self._joined_to, source.joined_to
+        self._joined_to = now
+        lowest, highest = min(before, now), max(before, now)
+        found = set(seams[bisect_right(seams, lowest) : bisect_right(seams, highest)])
+        for at in (address for e in edits for address in (e.start, e.end + 1)):
+            i = bisect_left(seams, at)
+            if i < len(seams) and seams[i] == at:
+                found.add(at)
+        for seam in found:
             i = bisect_left(self._starts, seam)
-            if 0 < i < len(self) and self._starts[i] == seam and self._ends[i - 1] == seam - 1:
-                self._put(i - 1, i + 1, [Range(self._starts[i - 1], self._ends[i])])
+            if 0 < i < len(self) and self._starts[i] == seam:
+                if seam <= now and self._ends[i - 1] == seam - 1:
+                    self._put(i - 1, i + 1, [Range(self._starts[i - 1], self._ends[i])])
+            elif i > 0 and self._ends[i - 1] >= seam > now:
+                r = self.range(i - 1)
+                self._put(i - 1, i, [Range(r.start, seam - 1), Range(seam, r.end)])
 
     def _put(self, lo: int, hi: int, new: list[Range]) -> None:
         """Put new in the place of ranges lo up to hi (not included)."""

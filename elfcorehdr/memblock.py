@@ -6,7 +6,7 @@ Imports only .journal, .ranges.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from .journal import Edit, Journal
@@ -68,6 +68,11 @@ class Memblock:
 
     def __getitem__(self, index: int) -> Region:
         return self._regions[index]
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """The first byte of each region, ascending."""
+        return self._starts
 
     def total(self) -> int:
         """memblock_phys_mem_size(): bytes of RAM."""

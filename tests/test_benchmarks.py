@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import growth, machines, tools
+from benchmarks import growth, machines, storms, tools
 from benchmarks.__main__ import ROWS, missed, print_table
 from benchmarks.conditions import AWAKE, awake
 from benchmarks.engine import full_kernel, header_of
@@ -112,3 +112,8 @@ def test_waits_are_told_as_ratios_to_a_reader_alone(capsys):
     assert capsys.readouterr().out.splitlines()[-1].split() == [
         *("find", "10", "3", "x", "10", "x", "2", "ms")
     ]
+
+
+@pytest.mark.parametrize("storm", list(storms.STORMS))
+def test_storm_has_a_header_after_each_event(storm):
+    assert storms.per_event(storms.STORMS[storm], 32) > 0  # RuntimeError if one is missing

@@ -30,7 +30,7 @@ from elfcorehdr.machine import LoadSegment
 from elfcorehdr.ranges import Range
 
 from .base import Arch
-from .ppc64_ranges import BACKUP_SRC_SIZE, MemRanges, joined_seams
+from .ppc64_ranges import BACKUP_SRC_SIZE, MemRanges, nr_joined
 
 if TYPE_CHECKING:
     from elfcorehdr.header_cache import RangeSource
@@ -100,7 +100,7 @@ class Ppc64Kexec(Arch):
         cuts = [r for r in (kexec.crashk_res, *kexec.crashk_cma_ranges) if r is not None]
         from elfcorehdr.header_cache import RangeSource
 
-        return RangeSource(memblock.edits, (*put_in, *cuts), joined_seams(memblock))
+        return RangeSource(memblock.edits, (*put_in, *cuts), memblock.seams, nr_joined(memblock))
 
     def _exclude_ranges(self, kernel: Kernel) -> list[Range]:
         """get_exclude_memory_ranges(): what no segment may touch."""

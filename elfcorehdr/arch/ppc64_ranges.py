@@ -22,24 +22,25 @@ BACKUP_SRC_SIZE = 0x10000
 Debug = Callable[[str], None]
 
 
-def joined_seams(memblock: Memblock) -> list[int]:
-    """Where regions that touch become one, because the list was full when both were in it.
+def nr_joined(memblock: Memblock) -> int:
+    """At how many seams, from the lowest on, two regions become one, as the list was full when both were in it.
 
     Each region of memblock is added to a MemRanges, which is sorted and merged whenever it is full,
     as get_crash_memory_ranges() does. Found from the seams alone: between two of them a full list
     only grows.
     """
     seams, room, merged = memblock.seams, (CHUNK - HEAD) // ENTRY, 0
-    while merged < len(seams):
+    starts, count = memblock.starts, len(seams)
+    while merged < count:
         added = room + merged
-        missing = memblock.index(seams[merged]) - added
+        missing = bisect_right(starts, seams[merged]) - added
         if missing > 0:
             more = -(-missing // GROWTH) * GROWTH
             room, added = room + more, added + more
-        if added > len(memblock):
+        if added > len(starts):
             break
-        merged = bisect_right(seams, memblock[added - 1].start)
-    return seams[:merged]
+        merged = bisect_right(seams, starts[added - 1], merged)
+    return merged
 
 
 class MemRanges(CrashMem):
