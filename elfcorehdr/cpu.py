@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import errno
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterable, Iterator, MutableSet, Sequence
 from typing import TYPE_CHECKING
 
 from .errors import KernelError
@@ -70,6 +69,42 @@ class Cpu:
         return f"/devices/system/cpu/cpu{self.id}"
 
 
+class CpuMask(MutableSet[int]):
+    """struct cpumask: some of the possible CPUs, ascending. It keeps those it has not: all of them take no room."""
+
+    __slots__ = ("_ascending", "_possible", "missing")
+
+    def __init__(self, possible: Sequence[int], members: Iterable[int] | None = None) -> None:
+        self._ascending = possible
+        self._possible = possible if isinstance(possible, range) else frozenset(possible)
+        self.missing = set() if members is None else {*possible}.difference(members)
+        """The possible CPUs that are not in it."""
+
+    def __contains__(self, n: object) -> bool:
+        return n not in self.missing and n in self._possible
+
+    def __iter__(self) -> Iterator[int]:
+        if not self.missing:
+            return iter(self._ascending)
+        return (n for n in self._ascending if n not in self.missing)
+
+    def __len__(self) -> int:
+        return len(self._possible) - len(self.missing)
+
+    def add(self, n: int) -> None:
+        """Put in a CPU, which must be possible."""
+        self.missing.discard(n)
+
+    def discard(self, n: int) -> None:
+        """Take out a CPU, if it is in."""
+        if n in self._possible:
+            self.missing.add(n)
+
+    def among(self, ids: set[int]) -> list[int]:
+        """Those of some possible CPUs that are in it, ascending."""
+        return sorted(ids - self.missing)
+
+
 class Cpus:
     """The masks, and the transitions between them. crash hotplug listens through `on_online`, `on_offline`."""
 
@@ -77,17 +112,18 @@ class Cpus:
         machine = kernel.machine
         self._kernel = kernel
         self.possible = machine.possible_cpus
-        self._possible = frozenset(self.possible)
+        self._possible = CpuMask(self.possible)
         self.boot_nodes = frozenset(machine.cpus.node.values())
         """Nodes that the machine names for its CPUs."""
         said = machine.cpus
-        self.present_at_boot = frozenset(machine.present_cpus) if said.present else self._possible
-        self.present = set(self.present_at_boot)
+        present = machine.present_cpus if said.present else None
+        self.present_at_boot = CpuMask(self.possible, present)
+        self.present = CpuMask(self.possible, present)
         self._free = bytearray(self.nr_cpu_ids)
         """A byte for each number: 1 where a CPU is possible but not present."""
-        for n in self._possible - self.present:
+        for n in self.present.missing:
             self._free[n] = 1
-        self.online = set(machine.online_cpus if said.online else self.present)
+        self.online = CpuMask(self.possible, machine.online_cpus if said.online else present)
         self._cores: dict[int, int] = {}
         self._moved: dict[int, set[int]] = {}
         """The same the other way round: the CPUs that a core was given when it was plugged in."""
@@ -121,9 +157,9 @@ class Cpus:
         """The CPUs that have a device, ascending."""
         if self._kernel.arch.cpu_dirs_for_possible:
             return iter(self.possible)
-        return iter(sorted(self.present))
+        return iter(self.present)
 
-    def _with_device(self) -> AbstractSet[int]:
+    def _with_device(self) -> CpuMask:
         return self._possible if self._kernel.arch.cpu_dirs_for_possible else self.present
 
     def device_count(self) -> int:
@@ -149,7 +185,7 @@ class Cpus:
             self._of_node = {}
             for n in self.possible:
                 self._of_node.setdefault(self.node_of(n), set()).add(n)
-        return sorted(self._of_node.get(node, set()) & self._with_device())
+        return self._with_device().among(self._of_node.get(node, set()))
 
     def package_of(self, n: int) -> int:
         """The package of CPU n; a CPU that runs keeps its own."""
@@ -158,7 +194,7 @@ class Cpus:
 
     def online_threads(self, cpu: Cpu) -> list[int]:
         """The running CPUs of cpu's core, ascending."""
-        return [n for n in self.threads_of_core(cpu.core) if n in self.online]
+        return self.online.among({*self.threads_of_core(cpu.core)})
 
     def online_package(self, cpu: Cpu) -> list[int]:
         """The running CPUs of cpu's package, ascending."""

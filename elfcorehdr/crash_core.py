@@ -37,7 +37,7 @@ def header_size(nr_cpus: int, nr_ranges: int) -> int:
     return align_up(EHDR_SIZE + phdrs * PHDR_SIZE, ELF_CORE_HEADER_ALIGN)
 
 
-def note_cpus(kernel: Kernel) -> tuple[int, ...]:
+def note_cpus(kernel: Kernel) -> Sequence[int]:
     """The CPUs that get a PT_NOTE, ascending: possible ones, before 6.6 present ones."""
     if kernel.has(changes.POSSIBLE_CPUS):
         return kernel.cpus.possible

@@ -35,7 +35,7 @@ class Lmb(NamedTuple):
     drc: int
 
 
-_OTHER = [re.compile(rb"[^%c]" % flag, re.DOTALL) for flag in range(4)]
+_OTHER = [rb"[^%c]" % flag for flag in range(4)]
 """By the flags of an LMB: where the next one has others."""
 
 
@@ -135,7 +135,9 @@ class LmbTable:
             row = first
             while row < first + run.count:
                 flag = self._flags[row]
-                other = _OTHER[flag].search(self._flags, row, first + run.count)
+                other = re.compile(_OTHER[flag], re.DOTALL).search(
+                    self._flags, row, first + run.count
+                )
                 end = other.start() if other else first + run.count
                 bits = Lmbs.ASSIGNED if flag & self.ASSIGNED else run.flags & ~Lmbs.ASSIGNED
                 sets.append((end - row, self.lmb(row), bits))

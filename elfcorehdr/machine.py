@@ -6,12 +6,12 @@ Every address and size is in bytes; ranges are given as start and size. Imports 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from .errors import ProfileError
-from .ranges import Range, parse_ids
+from .ranges import Range, ids_of, parse_ids
 from .record import Record, RecordType, required
 
 NONE: Mapping[Any, Any] = MappingProxyType({})
@@ -195,19 +195,19 @@ class Machine(Record):
     """The kernel version this machine was seen with; empty: the default."""
 
     @property
-    def possible_cpus(self) -> tuple[int, ...]:
+    def possible_cpus(self) -> Sequence[int]:
         """cpu_possible_mask, ascending."""
-        return parse_ids(self.cpus.possible)
+        return ids_of(self.cpus.possible)
 
     @property
-    def present_cpus(self) -> tuple[int, ...]:
+    def present_cpus(self) -> Sequence[int]:
         """cpu_present_mask at boot, ascending; all possible ones where not said."""
-        return parse_ids(self.cpus.present or self.cpus.possible)
+        return ids_of(self.cpus.present or self.cpus.possible)
 
     @property
-    def online_cpus(self) -> tuple[int, ...]:
+    def online_cpus(self) -> Sequence[int]:
         """cpu_online_mask at boot, ascending; all present ones where not said."""
-        return parse_ids(self.cpus.online) if self.cpus.online else self.present_cpus
+        return ids_of(self.cpus.online) if self.cpus.online else self.present_cpus
 
     def block_nodes(self) -> dict[int, int]:
         """The NUMA node of the memory blocks that name theirs."""
@@ -318,15 +318,16 @@ def _check(machine: Machine, file: str) -> None:
                 f"memory[{i}].start", f"{m.start:#x}", "ascending ranges that do not overlap"
             )
         last = m.end
-    possible: set[int] | None = None
+    possible: Sequence[int] = ()
     for key in ("possible", "present", "online"):
         text = getattr(machine.cpus, key)
         try:
-            ids = parse_ids(text)
+            ids = ids_of(text)
         except ValueError:
             raise wrong(f"cpus.{key}", repr(text), "a CPU list such as 0-3,6") from None
-        possible = set(ids) if possible is None else possible
-        if not possible.issuperset(ids):
+        if key == "possible":
+            possible = ids
+        elif ids and not set(possible).issuperset(ids):
             raise wrong(f"cpus.{key}", repr(text), f"CPUs out of {machine.cpus.possible}")
     if not possible:
         raise wrong("cpus.possible", repr(machine.cpus.possible), "at least one CPU")

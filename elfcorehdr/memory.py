@@ -103,14 +103,16 @@ class Memory:
         self.kernel = kernel
         self.block_size = kernel.machine.memory_block_size
         self.auto_online = OnlineType.OFFLINE
-        self._codes = bytearray()
-        self._count = 0
+        regions = kernel.memblock
+        self._codes = bytearray([_KERNEL]) * (regions[len(regions) - 1].end // self.block_size + 1)
         self._forced_zones: dict[int, str] = {}
         self._removals: dict[int, int] = {}
-        for region in kernel.memblock:
-            first, last = region.start // self.block_size, region.end // self.block_size
-            self._reach(first - 1)
-            self._codes[first:] = bytes([_KERNEL]) * (last + 1 - first)
+        behind = 0
+        for region in regions:
+            first = region.start // self.block_size
+            if first > behind:
+                self._codes[behind:first] = bytes(first - behind)
+            behind = region.end // self.block_size + 1
         self._count = len(self._codes) - self._codes.count(_ABSENT)
 
     def boot_state(self, ids: tuple[int, ...], state: str, valid_zones: str) -> None:
@@ -144,7 +146,9 @@ class Memory:
 
     def present(self, first: int, count: int) -> bytearray:
         """For each of count block numbers from first on a byte: 1 where there is a block, else 0."""
-        codes = self._codes[first : first + count].translate(_PRESENT)
+        whole = not first and count == len(self._codes)
+        codes = self._codes if whole else self._codes[first : first + count]
+        codes = codes.translate(_PRESENT)
         return codes if len(codes) == count else codes.ljust(count, b"\0")
 
     def blocks_of(self, start: int, size: int) -> list[MemoryBlock]:

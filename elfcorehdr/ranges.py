@@ -7,7 +7,8 @@ arch/powerpc/kexec/ranges.c (v7.1). Imports only .errors.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from .errors import KernelError
@@ -108,13 +109,18 @@ def parse_ids(text: str) -> tuple[int, ...]:
 
     ValueError for anything else.
     """
-    ids: list[int] = []
-    ascending = True
+    return tuple(ids_of(text))
+
+
+def ids_of(text: str) -> Sequence[int]:
+    """parse_ids(), as a range where it is one: that takes no room, however many there are."""
+    runs: list[range] = []
     for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        ascending = ascending and (not ids or int(first) > ids[-1])
-        ids += range(int(first), int(last or first) + 1)
-    return tuple(ids if ascending else sorted({*ids}))
+        runs.append(range(int(first), int(last or first) + 1))
+    if len(runs) == 1:
+        return runs[0]
+    return sorted({*chain.from_iterable(runs)})
 
 
 def format_ids(ids: Iterable[int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from elfcorehdr.cpu import CpuMask
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.machine import CpuTopology, Machine, MemoryRange
 from fsmount.sysfs.cpu import cpumap
@@ -70,3 +71,20 @@ def test_core_that_comes_back_gets_the_lowest_free_numbers_and_its_own_siblings(
     assert kernel.cpus.online_threads(cpu) == list(range(24, 32))
     kernel.dlpar.cpu.remove(0x10000003)
     assert kernel.cpus.threads_of_core(3) == []
+
+
+@pytest.mark.parametrize("possible", [range(8), (0, 1, 2, 5, 6, 7, 9, 11)])
+def test_a_mask_holds_possible_cpus_ascending(possible):
+    ids = list(possible)
+    full, some = CpuMask(possible), CpuMask(possible, (7, 1, 5))
+    assert (list(full), len(full), 3 in full) == (ids, 8, 3 in ids)
+    assert (list(some), len(some), 1 in some, 0 in some) == ([1, 5, 7], 3, True, False)
+    assert some.missing == {*ids} - {1, 5, 7}
+    some.add(0)
+    some.discard(7)
+    some.discard(7)
+    some.discard(1000)
+    assert (list(some), len(some)) == ([0, 1, 5], 3)
+    assert some.among({5, 0, 2}) == [0, 5]
+    assert 1000 not in full
+    assert list(full) == ids

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.ranges import CrashMem, Range, format_ids, parse_ids
+from elfcorehdr.ranges import CrashMem, Range, format_ids, ids_of, parse_ids
 
 
 @st.composite
@@ -60,3 +60,12 @@ def test_id_lists_are_read_as_the_kernel_writes_them(text: str, ids: tuple[int, 
 @given(st.sets(st.integers(0, 300)))
 def test_id_lists_survive_being_written_and_read(ids: set[int]) -> None:
     assert parse_ids(format_ids(sorted(ids))) == tuple(sorted(ids))
+
+
+def test_ids_of_one_run_are_a_range_and_of_several_in_order():
+    assert ids_of("0-8191\n") == range(8192)
+    assert ids_of("7") == range(7, 8)
+    assert ids_of("4-5,0-2,2") == [0, 1, 2, 4, 5]
+    assert list(ids_of("")) == list(ids_of("3-1")) == []
+    with pytest.raises(ValueError, match="x"):
+        ids_of("0-x")
