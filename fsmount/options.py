@@ -1,16 +1,17 @@
 """The options of `kdumpfs mount` and `kdumpfs run`, written once, and the ordinary command line parsed.
 
 click gets its options from these tables (fsmount/click_options.py); parse() takes what needs no
-click, so that a mount starts without it. Imports record.
+click, so that a mount starts without it. Imports nothing of ours.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-from elfcorehdr.record import Record
+TYPE_CHECKING = False  # of typing, which is imported behind the fork
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
 
 def _machines() -> Iterable[str]:
@@ -31,23 +32,37 @@ def _releases() -> Iterable[str]:
     return RELEASES
 
 
-class Option(Record):
+class Option:
     """One option: its words, the name of what it gives, and what `--help` says of it."""
 
-    words: tuple[str, ...]
-    name: str
-    help: str
-    metavar: str = ""
-    """What its value is called; empty: a flag, which turns its default round."""
-    default: Any = ""
-    many: bool = False
-    """Whether it may be given more than once; the value is the tuple of all."""
-    choices: tuple[str, ...] = ()
-    file: bool = False
-    """Whether the value is a file, not a directory."""
-    completes: Callable[[], Iterable[str]] | None = None
-    """Words for shell completion."""
-    shows_default: bool = False
+    def __init__(
+        self,
+        words: tuple[str, ...],
+        name: str,
+        help: str,
+        metavar: str = "",
+        default: Any = "",
+        *,
+        many: bool = False,
+        choices: tuple[str, ...] = (),
+        file: bool = False,
+        completes: Callable[[], Iterable[str]] | None = None,
+        shows_default: bool = False,
+    ) -> None:
+        self.words = words
+        self.name = name
+        self.help = help
+        self.metavar = metavar
+        """What its value is called; empty: a flag, which turns its default round."""
+        self.default = default
+        self.many = many
+        """Whether it may be given more than once; the value is the tuple of all."""
+        self.choices = choices
+        self.file = file
+        """Whether the value is a file, not a directory."""
+        self.completes = completes
+        """Words for shell completion."""
+        self.shows_default = shows_default
 
 
 MACHINE_OPTIONS = (

@@ -1,16 +1,18 @@
-"""`kdumpfs mount`: boot a machine, mount its tree, serve it. Imports mounting; the rest in the server's process."""
+"""`kdumpfs mount`: boot a machine, mount its tree, serve it. Imports background; the rest in the server's process."""
 
 from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import ProfileError
-from fsmount.mounting import check_mountpoint, in_background, on_sigterm
+from fsmount.background import in_background
 
+TYPE_CHECKING = False  # of typing, which is imported behind the fork
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
     from fsmount.direct_mount import DirectMount
     from fsmount.fuse_adapter import Mount
     from fsmount.kernfs import Tree
@@ -23,9 +25,11 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
     """
     if direct and libfuse:
         raise ProfileError("--direct and --libfuse: expected one of them, or neither")
-    check_mountpoint(directory)
 
     def serve(ready: Callable[[], None]) -> None:
+        from fsmount.mounting import check_mountpoint, on_sigterm
+
+        check_mountpoint(directory)
         from fsmount.boot import BootOptions, boot
 
         _, tree = boot(BootOptions(**options))
