@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
@@ -111,11 +111,25 @@ class OpenFile:
         if show is None:
             raise KernelError(errno.EIO)  # proc_reg_read() without a method
         shown = show(obj, self._caller) if entry.show_caller else show(obj)
-        content = shown if isinstance(shown, bytes) else shown.encode(errors="surrogateescape")
         tree = self._tree
-        if entry.sized and tree.page_limit and len(content) >= tree.kernel.page_size:
+        limit = tree.kernel.page_size if entry.sized and tree.page_limit else None
+        if isinstance(shown, str):
+            content = shown.encode(errors="surrogateescape")
+        else:
+            content = shown if isinstance(shown, bytes) else joined(shown, limit)
+        if limit is not None and len(content) >= limit:
             return bad_count(tree.kernel, show, content, device=self._is_device())
         return content
+
+
+def joined(pieces: Iterable[bytes], limit: int | None) -> bytes:
+    """The pieces in one; with a limit, as many of them as reach it."""
+    content = bytearray()
+    for piece in pieces:
+        content += piece
+        if limit is not None and len(content) >= limit:
+            break
+    return bytes(content)
 
 
 def bad_count(

@@ -292,7 +292,8 @@ class Tree:
             return size(obj)
         if not entry.attr.binary or entry.attr.show is None:
             return 0
-        return len(entry.attr.show(obj, ROOT) if entry.show_caller else entry.attr.show(obj))
+        shown = entry.attr.show(obj, ROOT) if entry.show_caller else entry.attr.show(obj)
+        return len(shown) if isinstance(shown, str | bytes) else sum(map(len, shown))
 
     def _subdirs(self, node: Node) -> int:
         """How many directories a directory holds: kn->dir.subdirs in fs/kernfs/dir.c."""

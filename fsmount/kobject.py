@@ -7,7 +7,7 @@ them (fsmount/kernfs.py). Imports elfcorehdr.record.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType
 from typing import Any, Generic, Protocol, TypeVar, overload
 
@@ -102,6 +102,8 @@ singleton: Kset[Any] = Kset(
 )
 """The set of an attribute that exists once; its object is the Kernel."""
 
+Shown = str | bytes | Iterator[bytes]
+"""What show() gives: text; the bytes of a binary file; or a long text in pieces, made as far as they fit."""
 IsVisible = Callable[[Any, T], bool]
 
 
@@ -119,7 +121,7 @@ class Attribute(Record, Generic[T]):
     """One file: struct attribute with its methods. A method with one more argument gets the Caller."""
 
     name: str
-    show: Callable[..., str | bytes] | None = None
+    show: Callable[..., Shown] | None = None
     store: Callable[..., None] | None = None
     open: Callable[..., File] | None = None
     given_mode: int | None = None
@@ -292,7 +294,7 @@ class AttributeGroup(Generic[T]):
         self,
         name: str,
         *,
-        show: Callable[..., str | bytes] | None = None,
+        show: Callable[..., Shown] | None = None,
         store: Callable[..., None] | None = None,
         open: Callable[..., File] | None = None,
         mode: int | None = None,

@@ -105,15 +105,15 @@ def render(header: bytes | bytearray | memoryview) -> str:
     return b"".join(render_chunks(header)).decode("ascii")
 
 
-def render_chunks(header: bytes | bytearray | memoryview) -> Iterator[bytes]:
-    """render(), as pieces of some 4,000 rows for streaming; ElfFormatError comes first."""
+def render_chunks(header: bytes | bytearray | memoryview, rows: int = _CHUNK) -> Iterator[bytes]:
+    """render(), as pieces of so many rows (a divisor of 4,096) for streaming; ElfFormatError comes first."""
     view = memoryview(header).cast("B")
     table = fast_table(view)
     if table is None:
         from elfcorehdr.elf import unpack_ehdr, unpack_phdrs
 
         return render_phdr_chunks(unpack_phdrs(view, unpack_ehdr(view)))
-    return render_table(table)
+    return render_table(table, rows)
 
 
 def render_phdr_chunks(phdrs: Sequence[Phdr]) -> Iterator[bytes]:
@@ -152,8 +152,8 @@ def fast_table(view: memoryview) -> memoryview | None:
     return view[e_phoff:end]
 
 
-def render_table(table: memoryview) -> Iterator[bytes]:
-    """The whole text for a packed little-endian Elf64_Phdr table, as pieces.
+def render_table(table: memoryview, piece: int = _CHUNK) -> Iterator[bytes]:
+    """The whole text for a packed little-endian Elf64_Phdr table, as pieces of so many rows.
 
     Columns are padded by tab stops: a bare %#x is formatted twice as fast as a padded one. The
     stops are 19 apart (18 characters and a blank); bytes that are taken out again fill a line's
@@ -161,10 +161,10 @@ def render_table(table: memoryview) -> Iterator[bytes]:
     """
     total = len(table) // PHDR_SIZE
     yield _head(total, *_count_types(table))
-    for first in range(0, total, _CHUNK):
+    for first in range(0, total, piece):
         fill = _FILL * (_STOP - 6 - max(0, len(f"{first:x}") - 3))
         row = _TabbedFormats(fill)
-        rows = _FAST_ROW.iter_unpack(table[first * PHDR_SIZE : (first + _CHUNK) * PHDR_SIZE])
+        rows = _FAST_ROW.iter_unpack(table[first * PHDR_SIZE : (first + piece) * PHDR_SIZE])
         text = b"".join(
             [
                 row[key] % (i, offset, vaddr, paddr, filesz, memsz)

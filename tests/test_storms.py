@@ -22,8 +22,10 @@ from elfcorehdr.memory import OnlineType
 from elfcorehdr.notifier import MemAction, MemoryNotify
 from elfcorehdr.ranges import Range
 from fsmount.boot import declarations_of
+from fsmount.file import joined
 from fsmount.kernfs import Tree
 from fsmount.kmsg import KmsgReader
+from printer import kernel_text
 
 BLOCK, FIRST = machines.BLOCK, machines.RESERVED
 DRC = 0x80000000
@@ -206,3 +208,29 @@ def test_nothing_grows_with_the_number_of_events():
     # 2,400 events: one word that is kept of each would be 19,200 bytes.
     assert after - before < 15_000
     assert len(kernel.hotplug_nodes) <= 300
+
+
+@pytest.mark.parametrize("rows", [512, 4096])
+def test_print_in_pieces_is_the_whole_print(rows):
+    """Also where an index gets a digit more: row 0x1000."""
+    header = machines.booted(4400, gaps=True).crash_elfcorehdr()
+    assert header is not None
+    pieces = list(kernel_text.render_chunks(header, rows))
+    assert len(pieces) == 1 + -(-len(ElfCoreHdr.unpack(header).phdrs) // rows)
+    assert b"".join(pieces).decode() == kernel_text.render(header)
+
+
+def test_page_of_a_long_print_is_cut_from_as_few_rows_as_fill_it():
+    kernel = machines.booted(4400, gaps=True)
+    tree = Tree(kernel, declarations_of())
+    node = tree.lookup("sys/kernel/kexec/crash_elfcorehdr_print")
+    whole = kernel_text.render(kernel.crash_elfcorehdr() or b"")
+    assert tree.open(node).read(1 << 20, 0) == whole.encode()[: kernel.page_size - 1]
+    assert [r.text for r in kernel.log][-1] == (
+        "fill_read_buffer: kobj_attr_show returned bad count"
+    )
+    unlimited = Tree(kernel, declarations_of(), page_limit=False)
+    assert unlimited.open(node).read(1 << 20, 0) == whole.encode()
+    taken = []
+    assert joined((taken.append(n) or bytes(1000) for n in range(99)), 4096) == bytes(5000)
+    assert len(taken) == 5

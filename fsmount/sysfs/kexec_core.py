@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 
 from elfcorehdr import changes
 from elfcorehdr.errors import KernelError
@@ -78,7 +79,11 @@ def crash_elfcorehdr_size_show(kernel: Kernel) -> str:
     return f"{kernel.arch.crash_get_elfcorehdr_size(kernel)}\n"
 
 
-def print_elfcorehdr(kernel: Kernel) -> str:
+ROWS_AT_ONCE = 512
+"""Rows that are printed before it is asked whether a page is full: 64 KiB are 525."""
+
+
+def print_elfcorehdr(kernel: Kernel) -> str | Iterator[bytes]:
     """crash_print_elfcorehdr(): what a read of crash_elfcorehdr_print returns, and puts into the log.
 
     In the mail's tree the table goes to the log and the read returns 0, or 1 if the kexec lock was
@@ -92,16 +97,17 @@ def print_elfcorehdr(kernel: Kernel) -> str:
     if header is None:
         kernel.kexec.locked = kernel.has(changes.PRINT_LEAKS_LOCK)
         return "" if text_only else "0\n"
+    if text_only:
+        return kernel_text.render_chunks(header, ROWS_AT_ONCE)
     text = kernel_text.render(header)
-    if not text_only:
-        # The blank line is a second newline at the end of the record before it.
-        for record in text.replace("\n\n", "\0\n").splitlines():
-            kernel.log.err("kexec_core: " + record.replace("\0", "\n"))
+    # The blank line is a second newline at the end of the record before it.
+    for record in text.replace("\n\n", "\0\n").splitlines():
+        kernel.log.err("kexec_core: " + record.replace("\0", "\n"))
     return "0\n" if kernel.print_mode is PrintMode.DMESG else text
 
 
 @kexec.show(is_visible=has_print)
-def crash_elfcorehdr_print_show(kernel: Kernel) -> str:
+def crash_elfcorehdr_print_show(kernel: Kernel) -> str | Iterator[bytes]:
     """Print the program headers of the loaded ELF core header."""
     return print_elfcorehdr(kernel)
 
