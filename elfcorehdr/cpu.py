@@ -128,8 +128,8 @@ class Cpus:
         self._moved: dict[int, set[int]] = {}
         """The same the other way round: the CPUs that a core was given when it was plugged in."""
         self._nodes = dict(machine.cpus.node)
-        self._packages: dict[int, set[int]] | None = None
-        """The running CPUs of each package, from the first time somebody asks."""
+        self._packages: dict[int, int] | None = None
+        """A mask of the running CPUs of each package, from the first time somebody asks."""
         self._of_node: dict[int, set[int]] | None = None
         """The possible CPUs of each node, likewise."""
         self._stopped_below: set[int] = set()
@@ -196,13 +196,23 @@ class Cpus:
         """The running CPUs of cpu's core, ascending."""
         return self.online.among({*self.threads_of_core(cpu.core)})
 
-    def online_package(self, cpu: Cpu) -> list[int]:
-        """The running CPUs of cpu's package, ascending."""
+    def core_mask(self, cpu: Cpu) -> int:
+        """The running CPUs of cpu's core: bit n is CPU n."""
+        return sum(1 << n for n in self.online_threads(cpu))
+
+    def package_mask(self, cpu: Cpu) -> int:
+        """The running CPUs of cpu's package: bit n is CPU n."""
         if self._packages is None:
             self._packages = {}
             for n in self.online:
-                self._packages.setdefault(self.package_of(n), set()).add(n)
-        return sorted(self._packages.get(cpu.package, ()))
+                self._flip(n)
+        return self._packages.get(cpu.package, 0)
+
+    def _flip(self, n: int) -> None:
+        """CPU n of a package begins to run, or stops."""
+        if self._packages is not None:
+            package = self.package_of(n)
+            self._packages[package] = self._packages.get(package, 0) ^ 1 << n
 
     def _regain_node(self, n: int) -> None:
         """register_cpu_online(), arch/powerpc/kernel/sysfs.c: of_get_cpu_node() where there is none."""
@@ -262,9 +272,9 @@ class Cpus:
         return True
 
     def _start(self, n: int) -> None:
+        if n not in self.online:
+            self._flip(n)
         self.online.add(n)
-        if self._packages is not None:
-            self._packages.setdefault(self.package_of(n), set()).add(n)
         for callback in self.on_online:
             callback(n)
         self._kernel.arch.cpu_started(self._kernel, n)
@@ -286,8 +296,7 @@ class Cpus:
             for callback in self.on_offline:
                 callback(n)
             self.online.discard(n)
-            if self._packages is not None:
-                self._packages[self.package_of(n)].discard(n)
+            self._flip(n)
         self._stopped_below.discard(n)
 
     def device_online(self, n: int) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elfcorehdr.cpu import CpuMask
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.machine import CpuTopology, Machine, MemoryRange
-from fsmount.sysfs.cpu import cpumap
+from elfcorehdr.ranges import format_ids, parse_ids
+from fsmount.sysfs.cpu import cpulist, cpumap
 
 
 def booted(possible: str, present: str = "", threads: int = 8, **node: object) -> Kernel:
@@ -41,7 +44,13 @@ def booted(possible: str, present: str = "", threads: int = 8, **node: object) -
     ],
 )
 def test_mask_has_a_word_for_32_cpus_and_the_highest_only_the_digits_it_needs(ids, nr_bits, text):
-    assert cpumap(ids, nr_bits) == text
+    assert cpumap(sum(1 << n for n in ids), nr_bits) == text
+
+
+@given(st.sets(st.integers(0, 300)))
+def test_list_of_a_mask_names_its_bits(ids):
+    assert parse_ids(cpulist(sum(1 << n for n in ids))) == tuple(sorted(ids))
+    assert cpulist(sum(1 << n for n in ids)) == format_ids(sorted(ids))
 
 
 def test_package_is_the_node_s_running_cpus_through_hotplug():
@@ -49,12 +58,12 @@ def test_package_is_the_node_s_running_cpus_through_hotplug():
     cpus = kernel.cpus
     cpu = cpus.cpu(17)
     assert cpu is not None
-    assert cpus.online_package(cpu) == list(range(16, 32))
+    assert cpulist(cpus.package_mask(cpu)) == "16-31"
     cpus.down(20)
     cpus.set_target(21, online=False)
-    assert cpus.online_package(cpu) == [n for n in range(16, 32) if n not in (20, 21)]
+    assert cpulist(cpus.package_mask(cpu)) == "16-19,22-31"
     cpus.up(20)
-    assert cpus.online_package(cpu) == [n for n in range(16, 32) if n != 21]
+    assert cpulist(cpus.package_mask(cpu)) == "16-20,22-31"
     assert cpus.of_node(1) == list(range(16, 32))
 
 

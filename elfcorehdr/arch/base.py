@@ -111,9 +111,9 @@ class Arch:
     cluster_id = 0
     """topology/cluster_id."""
 
-    def cluster_cpus(self, cpu: Cpu) -> list[int]:
+    def cluster_mask(self, cpu: Cpu) -> int:
         """The running CPUs of the CPU's cluster: without more words from firmware, of its package."""
-        return cpu.kernel.cpus.online_package(cpu)
+        return cpu.kernel.cpus.package_mask(cpu)
 
     def core_id(self, cpu: Cpu) -> int:
         """topology/core_id: the hardware number of the core's first thread."""

@@ -247,9 +247,9 @@ class X8664(Arch):
     cluster_id = 65535
     """BAD_APICID: the L2 cache is not shared."""
 
-    def cluster_cpus(self, cpu: Cpu) -> list[int]:
+    def cluster_mask(self, cpu: Cpu) -> int:
         """Those with the same L2 cache: the core's."""
-        return cpu.kernel.cpus.online_threads(cpu)
+        return cpu.kernel.cpus.core_mask(cpu)
 
     def acpi_processors(self, kernel: Kernel) -> AcpiProcessors:
         """Always: without ACPI there is no hotplug of CPUs."""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from elfcorehdr.cpu import Cpu
 from elfcorehdr.kernel import Kernel
-from elfcorehdr.ranges import format_ids
 from elfcorehdr.record import Record
 from fsmount.kobject import AttributeGroup, Declaration, Kset
-from fsmount.sysfs.cpu import cpumap, cpus
+from fsmount.sysfs.cpu import cpulist, cpumap, cpus
 
 
 class Cache(Record):
@@ -80,13 +79,13 @@ def coherency_line_size_show(cache: Cache) -> str:
 def shared_cpu_map_show(cache: Cache) -> str:
     """The running CPUs that share the cache, as a mask."""
     c = cache.cpu
-    return cpumap(c.kernel.cpus.online_threads(c), c.kernel.cpus.nr_cpu_ids) + "\n"
+    return cpumap(c.kernel.cpus.core_mask(c), c.kernel.cpus.nr_cpu_ids) + "\n"
 
 
 @index.show
 def shared_cpu_list_show(cache: Cache) -> str:
     """The running CPUs that share the cache, as a list."""
-    return format_ids(cache.cpu.kernel.cpus.online_threads(cache.cpu)) + "\n"
+    return cpulist(cache.cpu.kernel.cpus.core_mask(cache.cpu)) + "\n"
 
 
 GROUPS: tuple[Declaration, ...] = (cache, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable, Iterable
 
 from elfcorehdr import changes
@@ -19,13 +20,19 @@ from fsmount.sysfs.power import power
 cpu = AttributeGroup("devices/system/cpu", singleton)
 
 
-def cpumap(ids: Iterable[int], nr_bits: int) -> str:
-    """Ids as the kernel's %*pb: hex words of 32 bits, comma between, the highest first, nr_bits wide."""
-    bits = bytearray(-(-nr_bits // 32) * 4)
-    for n in ids:
-        bits[-1 - (n >> 3)] |= 1 << (n & 7)
-    # The highest word has only as many digits as it has bits for.
-    return bits.hex(",", 4)[-nr_bits % 32 // 4 :]
+_ONES = re.compile("1+")
+
+
+def cpumap(mask: int, nr_bits: int) -> str:
+    """A mask as the kernel's %*pb: hex words of 32 bits, comma between, the highest first, nr_bits wide."""
+    text = mask.to_bytes(-(-nr_bits // 32) * 4, "big").hex(",", 4)
+    return text[-nr_bits % 32 // 4 :]  # the highest word has only the digits that it has bits for
+
+
+def cpulist(mask: int) -> str:
+    """A mask as the kernel's %*pbl: its runs, "0-3,6"."""
+    runs = (run.span() for run in _ONES.finditer(f"{mask:b}"[::-1]))
+    return ",".join(f"{a}" if a + 1 == b else f"{a}-{b - 1}" for a, b in runs)
 
 
 def _list(ids: Iterable[int]) -> str:
@@ -267,7 +274,7 @@ def cpumap_bytes(kernel: Kernel) -> int:
 
 
 def _siblings(
-    name: str, members: Callable[[Cpu], list[int]], visible: Callable[[Kernel, Cpu], bool] | None
+    name: str, members: Callable[[Cpu], int], visible: Callable[[Kernel, Cpu], bool] | None
 ) -> None:
     """Two files of one mask: NAME as hex words, NAME_list as a list."""
     doc = f"CPUs of the same {name.partition('_')[0]}"
@@ -285,7 +292,7 @@ def _siblings(
     )
     topology.add(
         f"{name}_list",
-        show=lambda c: _list(members(c)).encode(),
+        show=lambda c: (cpulist(members(c)) + "\n").encode(),
         is_visible=visible,
         binary=True,
         size=lambda c: cpulist_bytes(c.kernel),
@@ -302,11 +309,11 @@ def _has_cluster(kernel: Kernel, c: Cpu) -> bool:
 
 
 for _name in ("thread_siblings", "core_cpus"):
-    _siblings(_name, lambda c: c.kernel.cpus.online_threads(c), None)
+    _siblings(_name, lambda c: c.kernel.cpus.core_mask(c), None)
 for _name in ("core_siblings", "package_cpus"):
-    _siblings(_name, lambda c: c.kernel.cpus.online_package(c), None)
-_siblings("die_cpus", lambda c: c.kernel.cpus.online_package(c), _has_die)
-_siblings("cluster_cpus", lambda c: c.kernel.arch.cluster_cpus(c), _has_cluster)
+    _siblings(_name, lambda c: c.kernel.cpus.package_mask(c), None)
+_siblings("die_cpus", lambda c: c.kernel.cpus.package_mask(c), _has_die)
+_siblings("cluster_cpus", lambda c: c.kernel.arch.cluster_mask(c), _has_cluster)
 
 
 @topology.show(is_visible=_has_cluster)

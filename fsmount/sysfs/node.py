@@ -10,7 +10,7 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
 from elfcorehdr.ranges import format_ids
 from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
-from fsmount.sysfs.cpu import cpulist_bytes, cpumap, cpumap_bytes
+from fsmount.sysfs.cpu import cpulist, cpulist_bytes, cpumap, cpumap_bytes
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.power import power
 from fsmount.sysfs.vmstat import node_meminfo, node_vmstat
@@ -40,9 +40,13 @@ class Node:
         """Its CPUs with a device, ascending."""
         return self.kernel.cpus.of_node(self.id)
 
-    def online_cpus(self) -> list[int]:
-        """Its running CPUs, ascending."""
-        return [n for n in self.cpus() if n in self.kernel.cpus.online]
+    def online_mask(self) -> int:
+        """Its running CPUs: bit n is CPU n."""
+        bits = bytearray(self.kernel.cpus.nr_cpu_ids + 7 >> 3)
+        for n in self.cpus():
+            if n in self.kernel.cpus.online:
+                bits[n >> 3] |= 1 << (n & 7)
+        return int.from_bytes(bits, "little")
 
 
 def _list(nodes: list[int]) -> str:
@@ -103,13 +107,13 @@ node = AttributeGroup("devices/system/node/node*", nodes)
 @node.bin_show(size=lambda n: cpumap_bytes(n.kernel))
 def cpumap_show(n: Node) -> bytes:
     """Its running CPUs, as a mask."""
-    return (cpumap(n.online_cpus(), n.kernel.cpus.nr_cpu_ids) + "\n").encode()
+    return (cpumap(n.online_mask(), n.kernel.cpus.nr_cpu_ids) + "\n").encode()
 
 
 @node.bin_show(size=lambda n: cpulist_bytes(n.kernel))
 def cpulist_show(n: Node) -> bytes:
     """Its running CPUs, as a list."""
-    return _list(n.online_cpus()).encode()
+    return (cpulist(n.online_mask()) + "\n").encode()
 
 
 @node.show
