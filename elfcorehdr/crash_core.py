@@ -9,7 +9,8 @@ import errno
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from . import changes
@@ -69,20 +70,20 @@ def fixed_rows(kernel: Kernel) -> bytes:
 
 def load_rows(kernel: Kernel, ranges: Sequence[Range]) -> bytes:
     """The PT_LOADs of ranges; one that wraps (ppc64's G1) gets the wrapped size."""
-    if not ranges:
-        return b""
+    at_once = (ranges[at : at + ROWS_AT_ONCE] for at in range(0, len(ranges), ROWS_AT_ONCE))
+    return b"".join(_some_load_rows(kernel, some) for some in at_once)
+
+
+def _some_load_rows(kernel: Kernel, ranges: Sequence[Range]) -> bytes:
     # Field by field over all rows, and each sum over all rows at once: less than half the time of a
     # pack() a row. Every direct map is linear, so va(pa) is pa + va(0).
-    count = len(ranges)
-    both = array("Q", list(chain.from_iterable(ranges)))
-    starts, ends = both[0::2], both[1::2]
-    lanes = _Lanes(count)
+    lanes = _Lanes.of(len(ranges))
+    starts, ends = (array("Q", list(map(itemgetter(n), ranges))) for n in (0, 1))
     start = lanes.packed(starts)
     size = lanes.sum(lanes.sum(lanes.packed(ends), start ^ lanes.all), lanes.each(2))
     sizes = lanes.unpacked(size)
     vas = lanes.unpacked(lanes.sum(start, lanes.each(kernel.arch.va(kernel, 0))))
-    rows = array("Q", bytes(PHDR_SIZE * count))
-    rows[0::7] = array("Q", [RWX << 32 | PT_LOAD]) * count
+    rows = _BLANK_ROW * len(ranges)
     for n, field in enumerate((starts, vas, starts, sizes, sizes), 1):
         rows[n::7] = field
     if sys.byteorder == "big":
@@ -90,8 +91,19 @@ def load_rows(kernel: Kernel, ranges: Sequence[Range]) -> bytes:
     return rows.tobytes()
 
 
+_BLANK_ROW = array("Q", [RWX << 32 | PT_LOAD, 0, 0, 0, 0, 0, 0])
+ROWS_AT_ONCE = 2048
+"""So many that nothing is allocated by the page: 128 KiB, the C library's M_MMAP_THRESHOLD."""
+
+
 class _Lanes:
     """Arithmetic modulo 2^64 on `count` numbers at once, side by side in one large integer."""
+
+    @classmethod
+    @lru_cache(4)
+    def of(cls, count: int) -> _Lanes:
+        """That for so many numbers."""
+        return cls(count)
 
     def __init__(self, count: int) -> None:
         self._bytes = 8 * count
