@@ -30,6 +30,7 @@ from fsmount.kmsg import Syslog
 from fsmount.kobject import Caller
 from fsmount.mountns import RunError
 from fsmount.rootfs import Layout
+from fsmount.serving import Poller
 from fsmount.supervisor import Supervisor, Task
 from fsmount.syscalls import ARGUMENTS, Syscalls
 from fsmount.sysctls import Sysctls
@@ -97,7 +98,7 @@ class _Run:
         self._status: int | None = None
         self._error = ""
         self._log_seen = kernel.log.next_seq
-        self._poll = select.poll()
+        self._poll = Poller()
 
     def run(self, argv: tuple[str, ...]) -> int:
         """Fork, serve until the command has ended, reap."""
@@ -176,7 +177,7 @@ class _Run:
 
     def _serve(self, channel: socket.socket) -> bool:
         """Serve what is ready; False once everything inside has ended."""
-        for fd, events in self._poll.poll():
+        for fd, events in self._poll.wait():
             if fd == channel.fileno():
                 if not self._message(channel):
                     return False
