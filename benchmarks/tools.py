@@ -67,7 +67,7 @@ def _walks(where: str, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
 def sizes(*, quick: bool) -> list[Size]:
     """What is measured, by axis, ascending; quick stops early."""
     lsmem, lscpu = ("lsmem", "lsmem --sysroot {root}"), ("lscpu -e", "lscpu --sysroot {root} -e")
-    blocks = (64, 1024, 8192) if quick else (64, 1024, 8192, 65_536)
+    blocks = (64, 1024, 8192) if quick else (64, 1024, 8192, 32_768)
     found = [Size("memory blocks", n, n, tools=_walks(MEMORY, lsmem)) for n in blocks]
     if not quick:  # the others open or name each of 5 million files: a quarter of an hour each
         find = ("find", WALKS["find"].format(at=f"{{root}}/{MEMORY}"))
@@ -89,10 +89,15 @@ def sizes(*, quick: bool) -> list[Size]:
     return found
 
 
-def measured(shop: Workshop, *, quick: bool) -> Curves:
-    """Seconds that each tool takes, once a size; a size for which memory is short is left out."""
+def measured(shop: Workshop, *, quick: bool, axes: tuple[str, ...] = ()) -> Curves:
+    """Seconds that each tool takes, once a size; a size for which memory is short is left out.
+
+    axes are the beginnings of those to measure; () is all.
+    """
     curves: Curves = {}
     for size in sizes(quick=quick):
+        if axes and not size.axis.startswith(axes):
+            continue
         if available() < size.needs:
             click.echo(f"{size.axis}: {size.at:,}: too little memory, left out", err=True)
             continue
@@ -238,6 +243,7 @@ def print_waits(found: dict[str, Wait], *, markdown: bool) -> None:
 @click.option("--via", type=click.Choice(["libfuse", "direct"]), default=None)
 @click.option("--tools/--no-tools", default=True, help="How the tools' costs grow.")
 @click.option("--waits/--no-waits", "with_waits", default=True, help="What others wait meanwhile.")
+@click.option("--axis", "axes", multiple=True, help="Only the axes that begin so, such as CPUs.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False), help="Write figures here.")
 @click.option("--plot", type=click.Path(dir_okay=False), help="The plot: .svg or .png.")
 @click.option("--markdown", is_flag=True, help="The table as Markdown.")
@@ -246,6 +252,7 @@ def main(
     via: str | None,
     tools: bool,
     with_waits: bool,
+    axes: tuple[str, ...],
     json_file: str | None,
     plot: str | None,
     markdown: bool,
@@ -258,7 +265,7 @@ def main(
     with awake() as idle, workshop(via or "") as shop:
         click.echo(idle, err=True)
         found = waits(shop, quick=quick) if with_waits else {}
-        curves = measured(shop, quick=quick) if tools else {}
+        curves = measured(shop, quick=quick, axes=axes) if tools else {}
     if curves:
         growth.tell(curves)
         growth.draw(curves, Path(plot) if plot else growth.TOOLS_PLOT)

@@ -299,6 +299,9 @@ class Tree:
         """How many directories a directory holds: kn->dir.subdirs in fs/kernfs/dir.c."""
         entry, obj = node.entry, node.obj
         if not isinstance(entry, DirEntry):
+            counted = getattr(obj, "subdirs", None)
+            if counted is not None:
+                return int(counted())
             return sum(not isinstance(value, bytes) for value in obj.values())
         listed = entry.listed()
         count = entry.subdirs

@@ -356,7 +356,10 @@ class Link(Generic[T]):
 
 
 Contents = Mapping[str, "Contents | bytes"]
-"""Names to bytes (a file) or to further Contents (a directory)."""
+"""Names to bytes (a file) or to further Contents (a directory).
+
+One with a method subdirs() counts its directories by it: of a large one not each name need be made.
+"""
 
 
 class Subtree(Generic[T]):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from benchmarks import machines
 from elfcorehdr import changes, profiles
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel import Kernel
@@ -193,3 +194,32 @@ def test_fadump_files_exist_where_firmware_has_it() -> None:
     assert tree.readlink(tree.lookup("sys/kernel/fadump_enabled")) == "fadump/enabled"
     off = tree_of(Kernel.boot(machine), BootOptions())
     assert refused(lambda: write(off, "sys/kernel/fadump/registered", "1")) == "EPERM"
+
+
+@pytest.mark.parametrize("name", ["pseries-16g", "pseries-64t"])
+def test_link_count_of_every_device_tree_node_is_that_of_its_nodes(name: str) -> None:
+    _, tree = booted(machine=name)
+    todo, seen = ["sys/firmware/devicetree/base"], 0
+    while todo:
+        path = todo.pop()
+        node = tree.lookup(path)
+        below = [f"{path}/{n}" for n, kind in tree.names(node) if kind == stat.S_IFDIR]
+        assert tree.getattr(node).nlink == 2 + len(below)
+        todo += below
+        seen += 1
+    assert seen > 5
+
+
+def test_what_a_machine_adds_to_its_device_tree_counts_too(tmp_path) -> None:
+    (tmp_path / "m.toml").write_text(
+        machines.toml(16)
+        + '[devicetree]\n"cpus/l2@0/name" = "l2"\n"vdevice/name" = "vdevice"\n"chosen/x" = "0x00"\n'
+    )
+    _, tree = booted(machine=str(tmp_path / "m.toml"))
+    base = "sys/firmware/devicetree/base"
+    for path in (base, f"{base}/cpus", f"{base}/chosen"):
+        node = tree.lookup(path)
+        below = [n for n, kind in tree.names(node) if kind == stat.S_IFDIR]
+        assert tree.getattr(node).nlink == 2 + len(below)
+    assert "vdevice" in names(tree, base)
+    assert "l2@0" in names(tree, f"{base}/cpus")

@@ -44,7 +44,7 @@ class Property(NamedTuple):
 
 
 class Family(Mapping[str, Any]):
-    """Fixed names, and in their midst one for each of many objects; none of these is made to find another."""
+    """Fixed names, and in their midst a node's for each of many objects; none is made to find another."""
 
     def __init__(
         self,
@@ -52,11 +52,17 @@ class Family(Mapping[str, Any]):
         names: Callable[[], Iterable[str]],
         made: Callable[[str], Any],
         behind: Mapping[str, Any],
+        count: Callable[[], int],
     ) -> None:
         self._before = before
         self._names = names
         self._made = made
         self._behind = behind
+        self._count = count
+
+    def subdirs(self) -> int:
+        """How many of the names are nodes'."""
+        return self._count() + _nodes(self._before) + _nodes(self._behind)
 
     def __getitem__(self, name: str) -> Any:
         for fixed in (self._before, self._behind):
@@ -74,6 +80,15 @@ class Family(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _is_node(made: Any) -> bool:
+    return made is not None and not isinstance(made, bytes | Property)
+
+
+def _nodes(names: Mapping[str, Any]) -> int:
+    """How many of the names are nodes', by looking at each."""
+    return sum(map(_is_node, names.values()))
 
 
 class Node(Mapping[str, Any]):
@@ -118,6 +133,20 @@ class Node(Mapping[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    def __bool__(self) -> bool:
+        return any(True for _ in self)
+
+    def subdirs(self) -> int:
+        """How many of the names are nodes'."""
+        made = self._made
+        count = made.subdirs() if isinstance(made, Family) else _nodes(made)
+        for name, extra in self._extra.items():
+            was = made.get(name)
+            count += (not isinstance(extra, bytes) and was is None) - (
+                isinstance(extra, bytes) and _is_node(was)
+            )
+        return count
+
 
 def devicetree(kernel: Kernel) -> Node:
     """The root node; nothing below it is made before it is asked for."""
@@ -147,7 +176,8 @@ def devicetree(kernel: Kernel) -> Node:
     for path, value in machine.devicetree.items():
         _put(extra, path, value)
     names = partial(map, "memory@{0.start:x}".format, machine.memory)
-    return Node(Family(tree, names, partial(_memory, machine), behind), extra)
+    count = partial(len, machine.memory)
+    return Node(Family(tree, names, partial(_memory, machine), behind, count), extra)
 
 
 def _unit(name: str, prefix: str) -> int | None:
@@ -227,9 +257,11 @@ def _cpus(kernel: Kernel) -> Family:
         nodes |= _drc_connectors(_cores(kernel))
     prefix = f"{topology.type}@"
 
+    def cores() -> set[int]:
+        return {cpus.core_of(n) for n in cpus.present}
+
     def names() -> Iterator[str]:
-        cores = sorted({cpus.core_of(n) for n in cpus.present})
-        return (f"{prefix}{core * topology.threads:x}" for core in cores)
+        return (f"{prefix}{core * topology.threads:x}" for core in sorted(cores()))
 
     def made(name: str) -> Callable[[], dict[str, Any]] | None:
         thread = _unit(name, prefix)
@@ -238,7 +270,7 @@ def _cpus(kernel: Kernel) -> Family:
         core = thread // topology.threads
         return partial(_core, kernel, core, name) if cpus.threads_of_core(core) else None
 
-    return Family(nodes, names, made, {})
+    return Family(nodes, names, made, {}, lambda: len(cores()))
 
 
 def _core(kernel: Kernel, core: int, full_name: str) -> dict[str, Any]:
