@@ -124,7 +124,7 @@ def missed(row: Row, costs: list[Cost]) -> bool:
 
 
 def print_table(rows: list[Row], results: list[list[Cost]], *, markdown: bool) -> None:
-    """Must, stretch, limit and what was measured."""
+    """Must, stretch, limit and what was measured: the median, and every run."""
     from tabulate import tabulate
 
     lines = []
@@ -145,11 +145,23 @@ def print_table(rows: list[Row], results: list[list[Cost]], *, markdown: bool) -
                 stretch,
                 limit,
                 shown,
+                ", ".join(f"{cost.value:.3g}" for cost in costs),
                 verdict,
                 costs[-1].context,
             )
         )
-    heads = ("#", "what", "reference", "must", "stretch", "limit", "measured", "met", "context")
+    heads = (
+        "#",
+        "what",
+        "reference",
+        "must",
+        "stretch",
+        "limit",
+        "measured",
+        "each run",
+        "met",
+        "context",
+    )
     fmt = "github" if markdown else "simple"
     click.echo(tabulate(lines, heads, tablefmt=fmt, disable_numparse=True))
 
