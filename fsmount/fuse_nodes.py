@@ -63,7 +63,7 @@ class Numbers:
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, ...], int] = {("",): ROOT_ID << 48}
-        self._patterns: list[tuple[str, ...]] = [(), ("",)]
+        self._patterns: list[tuple[str, ...]] = [("",), ("",)]
         self._kept: dict[int, tuple[str, int]] = {}
         self._kept_ids: dict[str, int] = {}
         self._next_kept = self._FIRST_KEPT
