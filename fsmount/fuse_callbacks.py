@@ -23,7 +23,8 @@ from fsmount.callers import Callers
 from fsmount.fuse_device import FuseDevice
 from fsmount.fuse_proto import (
     BODY,
-    DIRENTS,
+    DIRENT_PACKS,
+    DIRENT_SIZES,
     FOPEN_DIRECT_IO,
     GETXATTR,
     OPEN,
@@ -144,16 +145,18 @@ class Callbacks:
         kept = self._readdirs.pop((key, offset), None)
         first, rest = kept or ((), self.tree.readdir(self.tree.lookup(directory), offset))
         parts: list[bytes] = []
-        crc32, dirents, parent = zlib.crc32, DIRENTS, ino_below(directory)
+        crc32, parent = zlib.crc32, ino_below(directory)
         for name, kind in chain(first, rest):
             text = name.encode(errors="surrogateescape")
-            dirent = dirents[len(text)]
-            room -= dirent.size
+            length = len(text)
+            room -= DIRENT_SIZES[length]
             if room < 0:
                 self._keep(key, offset, ((name, kind),), rest)
                 break
             offset += 1
-            parts.append(dirent.pack(parent | crc32(text), offset, len(text), kind >> 12, text))
+            parts.append(
+                DIRENT_PACKS[length](parent | crc32(text), offset, length, kind >> 12, text)
+            )
         return b"".join(parts)
 
     def _keep(self, path: bytes, offset: int, first: tuple[Name, ...], rest: Names) -> None:

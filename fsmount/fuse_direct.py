@@ -22,7 +22,7 @@ from elfcorehdr.errors import KernelError
 from fsmount import fuse_proto as proto
 from fsmount.boundary import oops
 from fsmount.fuse_nodes import NameCache, NodeTable
-from fsmount.fuse_proto import BODY, DATA, DIRENTS, OUT_HEADER
+from fsmount.fuse_proto import BODY, DATA, DIRENT_PACKS, DIRENT_SIZES, OUT_HEADER
 from fsmount.kernfs import REFUSED, Setattr, ino_below
 from fsmount.kobject import ROOT, Caller
 
@@ -43,11 +43,12 @@ _REFUSED_OPS: dict[int, str] = {
 
 
 class _OpenDir:
-    """Where a directory's reader is: the entries still to come and the offset of the first."""
+    """Where a directory's reader is: what is still to come, the next of it looked at already or not, its offset."""
 
-    __slots__ = ("at", "entries")
+    __slots__ = ("at", "entries", "next")
 
     def __init__(self) -> None:
+        self.next: tuple[tuple[str, int], ...] = ()
         self.entries: Iterator[tuple[str, int]] = iter(())
         self.at = -1
 
@@ -306,21 +307,22 @@ class Connection:
         opened = self._handles[fh]
         path = self._table.path(nodeid)
         if offset != opened.at:
-            opened.entries = self._nodes.readdir(self._table.node(nodeid), offset)
+            opened.next, opened.entries = (), self._nodes.readdir(self._table.node(nodeid), offset)
         if offset == 0:
             self._tell("readdir", path, b"", 0)
         parts: list[bytes] = []
-        add, crc32, dirents, parent = parts.append, zlib.crc32, DIRENTS, ino_below(path)
-        for entry in opened.entries:
+        add, crc32, parent = parts.append, zlib.crc32, ino_below(path)
+        packs, sizes = DIRENT_PACKS, DIRENT_SIZES
+        first, opened.next = opened.next, ()
+        for entry in chain(first, opened.entries):
             name = entry[0].encode(errors="surrogateescape")
             length = len(name)
-            dirent = dirents[length]
-            room -= dirent.size
+            room -= sizes[length]
             if room < 0:
-                opened.entries = chain((entry,), opened.entries)
+                opened.next = (entry,)
                 break
             offset += 1
-            add(dirent.pack(parent | crc32(name), offset, length, entry[1] >> 12, name))
+            add(packs[length](parent | crc32(name), offset, length, entry[1] >> 12, name))
         opened.at = offset
         return b"".join(parts)
 

@@ -60,10 +60,10 @@ POLL_SCHEDULE_NOTIFY = 1
 GETATTR_FH = 1
 
 
-def dirent(length: int) -> Struct:
-    """DIRENT with a name of so many bytes, padded."""
+def _dirent(length: int) -> Struct:
     return Struct(f"=QQII{(length + 7) & ~7}s")
 
 
-DIRENTS = [dirent(length) for length in range(256)]
-"""Of each length that a name can have."""
+_DIRENTS = [_dirent(length) for length in range(256)]
+DIRENT_PACKS, DIRENT_SIZES = [d.pack for d in _DIRENTS], [d.size for d in _DIRENTS]
+"""By the length of a name: struct fuse_dirent with the name, padded."""
