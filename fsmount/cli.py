@@ -27,6 +27,9 @@ def main() -> None:
                 os.write(1, f"kdumpfs, version {__version__}\n".encode())
             except BrokenPipeError:
                 sys.exit(1)
+            except OSError as error:
+                sys.stderr.write(f"kdumpfs: standard output: {error.strerror}\n")
+                sys.exit(2)
             return
         if words[:1] == ["mount"]:
             from fsmount.options import MOUNT_OPTIONS, parse

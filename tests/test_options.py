@@ -161,3 +161,17 @@ def test_shell_completion_of_mount_is_clicks(place):
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["plain,pseries-4g"]
+
+
+def test_version_that_cannot_be_written_is_one_sentence():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*KDUMPFS, "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "kdumpfs: standard output: No space left on device\n"
