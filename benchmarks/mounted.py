@@ -151,7 +151,7 @@ def _stale(shop: Workshop, rounds: int) -> list[Cost]:
     found = []
     for names in ("announced", "stale"):
         point = shop.point()
-        command = [PYTHON, "-m", "benchmarks.staleness", point, names, "1000"]
+        command = [PYTHON, "-m", "benchmarks.staleness", point, names, "1000", shop.via or "direct"]
         done = subprocess.run(command, check=True, cwd=PROJECT, capture_output=True, text=True)
         found.append(int(done.stdout))
     if not found[1]:

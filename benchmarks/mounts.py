@@ -30,7 +30,8 @@ class Workshop:
 
     def __init__(self, directory: Path, via: str = "") -> None:
         self.path = directory
-        self._via = VIA[via]
+        self.via = via
+        """Who serves our mounts: a word of conditions.VIA."""
         self._points = 0
         self._static: dict[int, Path] = {}
 
@@ -80,7 +81,7 @@ class Workshop:
 
     def mount_command(self, machine: str, point: str, *options: str) -> list[str]:
         """The command that mounts our tree of a machine."""
-        return kdumpfs("mount", "-m", machine, *self._via, *options, point)
+        return kdumpfs("mount", "-m", machine, *VIA[self.via], *options, point)
 
     @contextmanager
     def ours(self, machine: str, *options: str) -> Iterator[str]:

@@ -21,15 +21,13 @@ DRC = 0x80000000
 def serve(point: str, names: str, via: str, ready: int) -> None:
     """Mount a small machine with a way of caching names, and answer until it is unmounted."""
     from fsmount.boot import BootOptions, boot
-    from fsmount.direct_mount import DirectMount
-    from fsmount.fuse_adapter import Mount
     from fsmount.fuse_nodes import NameCache
+    from fsmount.serve import mount_at
 
     machine = Path(point + ".toml")
     machine.write_text(machines.toml(BLOCKS, 16))
     _, tree = boot(BootOptions(machine=str(machine)))
-    made: type[Mount | DirectMount] = Mount if via == "libfuse" else DirectMount
-    mount = made(tree, point, names=NameCache(names))
+    mount = mount_at(tree, point, names=NameCache(names), **{via: True})
     mount.serve(lambda: os.close(ready))
     mount.close()
 

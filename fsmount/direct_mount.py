@@ -51,11 +51,6 @@ class DirectMount:
         self._loop = Loop(fd, self._request, self._after, self._log)
         self.unwatch, self.stop = self._loop.unwatch, self._loop.stop
 
-    @property
-    def names(self) -> NameCache:
-        """How the kernel's name cache is used, in the end."""
-        return self._connection.names
-
     def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Answer until the tree is unmounted or stop() is called; on_ready when requests may come."""
         on_ready()

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from elfcorehdr.errors import ProfileError
 from fsmount.boundary import attempt
 from fsmount.fuse_callbacks import Callbacks
 from fsmount.fuse_device import FuseDevice
@@ -26,7 +27,7 @@ TIMEOUT_S = 3600
 """How long the kernel may keep names and attributes; changed names are announced."""
 
 
-class MountError(Exception):
+class MountError(ProfileError):
     """The tree cannot be mounted: one sentence with the remedy."""
 
 

@@ -107,11 +107,6 @@ class Connection:
             proto.IOCTL: self._ioctl, proto.DESTROY: self._destroy,
         }  # fmt: skip
 
-    @property
-    def names(self) -> NameCache:
-        """How the kernel's name cache is used, in the end."""
-        return self._table.names
-
     # The loop
 
     def handle(self) -> bool:

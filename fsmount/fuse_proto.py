@@ -8,7 +8,7 @@ from struct import Struct
 LOOKUP, FORGET, GETATTR, SETATTR, READLINK = 1, 2, 3, 4, 5
 SYMLINK, MKNOD, MKDIR, UNLINK, RMDIR, RENAME, LINK = 6, 8, 9, 10, 11, 12, 13
 OPEN, READ, WRITE, STATFS, RELEASE = 14, 15, 16, 17, 18
-SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR, FLUSH, INIT = 21, 22, 23, 24, 25, 26
+SETXATTR, GETXATTR, LISTXATTR, REMOVEXATTR, INIT = 21, 22, 23, 24, 26
 OPENDIR, READDIR, RELEASEDIR, CREATE, INTERRUPT, DESTROY = 27, 28, 29, 35, 36, 38
 IOCTL, POLL, BATCH_FORGET, RENAME2, LSEEK, TMPFILE = 39, 40, 42, 45, 46, 51
 
@@ -20,9 +20,10 @@ IN_START = Struct("=IIQQ")  # its first four
 IN_CALLER = Struct("=III")  # uid gid pid, at CALLER
 CALLER, BODY = IN_START.size, IN_HEADER.size
 OUT_HEADER = Struct("=IiQ")  # len error unique
-ATTR = Struct("=6Q10I")  # struct fuse_attr
-ENTRY_OUT = Struct("=4Q2I6Q10I")  # nodeid generation entry_valid attr_valid and their nsec; ATTR
-ATTR_OUT = Struct("=Q2I6Q10I")  # attr_valid attr_valid_nsec dummy; ATTR
+ENTRY_OUT = Struct(
+    "=4Q2I6Q10I"
+)  # nodeid generation entry_valid attr_valid and their nsec; struct fuse_attr
+ATTR_OUT = Struct("=Q2I6Q10I")  # attr_valid attr_valid_nsec dummy; struct fuse_attr
 INIT_IN = Struct("=4I")  # major minor max_readahead flags
 INIT_OUT = Struct("=4I2H2I2HI7I")
 OPEN_IN = Struct("=2I")  # flags open_flags
@@ -44,7 +45,6 @@ LSEEK_IN = Struct("=QQII")  # fh offset whence padding
 LSEEK_OUT = Struct("=Q")  # offset
 POLL_IN = Struct("=QQII")  # fh kh flags events
 POLL_OUT = Struct("=2I")  # revents padding
-DIRENT = Struct("=QQII")  # ino off namelen type, then the name, padded to 8
 STATFS_OUT = Struct("=5Q10I")  # struct fuse_kstatfs
 
 # INIT flags we want
@@ -66,4 +66,4 @@ def _dirent(length: int) -> Struct:
 
 _DIRENTS = [_dirent(length) for length in range(256)]
 DIRENT_PACKS, DIRENT_SIZES = [d.pack for d in _DIRENTS], [d.size for d in _DIRENTS]
-"""By the length of a name: struct fuse_dirent with the name, padded."""
+"""By the length of a name: struct fuse_dirent (ino off namelen type), then the name, padded to 8."""

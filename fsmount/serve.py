@@ -49,22 +49,22 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
 
 
 def mount_at(
-    tree: Tree, directory: str, *, direct: bool = False, libfuse: bool = False
+    tree: Tree, directory: str, *, direct: bool = False, libfuse: bool = False, **how: Any
 ) -> Mount | DirectMount:
-    """Mount a tree; ProfileError. Unless it is said which: without libfuse where this process may."""
+    """Mount a tree; ProfileError. Unless it is said which: without libfuse where this process may.
+
+    how is what both servers take besides: fd, names.
+    """
     path = os.path.abspath(directory)
     if direct or (not libfuse and os.geteuid() == 0):
         from fsmount.direct_mount import DirectMount
         from fsmount.mountns import RunError
 
         try:
-            return DirectMount(tree, path)
+            return DirectMount(tree, path, **how)
         except RunError:  # root of a container may lack CAP_SYS_ADMIN, and have fusermount
             if direct:
                 raise
-    from fsmount.fuse_adapter import Mount, MountError
+    from fsmount.fuse_adapter import Mount
 
-    try:
-        return Mount(tree, path)
-    except MountError as error:
-        raise ProfileError(str(error)) from None
+    return Mount(tree, path, **how)

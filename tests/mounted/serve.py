@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
 
-from fsmount.direct_mount import DirectMount
-from fsmount.fuse_adapter import Mount
+from fsmount import mountns
 from fsmount.fuse_nodes import NameCache
 from fsmount.kernfs import Tree
 from fsmount.kmsg import dev
+from fsmount.serve import mount_at
 from tests.counters import DECLARATIONS, Machine
 
 
 def mounted_by_hand(directory: str) -> int:
     """A /dev/fuse descriptor that is mounted on directory with mount(2), no libfuse."""
-    fd = os.open("/dev/fuse", os.O_RDWR)
-    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other"
-    libc = ctypes.CDLL(None, use_errno=True)
-    words = (b"kdumpfs", directory.encode(), b"fuse.kdumpfs", 0, options.encode())
-    if libc.mount(*words):
-        raise OSError(ctypes.get_errno(), directory)
+    fd = mountns.open_fuse()
+    mountns.mount_fuse(fd, directory)
     return fd
 
 
@@ -31,8 +26,7 @@ def main(directory: str, server: str, names: NameCache, page_size: int, *, by_ha
     machine.log.info("booted")
     fd = mounted_by_hand(directory) if by_hand else None
     tree = Tree(machine, [*DECLARATIONS, dev])
-    made: type[Mount | DirectMount] = {"libfuse": Mount, "direct": DirectMount}[server]
-    mount = made(tree, directory, fd=fd, names=names)
+    mount = mount_at(tree, directory, fd=fd, names=names, **{server: True})
     signal.signal(signal.SIGTERM, lambda *_: mount.stop())
 
     def plug() -> None:

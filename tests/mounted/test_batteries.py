@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from elfcorehdr.errors import KernelError
-from fsmount.direct_mount import DirectMount
-from fsmount.fuse_adapter import Mount
 from fsmount.fuse_nodes import NameCache
+from fsmount.serve import mount_at
 from tests.replay.machine import Json
 from tests.replay.run import Run
 from tests.replay.verdict import Verdict
@@ -69,8 +68,7 @@ class MountedRun(Run):
 def mounted(case_dir: Path, directory: Path, kind: str) -> Iterator[MountedRun]:
     """The case's machine, booted and mounted on a directory, served by a thread."""
     run = MountedRun(json.loads((case_dir / "replay.json").read_text()), case_dir, directory)
-    made: type[Mount | DirectMount] = Mount if kind == "libfuse" else DirectMount
-    mount = made(run.tree, str(directory), names=NameCache.NONE)
+    mount = mount_at(run.tree, str(directory), names=NameCache.NONE, **{kind: True})
     ready = threading.Event()
     server = threading.Thread(target=mount.serve, args=(ready.set,))
     server.start()
