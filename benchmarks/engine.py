@@ -20,11 +20,11 @@ from benchmarks.measure import (
 )
 from benchmarks.mounts import Workshop
 from benchmarks.rows import Cost, Row, ratio
-from elfcorehdr.crash_core import crash_prepare_elf64_headers, load_rows
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.memory import OnlineType
-from elfcorehdr.ranges import Range
-from printer import kernel_text
+from elfcorehdr.drivers.base.memory import OnlineType
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers, load_rows
+from elfcorehdr.lib.ranges import Range
+from printer.forms import kernel_text
 
 PHDRS = 65_534
 """As many as e_phnum can count before its escape value."""
@@ -153,7 +153,7 @@ def _tabulated(shop: Workshop, rounds: int) -> list[Cost]:
     """The most rows that tabulate is given while a full header is shown in every other form."""
     import tabulate
 
-    from printer import tables
+    from printer.forms import tables
 
     given: list[int] = []
     real = tabulate.tabulate

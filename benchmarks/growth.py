@@ -15,7 +15,7 @@ from benchmarks.measure import PROJECT, cpu_in_process, wall_of
 from benchmarks.mounted import mount_to_first_file
 from benchmarks.mounts import MEMORY, Workshop, resident
 from benchmarks.tools import Curve, Curves
-from printer import kernel_text
+from printer.forms import kernel_text
 
 BLOCKS = (16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144)
 CPUS = (8, 32, 128, 512, 2048, 8192)

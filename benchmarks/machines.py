@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.machine import Machine
 
 BLOCK = 1 << 28

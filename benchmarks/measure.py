@@ -64,12 +64,12 @@ def cpu_in_process(work: Callable[[], object], times: int = 1) -> float:
 
 def kdumpfs(*words: str) -> list[str]:
     """The command line that the installed `kdumpfs` script is, from this project's files."""
-    return _script("fsmount.cli", "kdumpfs", words)
+    return _script("fsmount.cli.main", "kdumpfs", words)
 
 
 def elfcorehdr(*words: str) -> list[str]:
     """The same of `elfcorehdr`."""
-    return _script("printer.cli", "elfcorehdr", words)
+    return _script("printer.cli.main", "elfcorehdr", words)
 
 
 def _script(module: str, name: str, words: Sequence[str]) -> list[str]:

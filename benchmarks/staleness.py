@@ -20,9 +20,9 @@ DRC = 0x80000000
 
 def serve(point: str, names: str, via: str, ready: int) -> None:
     """Mount a small machine with a way of caching names, and answer until it is unmounted."""
-    from fsmount.boot import BootOptions, boot
-    from fsmount.fuse_nodes import NameCache
-    from fsmount.serve import mount_at
+    from fsmount.cli.boot import BootOptions, boot
+    from fsmount.cli.mount import mount_at
+    from fsmount.fuse.nodes import NameCache
 
     machine = Path(point + ".toml")
     machine.write_text(machines.toml(BLOCKS, 16))

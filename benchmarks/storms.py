@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 from benchmarks import machines
-from elfcorehdr.dlpar import DRC_LMB
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.memory import OnlineType
+from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import DRC_LMB
+from elfcorehdr.drivers.base.memory import OnlineType
+from elfcorehdr.init.main import Kernel
 
 BLOCKS = 8192
 EVENTS = (100, 1000, 4000)

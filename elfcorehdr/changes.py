@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from enum import Enum
 
-from .errors import ProfileError
-from .record import Record
+from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.record import Record
 
 Version = tuple[int, ...]
 """A release as numbers: (6, 12) is 6.12, (6, 12, 107) is 6.12.107."""

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .errors import ElfFormatError
-from .record import Record, replace
+from elfcorehdr.errors import ElfFormatError
+from elfcorehdr.lib.record import Record, replace
 
 ELFMAG = b"\x7fELF"
 ELFCLASS32, ELFCLASS64 = 1, 2

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from .errors import ProfileError
-from .ranges import Range, ids_of, parse_ids
-from .record import Record, RecordType, required
+from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.ranges import Range, ids_of, parse_ids
+from elfcorehdr.lib.record import Record, RecordType, required
 
 NONE: Mapping[Any, Any] = MappingProxyType({})
 """A table that is not given."""

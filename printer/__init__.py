@@ -10,58 +10,58 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .as_json import document as document
-    from .checks import check as check
-    from .diff import Change as Change
-    from .diff import Diff as Diff
-    from .diff import compare as compare
-    from .kernel_text import parse as parse
-    from .kernel_text import render as render
-    from .memmap import draw as draw
-    from .memmap import picture as picture
-    from .notes import Note as Note
-    from .notes import notes_of as notes_of
-    from .plot import save as save
-    from .roles import Layout as Layout
-    from .roles import Role as Role
-    from .rules import Finding as Finding
-    from .rules import Level as Level
-    from .source import Core as Core
-    from .source import Form as Form
-    from .source import from_bytes as from_bytes
-    from .source import from_header as from_header
-    from .source import read as read
-    from .surroundings import Surroundings as Surroundings
-    from .surroundings import read_iomem as read_iomem
-    from .surroundings import read_machine as read_machine
+    from printer.forms.as_json import document as document
+    from printer.forms.kernel_text import parse as parse
+    from printer.forms.kernel_text import render as render
+    from printer.inputs.source import Core as Core
+    from printer.inputs.source import Form as Form
+    from printer.inputs.source import from_bytes as from_bytes
+    from printer.inputs.source import from_header as from_header
+    from printer.inputs.source import read as read
+    from printer.judge.checks import check as check
+    from printer.judge.diff import Change as Change
+    from printer.judge.diff import Diff as Diff
+    from printer.judge.diff import compare as compare
+    from printer.judge.rules import Finding as Finding
+    from printer.judge.rules import Level as Level
+    from printer.judge.surroundings import Surroundings as Surroundings
+    from printer.judge.surroundings import read_iomem as read_iomem
+    from printer.judge.surroundings import read_machine as read_machine
+    from printer.layout.notes import Note as Note
+    from printer.layout.notes import notes_of as notes_of
+    from printer.layout.roles import Layout as Layout
+    from printer.layout.roles import Role as Role
+    from printer.pictures.memmap import draw as draw
+    from printer.pictures.memmap import picture as picture
+    from printer.pictures.plot import save as save
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "document": "as_json",
-    "parse": "kernel_text",
-    "render": "kernel_text",
-    "check": "checks",
-    "Change": "diff",
-    "Diff": "diff",
-    "compare": "diff",
-    "Finding": "rules",
-    "Level": "rules",
-    "Surroundings": "surroundings",
-    "read_iomem": "surroundings",
-    "read_machine": "surroundings",
-    "draw": "memmap",
-    "picture": "memmap",
-    "save": "plot",
-    "Note": "notes",
-    "notes_of": "notes",
-    "Layout": "roles",
-    "Role": "roles",
-    "Core": "source",
-    "Form": "source",
-    "from_bytes": "source",
-    "from_header": "source",
-    "read": "source",
+    "document": "forms.as_json",
+    "parse": "forms.kernel_text",
+    "render": "forms.kernel_text",
+    "check": "judge.checks",
+    "Change": "judge.diff",
+    "Diff": "judge.diff",
+    "compare": "judge.diff",
+    "Finding": "judge.rules",
+    "Level": "judge.rules",
+    "Surroundings": "judge.surroundings",
+    "read_iomem": "judge.surroundings",
+    "read_machine": "judge.surroundings",
+    "draw": "pictures.memmap",
+    "picture": "pictures.memmap",
+    "save": "pictures.plot",
+    "Note": "layout.notes",
+    "notes_of": "layout.notes",
+    "Layout": "layout.roles",
+    "Role": "layout.roles",
+    "Core": "inputs.source",
+    "Form": "inputs.source",
+    "from_bytes": "inputs.source",
+    "from_header": "inputs.source",
+    "read": "inputs.source",
 }
 
 __all__ = [*_HOME]

@@ -14,15 +14,15 @@ import tempfile
 
 import pytest
 
-from fsmount.boundary import OOPS
+from fsmount.tree.boundary import OOPS
 
 
 @functools.cache
 def lack_of_fuse() -> str:
     """Why nothing can be mounted here; empty if it can."""
-    from elfcorehdr.printk import Printk
-    from fsmount.fuse_adapter import Mount, MountError
-    from fsmount.kernfs import Tree
+    from elfcorehdr.kernel.printk import Printk
+    from fsmount.fuse.libfuse import Mount, MountError
+    from fsmount.tree.kernfs import Tree
 
     class Nothing:
         page_size = 4096

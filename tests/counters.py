@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import Printk
-from fsmount.kobject import (
+from elfcorehdr.kernel.printk import Printk
+from fsmount.tree.kobject import (
     CAP_SYS_ADMIN,
     AttributeGroup,
     Caller,

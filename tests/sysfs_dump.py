@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.record import replace
-from fsmount.kernfs import Node
+from elfcorehdr.lib.record import replace
+from fsmount.tree.kernfs import Node
 from tests.replay.machine import Json
 from tests.replay.run import Run
 from tests.sysfs_dump_table import CONFIG, LIVE, TABLE, Entry

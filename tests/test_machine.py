@@ -6,7 +6,7 @@ import pytest
 
 from elfcorehdr import profiles
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.kernel import Kernel
+from elfcorehdr.init.main import Kernel
 from elfcorehdr.machine import Machine
 
 GOOD = """

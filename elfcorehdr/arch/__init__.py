@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from elfcorehdr.errors import ProfileError
 
 if TYPE_CHECKING:
-    from .base import Arch
+    from elfcorehdr.arch.base import Arch
 
 ARCHES = {
-    "ppc64": "Ppc64",
-    "x86_64": "X8664",
-    "arm64": "Arm64",
-    "riscv64": "Riscv64",
+    "ppc64": ("powerpc.kexec.crash", "Ppc64"),
+    "x86_64": ("x86.kernel.setup", "X8664"),
+    "arm64": ("arm64.kernel.setup", "Arm64"),
+    "riscv64": ("riscv.kernel.setup", "Riscv64"),
 }
-"""The module of each architecture, named as it is, and its class; imported when a machine has it."""
+"""Where the class of each architecture is; imported when a machine has it."""
 
 
 @cache
@@ -29,5 +29,6 @@ def arch_of(name: str) -> Arch:
         )
     if name not in ARCHES:
         raise ProfileError(f"arch {name!r}: expected one of {', '.join(sorted(ARCHES))}")
-    arch: Arch = getattr(import_module(f".{name}", __name__), ARCHES[name])()
+    module, class_name = ARCHES[name]
+    arch: Arch = getattr(import_module(f".{module}", __name__), class_name)()
     return arch

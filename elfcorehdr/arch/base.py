@@ -10,27 +10,27 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.errors import KernelError
-from elfcorehdr.firmware_map import FirmwareMap
-from elfcorehdr.iomem import CRASH_KERNEL, SYSTEM_RAM, Resource
-from elfcorehdr.kexec_core import KexecSegment, Kimage
-from elfcorehdr.kexec_file import (
+from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
+from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     FileArg,
     KexecBuf,
     Segment,
     locate_mem_hole,
 )
+from elfcorehdr.kernel.notifier import MemoryNotify
+from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM, Resource
+from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.machine import Machine
-from elfcorehdr.memblock import DRV_MNG, NOMAP, Memblock, Region, split_by_node
-from elfcorehdr.notifier import MemoryNotify
-from elfcorehdr.ranges import CrashMem, Range
+from elfcorehdr.mm.memblock import DRV_MNG, NOMAP, Memblock, Region, split_by_node
 
 if TYPE_CHECKING:
-    from elfcorehdr.acpi import AcpiProcessors
-    from elfcorehdr.cpu import Cpu
-    from elfcorehdr.header_cache import RangeSource
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.drivers.acpi import AcpiProcessors
+    from elfcorehdr.drivers.base.cpu import Cpu
+    from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.header_cache import RangeSource
 
 NOTE_HEAD = 12
 """sizeof(struct elf_note): namesz, descsz, type."""
@@ -154,7 +154,7 @@ class Arch:
 
         KernelError: as Memory.add(); EOPNOTSUPP for a device there is not.
         """
-        from elfcorehdr import acpi, virtio_mem
+        from elfcorehdr.drivers import acpi, virtio_mem
 
         if how == "dimm":
             acpi.plug_dimm(kernel, start, size, node)
@@ -169,7 +169,7 @@ class Arch:
         """The hypervisor asks memory back. KernelError: EBUSY if a block stays, ENODEV if there is none."""
         if not kernel.memory.blocks_of(start, size):
             raise KernelError(errno.ENODEV, "no memory there")
-        from elfcorehdr import acpi, virtio_mem
+        from elfcorehdr.drivers import acpi, virtio_mem
 
         if how == "virtio-mem":
             virtio_mem.unplug(kernel, start, size, order)

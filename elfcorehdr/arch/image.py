@@ -6,7 +6,7 @@ import errno
 import struct
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kexec_file import FileArg
+from elfcorehdr.kernel.kexec_file import FileArg
 
 HEAD = struct.Struct("<8sQQ32s4s4x")
 """Two instructions, text_offset, image_size, flags and reserved words, a magic number at 56."""

@@ -9,14 +9,14 @@ import errno
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from . import changes
-from .errors import KernelError
-from .memory import MemoryBlock, OnlineType
-from .range_map import RangeMap
-from .ranges import Range
+from elfcorehdr import changes
+from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
+from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.range_map import RangeMap
+from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 
 def plug_dimm(kernel: Kernel, start: int, size: int, node: int) -> None:

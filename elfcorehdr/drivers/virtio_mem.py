@@ -6,10 +6,10 @@ import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .errors import KernelError
+from elfcorehdr.errors import KernelError
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 RESOURCE_NAME = "System RAM (virtio_mem)"
 

@@ -12,26 +12,26 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 
-from . import changes
-from .acpi import Dimms
-from .arch import arch_of
-from .changes import Change
-from .cpu import Cpus
-from .crash_core import CrashHotplug
-from .dlpar import Dlpar
-from .errors import KernelError
-from .iomem import CRASH_KERNEL, SYSTEM_RAM, Iomem, Resource
-from .kexec_core import Kexec
-from .kexec_file import FileArg, Segment, align_up
-from .machine import Machine
-from .machine import Region as NamedRegion
-from .memblock import DRV_MNG, Memblock
-from .memory import Memory, OnlineType
-from .notifier import MemoryChain, NotifierErrorInject
-from .printk import Printk, dyndbg_files
-from .range_map import RangeMap
-from .ranges import Range, parse_ids
-from .uevent import UeventQueue
+from elfcorehdr import changes
+from elfcorehdr.arch import arch_of
+from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Dlpar
+from elfcorehdr.changes import Change
+from elfcorehdr.drivers.acpi import Dimms
+from elfcorehdr.drivers.base.cpu import Cpus
+from elfcorehdr.drivers.base.memory import Memory, OnlineType
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.crash_core import CrashHotplug
+from elfcorehdr.kernel.kexec_core import Kexec
+from elfcorehdr.kernel.kexec_file import FileArg, Segment, align_up
+from elfcorehdr.kernel.notifier import MemoryChain, NotifierErrorInject
+from elfcorehdr.kernel.printk import Printk, dyndbg_files
+from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM, Iomem, Resource
+from elfcorehdr.lib.kobject_uevent import UeventQueue
+from elfcorehdr.lib.range_map import RangeMap
+from elfcorehdr.lib.ranges import Range, parse_ids
+from elfcorehdr.machine import Machine
+from elfcorehdr.machine import Region as NamedRegion
+from elfcorehdr.mm.memblock import DRV_MNG, Memblock
 
 
 class PrintMode(Enum):

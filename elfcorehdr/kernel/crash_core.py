@@ -13,17 +13,17 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from . import changes
-from .elf import EHDR_SIZE, PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE, Ehdr
-from .errors import KernelError
-from .kexec_core import U64, HpAction, Kimage
-from .kexec_file import align_up
-from .notifier import MemAction, MemoryNotify
-from .ranges import Range
+from elfcorehdr import changes
+from elfcorehdr.elf import EHDR_SIZE, PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE, Ehdr
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.kexec_core import U64, HpAction, Kimage
+from elfcorehdr.kernel.kexec_file import align_up
+from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
+from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
-    from .header_cache import HeaderCache, SplicedHeader
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.header_cache import HeaderCache, SplicedHeader
 
 ELF_CORE_HEADER_ALIGN = 4096
 RWX = PF_R | PF_W | PF_X

@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .kexec_file import align_down, align_up
-from .ranges import Range
-from .record import Record
+from elfcorehdr.kernel.kexec_file import align_down, align_up
+from elfcorehdr.lib.ranges import Range
+from elfcorehdr.lib.record import Record
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 SUFFIXES = (",high", ",low", ",cma")
 _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from .crash_core import (
+from elfcorehdr.elf import EHDR_SIZE, P_PADDR, PHDR_SIZE
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.crash_core import (
     crash_prepare_elf64_headers,
     ehdr_bytes,
     fixed_rows,
@@ -20,13 +22,11 @@ from .crash_core import (
     load_rows,
     note_cpus,
 )
-from .elf import EHDR_SIZE, P_PADDR, PHDR_SIZE
-from .errors import KernelError
-from .journal import Edit, Journal
-from .ranges import Range
+from elfcorehdr.lib.journal import Edit, Journal
+from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 
 class RangeSource(NamedTuple):

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from . import changes
-from .elf import ELFMAG
-from .errors import KernelError
-from .kexec_file import (
+from elfcorehdr import changes
+from elfcorehdr.elf import ELFMAG
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.kexec_file import (
     KEXEC_ARCH_MASK,
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     KEXEC_FILE_DEBUG,
@@ -31,10 +31,10 @@ from .kexec_file import (
     Segment,
     align_up,
 )
-from .ranges import Range
+from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 U64 = (1 << 64) - 1
 

@@ -10,10 +10,10 @@ import struct
 from collections.abc import Sequence
 from enum import Enum
 
-from .elf import ELFCLASS64, ELFMAG, PT_LOAD, Phdr, unpack_ehdr, unpack_phdrs
-from .errors import ElfFormatError, KernelError
-from .ranges import Range
-from .record import Record
+from elfcorehdr.elf import ELFCLASS64, ELFMAG, PT_LOAD, Phdr, unpack_ehdr, unpack_phdrs
+from elfcorehdr.errors import ElfFormatError, KernelError
+from elfcorehdr.lib.ranges import Range
+from elfcorehdr.lib.record import Record
 
 KEXEC_ON_CRASH = 0x1
 KEXEC_PRESERVE_CONTEXT = 0x2

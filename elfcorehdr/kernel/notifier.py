@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
-from .errors import KernelError
+from elfcorehdr.errors import KernelError
 
 
 class MemAction(Enum):

@@ -9,9 +9,9 @@ import errno
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from .errors import KernelError
-from .journal import Edit, Journal
-from .ranges import Range
+from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.journal import Edit, Journal
+from elfcorehdr.lib.ranges import Range
 
 SYSTEM_RAM = "System RAM"
 CRASH_KERNEL = "Crash kernel"

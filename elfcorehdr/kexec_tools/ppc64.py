@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elfcorehdr.crash_core import ehdr_bytes, note_rows
+from elfcorehdr.arch.powerpc.kexec.ranges import BACKUP_SRC_SIZE
 from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD
-from elfcorehdr.kexec_file import align_down, align_up
-from elfcorehdr.ranges import CrashMem, Range
-
-from .ppc64_ranges import BACKUP_SRC_SIZE
+from elfcorehdr.kernel.crash_core import ehdr_bytes, note_rows
+from elfcorehdr.kernel.kexec_file import align_down, align_up
+from elfcorehdr.lib.ranges import CrashMem, Range
 
 if TYPE_CHECKING:
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 
 def header(kernel: Kernel, backup: int) -> bytes:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from .crash_core import ehdr_bytes, load_rows
-from .elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE
-from .errors import KernelError
-from .iomem import CRASH_KERNEL, SYSTEM_RAM
-from .kexec_file import Segment, align_down, align_up
-from .ranges import Range
+from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.crash_core import ehdr_bytes, load_rows
+from elfcorehdr.kernel.kexec_file import Segment, align_down, align_up
+from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM
+from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 CRASH_MAX_MEMORY_RANGES = 32768
 BACKUP_SRC = Range(0, 0x9FFFF)

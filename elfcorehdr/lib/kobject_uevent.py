@@ -7,8 +7,8 @@ import re
 from collections import deque
 from collections.abc import Callable
 
-from .errors import KernelError
-from .printk import Printk
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.printk import Printk
 
 ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # compiled when first used

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
-from .errors import KernelError
+from elfcorehdr.errors import KernelError
 
 _NUMBER = r"([+-]?)(0[xX][0-9a-fA-F]+|[0-9]+)\n?"  # compiled when first used
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from .errors import KernelError
+from elfcorehdr.errors import KernelError
 
 
 class Range(NamedTuple):

@@ -9,8 +9,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from .journal import Edit, Journal
-from .ranges import Range
+from elfcorehdr.lib.journal import Edit, Journal
+from elfcorehdr.lib.ranges import Range
 
 NOMAP = "NOMAP"
 """MEMBLOCK_NOMAP: in no direct map, hence in no header."""

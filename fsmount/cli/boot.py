@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 from elfcorehdr import profiles
 from elfcorehdr.errors import KernelError, ProfileError
-from elfcorehdr.kernel import Kernel, PrintMode
-from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
-from elfcorehdr.record import Record, replace
-from fsmount.kernfs import Tree
-from fsmount.kobject import Declaration
+from elfcorehdr.init.main import Kernel, PrintMode
+from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.lib.record import Record, replace
+from fsmount.tree.kernfs import Tree
+from fsmount.tree.kobject import Declaration
 
 
 class BootOptions(Record):
@@ -55,12 +55,13 @@ def boot(options: BootOptions) -> tuple[Kernel, Tree]:
 
 def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
     """All that a tree is made of, then the user's modules; ProfileError for a module that is refused."""
-    from fsmount import control, kmsg
+    from fsmount.control import requests as control
+    from fsmount.devfs import kmsg
     from fsmount.sysfs import DECLARATIONS
 
     declarations = [*DECLARATIONS, kmsg.dev, *control.GROUPS]
     for path in modules:
-        from fsmount.modules import load_module
+        from fsmount.tree.modules import load_module
 
         declarations += load_module(path, declarations)
     return declarations

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fsmount.options import Option
+from fsmount.cli.options import Option
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount import cli_run
-from fsmount.click_options import with_options
-from fsmount.options import MOUNT_OPTIONS
+from fsmount.cli import run as cli_run
+from fsmount.cli.click_options import with_options
+from fsmount.cli.options import MOUNT_OPTIONS
 from printer import __version__
-from printer.terminal import help_width, leave
+from printer.cli.terminal import help_width, leave
 
 EXAMPLES = """
 \b
@@ -54,7 +54,7 @@ def mount(**given: Any) -> None:
     kdumpfs mount --kernel 7.0 --with backup-offset-at-load --load /mnt
     kdumpfs mount --module proposal.py /mnt
     """
-    from fsmount import serve
+    from fsmount.cli import mount as serve
 
     serve.mount(**given)
 
@@ -68,7 +68,7 @@ def umount(directory: str, lazy: bool) -> None:
     \b
     kdumpfs umount /mnt
     """
-    from fsmount.mounting import unmount
+    from fsmount.host.mounting import unmount
 
     unmount(directory, lazy=lazy)
 
@@ -97,7 +97,7 @@ def load(
     kdumpfs load --legacy --hotplug /mnt
     kdumpfs load --initrd initrd.img --append "root=/dev/sda2" /mnt vmlinux
     """
-    from fsmount.mounting import request
+    from fsmount.host.mounting import request
 
     if hotplug and not legacy:
         raise click.UsageError(
@@ -122,14 +122,14 @@ def unload(directory: str, legacy: bool) -> None:
     \b
     kdumpfs unload /mnt
     """
-    from fsmount.mounting import request
+    from fsmount.host.mounting import request
 
     request(directory, "unload", {"syscall": "kexec_load" if legacy else "kexec_file_load"})
 
 
 def size(text: str) -> int:
     """A size or address such as 1G, 256M or 0x400000000; click.BadParameter."""
-    from elfcorehdr.crash_reserve import memparse
+    from elfcorehdr.kernel.crash_reserve import memparse
 
     value, rest = memparse(text)
     if rest or not text:
@@ -165,7 +165,7 @@ def plug(directory: str, what: str, amount: str, at: str | None, node: int, how:
     kdumpfs plug --at 0x400000000 --node 1 /mnt memory 512M
     kdumpfs plug /mnt cpu 1
     """
-    from fsmount.mounting import request
+    from fsmount.host.mounting import request
 
     body: dict[str, object]
     if what == "cpu":
@@ -189,7 +189,7 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
     kdumpfs unplug /mnt memory 0x400000000 1G
     kdumpfs unplug /mnt cpu 8
     """
-    from fsmount.mounting import request
+    from fsmount.host.mounting import request
 
     body: dict[str, object]
     if what == "cpu":
@@ -274,8 +274,8 @@ def abi(path: str, modules: tuple[str, ...]) -> None:
     kdumpfs abi /sys/kernel/kexec
     kdumpfs abi --module proposal.py /sys/kernel/kexec
     """
-    from fsmount.abi import abi_text
-    from fsmount.boot import declarations_of
+    from fsmount.cli.boot import declarations_of
+    from fsmount.tree.abi import abi_text
 
     click.echo(abi_text(declarations_of(modules), path), nl=False)
 

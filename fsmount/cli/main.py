@@ -32,12 +32,12 @@ def main() -> None:
                 sys.exit(2)
             return
         if words[:1] == ["mount"]:
-            from fsmount.options import MOUNT_OPTIONS, parse
+            from fsmount.cli.options import MOUNT_OPTIONS, parse
 
             given = parse(words[1:], MOUNT_OPTIONS, "directory")
             if given is not None:
                 _mount(given)
-    from fsmount.commands import run
+    from fsmount.cli.commands import run
 
     run()
 
@@ -45,7 +45,7 @@ def main() -> None:
 def _mount(given: dict[str, Any]) -> None:
     """Mount, and end: there is nothing to tidy up that the kernel does not."""
     from elfcorehdr.errors import ProfileError
-    from fsmount.serve import mount
+    from fsmount.cli.mount import mount
 
     status = 0
     try:

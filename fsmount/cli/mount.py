@@ -6,16 +6,16 @@ import gc
 import os
 
 from elfcorehdr.errors import ProfileError
-from fsmount.background import in_background
+from fsmount.cli.background import in_background
 
 TYPE_CHECKING = False  # of typing, which is imported behind the fork
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from fsmount.direct_mount import DirectMount
-    from fsmount.fuse_adapter import Mount
-    from fsmount.kernfs import Tree
+    from fsmount.fuse.libfuse import Mount
+    from fsmount.fuse.mount import DirectMount
+    from fsmount.tree.kernfs import Tree
 
 
 def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **options: Any) -> None:
@@ -27,10 +27,10 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
         raise ProfileError("--direct and --libfuse: expected one of them, or neither")
 
     def serve(ready: Callable[[], None]) -> None:
-        from fsmount.mounting import check_mountpoint, on_sigterm
+        from fsmount.host.mounting import check_mountpoint, on_sigterm
 
         check_mountpoint(directory)
-        from fsmount.boot import BootOptions, boot
+        from fsmount.cli.boot import BootOptions, boot
 
         _, tree = boot(BootOptions(**options))
         mounted = mount_at(tree, directory, direct=direct, libfuse=libfuse)
@@ -57,14 +57,14 @@ def mount_at(
     """
     path = os.path.abspath(directory)
     if direct or (not libfuse and os.geteuid() == 0):
-        from fsmount.direct_mount import DirectMount
-        from fsmount.mountns import RunError
+        from fsmount.fuse.mount import DirectMount
+        from fsmount.host.mountns import RunError
 
         try:
             return DirectMount(tree, path, **how)
         except RunError:  # root of a container may lack CAP_SYS_ADMIN, and have fusermount
             if direct:
                 raise
-    from fsmount.fuse_adapter import Mount
+    from fsmount.fuse.libfuse import Mount
 
     return Mount(tree, path, **how)

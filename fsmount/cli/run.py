@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from fsmount.click_options import with_options
-from fsmount.options import MACHINE_OPTIONS
+from fsmount.cli.click_options import with_options
+from fsmount.cli.options import MACHINE_OPTIONS
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -70,12 +70,12 @@ def run(
     """
     from pathlib import Path  # with what it imports, a tenth of a start
 
-    from fsmount.boot import BootOptions, boot
-    from fsmount.run import RunOptions, run_command
+    from fsmount.cli.boot import BootOptions, boot
+    from fsmount.run.server import RunOptions, run_command
 
     kernel, tree = boot(BootOptions(**options))
     if sysfs_dump is not None:
-        from fsmount.sysfs_dump import dumped
+        from fsmount.run.sysfs_dump import dumped
 
         tree = dumped(tree, Path(sysfs_dump))
     log = Path(record) if record is not None else None

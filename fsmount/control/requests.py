@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import (
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     KEXEC_FILE_DEBUG,
     KEXEC_FILE_NO_INITRAMFS,
@@ -24,8 +24,8 @@ from elfcorehdr.kexec_file import (
     FileArg,
     FileKind,
 )
-from fsmount import mounting, mountns
-from fsmount.kobject import AttributeGroup, Filesystem, singleton
+from fsmount.host import mounting, mountns
+from fsmount.tree.kobject import AttributeGroup, Filesystem, singleton
 
 control = AttributeGroup("", singleton, fs=Filesystem.CONTROL)
 

@@ -12,14 +12,8 @@ import select
 from typing import Any
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import (
-    LOG_USER,
-    PRINTKRB_RECORD_MAX,
-    Devkmsg,
-    Printk,
-    Record,
-)
-from fsmount.kobject import CAP_SYSLOG, ROOT, AttributeGroup, Caller, Filesystem, singleton
+from elfcorehdr.kernel.printk import LOG_USER, PRINTKRB_RECORD_MAX, Devkmsg, Printk, Record
+from fsmount.tree.kobject import CAP_SYSLOG, ROOT, AttributeGroup, Caller, Filesystem, singleton
 
 DEFAULT_MESSAGE_LOGLEVEL = 4
 """CONFIG_MESSAGE_LOGLEVEL_DEFAULT"""

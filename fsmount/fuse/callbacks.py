@@ -19,9 +19,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from fsmount.callers import Callers
-from fsmount.fuse_device import FuseDevice
-from fsmount.fuse_proto import (
+from fsmount.fuse.device import FuseDevice
+from fsmount.fuse.proto import (
     BODY,
     DIRENT_PACKS,
     DIRENT_SIZES,
@@ -33,8 +32,9 @@ from fsmount.fuse_proto import (
     READ_IN,
     READDIR,
 )
-from fsmount.kernfs import REFUSED, Setattr, Stat, Tree, ino_below, ino_of
-from fsmount.kobject import ROOT
+from fsmount.tree.callers import Callers
+from fsmount.tree.kernfs import REFUSED, Setattr, Stat, Tree, ino_below, ino_of
+from fsmount.tree.kobject import ROOT
 
 UTIME_NOW, UTIME_OMIT = (1 << 30) - 1, (1 << 30) - 2
 """include/linux/stat.h"""

@@ -18,8 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from elfcorehdr.errors import KernelError
-from fsmount.boundary import attempt
-from fsmount.fuse_proto import (
+from fsmount.fuse.proto import (
     BATCH_FORGET,
     BODY,
     CALLER,
@@ -48,9 +47,10 @@ from fsmount.fuse_proto import (
     WRITE_IN,
     WRITE_OUT,
 )
-from fsmount.kernfs import KernelState
-from fsmount.kobject import File
-from fsmount.serving import Loop
+from fsmount.fuse.serving import Loop
+from fsmount.tree.boundary import attempt
+from fsmount.tree.kernfs import KernelState
+from fsmount.tree.kobject import File
 
 PATHS_KEPT = 1 << 16
 """Nodes whose path is known here, so that they are opened again without libfuse."""

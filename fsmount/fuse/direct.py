@@ -19,15 +19,15 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
-from fsmount import fuse_proto as proto
-from fsmount.boundary import oops
-from fsmount.fuse_nodes import NameCache, NodeTable
-from fsmount.fuse_proto import BODY, DATA, DIRENT_PACKS, DIRENT_SIZES, OUT_HEADER
-from fsmount.kernfs import REFUSED, Setattr, ino_below
-from fsmount.kobject import ROOT, Caller
+from fsmount.fuse import proto as proto
+from fsmount.fuse.nodes import NameCache, NodeTable
+from fsmount.fuse.proto import BODY, DATA, DIRENT_PACKS, DIRENT_SIZES, OUT_HEADER
+from fsmount.tree.boundary import oops
+from fsmount.tree.kernfs import REFUSED, Setattr, ino_below
+from fsmount.tree.kobject import ROOT, Caller
 
 if TYPE_CHECKING:
-    from fsmount.fuse_nodes import Nodes
+    from fsmount.fuse.nodes import Nodes
 
 MAX_WRITE = 1 << 17
 

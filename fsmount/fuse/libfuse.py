@@ -16,12 +16,12 @@ from functools import partial
 from typing import Any
 
 from elfcorehdr.errors import ProfileError
-from fsmount.boundary import attempt
-from fsmount.fuse_callbacks import Callbacks
-from fsmount.fuse_device import FuseDevice
-from fsmount.fuse_nodes import NameCache
-from fsmount.fuse_proto import NOTIFY_INC_EPOCH, OUT_HEADER
-from fsmount.kernfs import Tree
+from fsmount.fuse.callbacks import Callbacks
+from fsmount.fuse.device import FuseDevice
+from fsmount.fuse.nodes import NameCache
+from fsmount.fuse.proto import NOTIFY_INC_EPOCH, OUT_HEADER
+from fsmount.tree.boundary import attempt
+from fsmount.tree.kernfs import Tree
 
 TIMEOUT_S = 3600
 """How long the kernel may keep names and attributes; changed names are announced."""

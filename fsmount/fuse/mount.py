@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from fsmount import mountns
-from fsmount.callers import Callers
-from fsmount.fuse_direct import Connection
-from fsmount.fuse_nodes import NameCache
-from fsmount.kernfs import Tree
-from fsmount.mountns import RunError
-from fsmount.serving import Loop
+from fsmount.fuse.direct import Connection
+from fsmount.fuse.nodes import NameCache
+from fsmount.fuse.serving import Loop
+from fsmount.host import mountns
+from fsmount.host.mountns import RunError
+from fsmount.tree.callers import Callers
+from fsmount.tree.kernfs import Tree
 
 
 class DirectMount:

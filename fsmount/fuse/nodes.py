@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from fsmount import fuse_proto as proto
-from fsmount.kernfs import Setattr, Stat
-from fsmount.kobject import Caller, File
+from fsmount.fuse import proto as proto
+from fsmount.tree.kernfs import Setattr, Stat
+from fsmount.tree.kobject import Caller, File
 
 ROOT_ID = 1
 TIMEOUT_S = 1 << 31

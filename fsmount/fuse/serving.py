@@ -10,8 +10,8 @@ import select
 import time
 from collections.abc import Callable
 
-from elfcorehdr.printk import Printk
-from fsmount.boundary import attempt
+from elfcorehdr.kernel.printk import Printk
+from fsmount.tree.boundary import attempt
 
 SPIN_FIRST_S, SPIN_MOST_S = 25e-6, 100e-6
 """How long a server looks for the next request before it sleeps."""

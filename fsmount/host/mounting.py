@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 
 from elfcorehdr.errors import ProfileError
-from fsmount import mountns
-from fsmount.mountns import FSTYPE
+from fsmount.host import mountns
+from fsmount.host.mountns import FSTYPE
 
 WAIT_S = 10.0
 """How long an unmount waits for the server to end."""

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.record import Record
+from elfcorehdr.lib.record import Record
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -12,9 +12,16 @@ import struct
 
 from elfcorehdr.elf import NT_PRSTATUS, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE, Ehdr, pack_phdrs
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import align_up
-from fsmount.kobject import CAP_SYSLOG, AttributeGroup, Caller, Declaration, Filesystem, singleton
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import align_up
+from fsmount.tree.kobject import (
+    CAP_SYSLOG,
+    AttributeGroup,
+    Caller,
+    Declaration,
+    Filesystem,
+    singleton,
+)
 
 CAP_SYS_RAWIO = 17
 SIZE = 1 << 47

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from elfcorehdr import changes
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_core import LoadLimit
-from elfcorehdr.parse import kstrtoint
-from fsmount.kobject import CAP_SYS_ADMIN, AttributeGroup, Caller, Filesystem, Link, singleton
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_core import LoadLimit
+from elfcorehdr.lib.kstrtox import kstrtoint
+from fsmount.tree.kobject import CAP_SYS_ADMIN, AttributeGroup, Caller, Filesystem, Link, singleton
 
 proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
 

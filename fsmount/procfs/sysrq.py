@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elfcorehdr.kernel import Kernel
-from fsmount.kobject import AttributeGroup, Declaration, Filesystem, singleton
+from elfcorehdr.init.main import Kernel
+from fsmount.tree.kobject import AttributeGroup, Declaration, Filesystem, singleton
 
 proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
 

@@ -12,9 +12,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from fsmount.hostfs import PARKED
-from fsmount.mountns import FSTYPE, Mount, RunError, mount_at, mounts
-from fsmount.rootfs import OVERLAID
+from fsmount.host.mountns import FSTYPE, Mount, RunError, mount_at, mounts
+from fsmount.run.hostfs import PARKED
+from fsmount.run.rootfs import OVERLAID
 
 EMULATED = (
     "/proc/sysrq-trigger",

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
-from fsmount.kernfs import Setattr, Stat, Tree, ino_of
-from fsmount.kobject import Caller, File
+from fsmount.tree.kernfs import Setattr, Stat, Tree, ino_of
+from fsmount.tree.kobject import Caller, File
 
 PARKED = "/run/kdumpfs"
 """Where the real /sys and /proc are inside `run`: in a tmpfs of its own."""

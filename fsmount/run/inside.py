@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.record import Record
-from fsmount import guards, mountns, rootfs, supervisor, uevents
-from fsmount.hostfs import PARKED
-from fsmount.mountns import RunError
+from elfcorehdr.lib.record import Record
+from fsmount.host import mountns
+from fsmount.host.mountns import RunError
+from fsmount.run import guards, rootfs, supervisor, uevents
+from fsmount.run.hostfs import PARKED
 
 _OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID
 _INNER = mountns.CLONE_NEWUSER | mountns.CLONE_NEWNS | mountns.CLONE_NEWNET | mountns.CLONE_NEWIPC

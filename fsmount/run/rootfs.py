@@ -12,11 +12,11 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from elfcorehdr.record import Record
-from fsmount import mountns
-from fsmount.hostfs import PARKED
-from fsmount.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
-from fsmount.sysplan import SysPlan
+from elfcorehdr.lib.record import Record
+from fsmount.host import mountns
+from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
+from fsmount.run.hostfs import PARKED
+from fsmount.run.sysplan import SysPlan
 
 FUSE = f"{PARKED}/fuse"
 OVERLAID = ("/boot", "/etc", "/var/crash", "/var/lib/kdump")

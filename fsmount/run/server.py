@@ -19,21 +19,22 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.record import Record
-from elfcorehdr.uevent import Uevent
-from fsmount import inside, mountns, sysplan, uevents
-from fsmount.fuse_direct import Connection
-from fsmount.hostfs import Graft, Processes, Served
-from fsmount.kernfs import Tree
-from fsmount.kmsg import Syslog
-from fsmount.kobject import Caller
-from fsmount.mountns import RunError
-from fsmount.rootfs import Layout
-from fsmount.serving import Poller
-from fsmount.supervisor import Supervisor, Task
-from fsmount.syscalls import ARGUMENTS, Syscalls
-from fsmount.sysctls import Sysctls
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.kobject_uevent import Uevent
+from elfcorehdr.lib.record import Record
+from fsmount.devfs.kmsg import Syslog
+from fsmount.fuse.direct import Connection
+from fsmount.fuse.serving import Poller
+from fsmount.host import mountns
+from fsmount.host.mountns import RunError
+from fsmount.run import inside, sysplan, uevents
+from fsmount.run.hostfs import Graft, Processes, Served
+from fsmount.run.rootfs import Layout
+from fsmount.run.supervisor import Supervisor, Task
+from fsmount.run.syscalls import ARGUMENTS, Syscalls
+from fsmount.run.sysctls import Sysctls
+from fsmount.tree.kernfs import Tree
+from fsmount.tree.kobject import Caller
 
 _BURST = 64
 """FUSE requests answered in a row before the supervised calls have their turn."""

@@ -26,9 +26,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import Printk
-from elfcorehdr.record import Record
-from fsmount.boundary import attempt
+from elfcorehdr.kernel.printk import Printk
+from elfcorehdr.lib.record import Record
+from fsmount.tree.boundary import attempt
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import (
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import (
     KEXEC_FILE_NO_INITRAMFS,
     KEXEC_FILE_UNLOAD,
     KEXEC_SEGMENT_MAX,
@@ -26,10 +26,10 @@ from elfcorehdr.kexec_file import (
     Segment,
     regular,
 )
-from fsmount import mountns
-from fsmount.kmsg import Syslog
-from fsmount.kobject import Caller
-from fsmount.supervisor import LET_THE_KERNEL, Answer, Later, Task
+from fsmount.devfs.kmsg import Syslog
+from fsmount.host import mountns
+from fsmount.run.supervisor import LET_THE_KERNEL, Answer, Later, Task
+from fsmount.tree.kobject import Caller
 
 CAP_SYS_MODULE, CAP_SYS_BOOT = 16, 22
 COMMAND_LINE_SIZE = 2048

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.printk import KERN_INFO
-from fsmount.hostfs import HostNode
-from fsmount.kmsg import Syslog
-from fsmount.kobject import File
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.printk import KERN_INFO
+from fsmount.devfs.kmsg import Syslog
+from fsmount.run.hostfs import HostNode
+from fsmount.tree.kobject import File
 
 
 class Sysctls:

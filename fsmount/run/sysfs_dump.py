@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.record import Record
-from fsmount.kernfs import Tree
-from fsmount.kobject import AttributeGroup, Declaration, Filesystem, Link, singleton
+from elfcorehdr.lib.record import Record
+from fsmount.tree.kernfs import Tree
+from fsmount.tree.kobject import AttributeGroup, Declaration, Filesystem, Link, singleton
 
 OWN_DIRECTORIES = ("devices/system/memory", "devices/system/cpu", "devices/system/node", "firmware")
 """Directories of /sys of which nothing emulated stays beside a dump."""

@@ -14,8 +14,8 @@ import stat
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
-from fsmount.hostfs import Behind
-from fsmount.kernfs import Tree
+from fsmount.run.hostfs import Behind
+from fsmount.tree.kernfs import Tree
 
 SHARED = frozenset({"", "bus", "class", "devices", "devices/system", "fs", "kernel", "module"})
 """Directories of /sys in which the real machine's other names stay."""

@@ -11,7 +11,7 @@ import logging
 import socket
 import struct
 
-from elfcorehdr.uevent import Uevent
+from elfcorehdr.lib.kobject_uevent import Uevent
 
 _log = logging.getLogger(__name__)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from fsmount import devicetree, kcore, procfs, sysrq
-from fsmount.kobject import Declaration
+from fsmount.procfs import kcore, sysrq
+from fsmount.procfs import proc as procfs
 from fsmount.sysfs import (
     cacheinfo,
     cpu,
     debugfs,
+    devicetree,
     hugetlb,
     kexec_core,
     ksysfs,
@@ -18,6 +19,7 @@ from fsmount.sysfs import (
     powerpc,
     vulnerabilities,
 )
+from fsmount.tree.kobject import Declaration
 
 DECLARATIONS: tuple[Declaration, ...] = (
     *kexec_core.GROUPS,

@@ -6,11 +6,11 @@ belongs to the core's running threads alone.
 
 from __future__ import annotations
 
-from elfcorehdr.cpu import Cpu
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.record import Record
-from fsmount.kobject import AttributeGroup, Declaration, Kset
+from elfcorehdr.drivers.base.cpu import Cpu
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.record import Record
 from fsmount.sysfs.cpu import cpulist, cpumap, cpus
+from fsmount.tree.kobject import AttributeGroup, Declaration, Kset
 
 
 class Cache(Record):

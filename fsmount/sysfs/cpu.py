@@ -7,15 +7,15 @@ import re
 from collections.abc import Callable, Iterable
 
 from elfcorehdr import changes
-from elfcorehdr.cpu import Cpu
+from elfcorehdr.drivers.base.cpu import Cpu
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.parse import kstrtobool, kstrtoint, kstrtou32
-from elfcorehdr.ranges import format_ids
-from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoint, kstrtou32
+from elfcorehdr.lib.ranges import format_ids
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.kexec_core import has_crash_hotplug
 from fsmount.sysfs.power import power
+from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, Link, singleton
 
 cpu = AttributeGroup("devices/system/cpu", singleton)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from elfcorehdr.kernel import Kernel
-from fsmount.kobject import AttributeGroup, Declaration, singleton
+from elfcorehdr.init.main import Kernel
+from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
 memblock = AttributeGroup("kernel/debug/memblock", singleton)
 

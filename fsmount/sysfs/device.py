@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from elfcorehdr.kernel import Kernel
-from fsmount.kobject import AttributeGroup, Kset, Link, singleton
+from elfcorehdr.init.main import Kernel
+from fsmount.tree.kobject import AttributeGroup, Kset, Link, singleton
 
 UEVENT_DOC = (
     "Writing an action word sends a synthetic uevent; reading shows the device's own variables."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsmount.kobject import Subtree, singleton
+from fsmount.tree.kobject import Subtree, singleton
 
 base = Subtree(
     "firmware/devicetree/base",

@@ -6,11 +6,11 @@ import errno
 import re
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.parse import kstrtoull
-from elfcorehdr.record import Record
-from fsmount.kobject import AttributeGroup, Declaration, Kset
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.kstrtox import kstrtoull
+from elfcorehdr.lib.record import Record
 from fsmount.sysfs.node import Node, nodes
+from fsmount.tree.kobject import AttributeGroup, Declaration, Kset
 
 
 class Hstate(Record):

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from elfcorehdr import changes
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel, PrintMode
-from elfcorehdr.parse import kstrtoull
-from fsmount.kobject import AttributeGroup, Declaration, Link, singleton
-from printer import kernel_text
+from elfcorehdr.init.main import Kernel, PrintMode
+from elfcorehdr.lib.kstrtox import kstrtoull
+from fsmount.tree.kobject import AttributeGroup, Declaration, Link, singleton
+from printer.forms import kernel_text
 
 
 def has_kexec_dir(kernel: Kernel, obj: object = None) -> bool:

@@ -8,9 +8,9 @@ import struct
 from elfcorehdr import changes
 from elfcorehdr.changes import Change
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.parse import kstrtoint
-from fsmount.kobject import AttributeGroup, Declaration, singleton
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.kstrtox import kstrtoint
+from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
 ksysfs = AttributeGroup("kernel", singleton)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from elfcorehdr.firmware_map import FirmwareMapEntry
-from elfcorehdr.kernel import Kernel
-from fsmount.kobject import AttributeGroup, Declaration, Kset, singleton
+from elfcorehdr.drivers.firmware.memmap import FirmwareMapEntry
+from elfcorehdr.init.main import Kernel
+from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, singleton
 
 
 def _names(kernel: Kernel) -> list[str]:

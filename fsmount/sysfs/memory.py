@@ -5,12 +5,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from elfcorehdr import acpi, changes
+from elfcorehdr import changes
+from elfcorehdr.drivers import acpi
+from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.memory import MemoryBlock, OnlineType
-from elfcorehdr.parse import kstrtobool, kstrtoull, sysfs_streq
-from fsmount.kobject import (
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoull, sysfs_streq
+from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
+from fsmount.sysfs.kexec_core import has_crash_hotplug
+from fsmount.sysfs.power import power
+from fsmount.tree.kobject import (
     CAP_SYS_ADMIN,
     AttributeGroup,
     Caller,
@@ -19,9 +23,6 @@ from fsmount.kobject import (
     Link,
     singleton,
 )
-from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
-from fsmount.sysfs.kexec_core import has_crash_hotplug
-from fsmount.sysfs.power import power
 
 memory = AttributeGroup("devices/system/memory", singleton)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import errno
 
 from elfcorehdr import changes
-from elfcorehdr.crash_reserve import memparse
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.ranges import format_ids
-from fsmount.kobject import AttributeGroup, Declaration, Kset, Link, singleton
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.crash_reserve import memparse
+from elfcorehdr.lib.ranges import format_ids
 from fsmount.sysfs.cpu import cpulist, cpulist_bytes, cpumap, cpumap_bytes
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.power import power
 from fsmount.sysfs.vmstat import node_meminfo, node_vmstat
+from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, Link, singleton
 
 root = AttributeGroup("devices/system/node", singleton)
 

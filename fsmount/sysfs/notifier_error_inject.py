@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.notifier import MemAction
-from fsmount.kobject import AttributeGroup, Declaration, singleton
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.notifier import MemAction
+from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
 _BASE = "kernel/debug/notifier-error-inject/memory/actions"
 

@@ -6,9 +6,9 @@ import errno
 from typing import Any
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.parse import kstrtoint, sysfs_streq
-from fsmount.kobject import AttributeGroup, Kset
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.kstrtox import kstrtoint, sysfs_streq
+from fsmount.tree.kobject import AttributeGroup, Kset
 
 PM_QOS_RESUME_LATENCY_NO_CONSTRAINT = (1 << 31) - 1
 CONSTANT = {

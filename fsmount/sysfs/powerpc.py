@@ -6,9 +6,9 @@ import errno
 
 from elfcorehdr import changes
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.parse import kstrtoint
-from fsmount.kobject import AttributeGroup, Declaration, Link, singleton
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.kstrtox import kstrtoint
+from fsmount.tree.kobject import AttributeGroup, Declaration, Link, singleton
 
 dlpar = AttributeGroup("kernel", singleton)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from elfcorehdr import changes
 from elfcorehdr.changes import Change
-from elfcorehdr.kernel import Kernel
+from elfcorehdr.init.main import Kernel
 
 Condition = tuple[tuple[Change | str, ...], tuple[Change, ...]]
 """Changes and options (CONFIG_) that the kernel must have, and changes that it must not have."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from elfcorehdr import changes
-from elfcorehdr.kernel import Kernel
-from fsmount.kobject import AttributeGroup, Declaration, singleton
+from elfcorehdr.init.main import Kernel
+from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
 vulnerabilities = AttributeGroup("devices/system/cpu/vulnerabilities", singleton)
 

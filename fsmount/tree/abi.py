@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Iterator
 
-from fsmount.kobject import Attribute, AttributeGroup, Declaration, Filesystem, Link
+from fsmount.tree.kobject import Attribute, AttributeGroup, Declaration, Filesystem, Link
 
 COLUMN = "\t\t"
 """Where Documentation/ABI/README and its files put the values."""

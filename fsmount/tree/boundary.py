@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import Printk
+from elfcorehdr.kernel.printk import Printk
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from fsmount.kobject import Caller
+from fsmount.tree.kobject import Caller
 
 
 class Callers:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from fsmount.kobject import (
+from fsmount.tree.kobject import (
     Attribute,
     AttributeGroup,
     Declaration,

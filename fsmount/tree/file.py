@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import KERN_WARNING
-from fsmount.entries import FileEntry, Subfile
-from fsmount.kobject import Caller, Filesystem
+from elfcorehdr.kernel.printk import KERN_WARNING
+from fsmount.tree.entries import FileEntry, Subfile
+from fsmount.tree.kobject import Caller, Filesystem
 
 if TYPE_CHECKING:
-    from fsmount.kernfs import KernelState, Node, Tree
+    from fsmount.tree.kernfs import KernelState, Node, Tree
 
 
 class OpenFile:

@@ -16,9 +16,9 @@ from itertools import chain, islice, repeat
 from typing import Any, NamedTuple, Protocol
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import Printk
-from elfcorehdr.record import Record, fields_of, replace
-from fsmount.entries import (
+from elfcorehdr.kernel.printk import Printk
+from elfcorehdr.lib.record import Record, fields_of, replace
+from fsmount.tree.entries import (
     DIRECTORIES,
     SUBDIR,
     SUBFILE,
@@ -33,8 +33,8 @@ from fsmount.entries import (
     compiled,
     type_of,
 )
-from fsmount.file import OpenFile
-from fsmount.kobject import ROOT, Caller, Declaration, File, Filesystem
+from fsmount.tree.file import OpenFile
+from fsmount.tree.kobject import ROOT, Caller, Declaration, File, Filesystem
 
 REFUSED = {
     "create": errno.EACCES,

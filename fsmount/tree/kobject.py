@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType
 from typing import Any, Generic, Protocol, TypeVar, overload
 
-from elfcorehdr.record import Record, replace
+from elfcorehdr.lib.record import Record, replace
 
 T = TypeVar("T")
 Fn = TypeVar("Fn", bound=Callable[..., Any])

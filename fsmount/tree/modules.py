@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
-from fsmount.entries import compiled
-from fsmount.kobject import AttributeGroup, Declaration, Link, Subtree
+from fsmount.tree.entries import compiled
+from fsmount.tree.kobject import AttributeGroup, Declaration, Link, Subtree
 
 
 def load_module(path: str, known: Sequence[Declaration]) -> list[Declaration]:

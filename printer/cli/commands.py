@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from . import __version__
-from .terminal import help_width, leave
+from printer import __version__
+from printer.cli.terminal import help_width, leave
 
 if TYPE_CHECKING:
-    from .roles import Layout
-    from .surroundings import Surroundings
+    from printer.judge.surroundings import Surroundings
+    from printer.layout.roles import Layout
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ class Trouble(click.ClickException):
     exit_code = 2
 
     def __init__(self, message: str) -> None:
-        from .sizes import printable
+        from printer.layout.sizes import printable
 
         super().__init__(printable(message))
 
@@ -81,7 +81,7 @@ def _formats(*ours: str) -> Callable[[click.Context, click.Parameter, str], list
     """Shell completion of --format."""
 
     def complete(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-        from .tables import formats
+        from printer.forms.tables import formats
 
         return [name for name in (*ours, *formats()) if name.startswith(begun)]
 
@@ -187,10 +187,10 @@ def print_(
       dmesg | elfcorehdr print -
       elfcorehdr print --scan guest-ram.img
     """
-    from . import views
-    from .roles import Layout
-    from .sizes import printable
-    from .source import read
+    from printer.forms import views
+    from printer.inputs.source import read
+    from printer.layout.roles import Layout
+    from printer.layout.sizes import printable
 
     with one_sentence():
         layout = Layout(read(file, scan=scan, at=at, notes=notes, begin=begin or b""))
@@ -242,9 +242,9 @@ def diff_(a: str, b: str, fmt: str, quiet: bool, scan: bool) -> None:
       elfcorehdr diff before.txt /mnt
       elfcorehdr diff elfcorehdr.bin /proc/vmcore --format json | jq -r .sentence
     """
-    from . import views
-    from .diff import compare
-    from .source import read
+    from printer.forms import views
+    from printer.inputs.source import read
+    from printer.judge.diff import compare
 
     if a == b == "-":
         raise click.UsageError("only one of A and B can be standard input")
@@ -271,7 +271,7 @@ def around(command: _F) -> _F:
 def _surroundings(
     machine: str | None, iomem: str | None, possible: str | None = None
 ) -> Surroundings:
-    from .surroundings import Surroundings, count_cpus, read_iomem, read_machine
+    from printer.judge.surroundings import Surroundings, count_cpus, read_iomem, read_machine
 
     found = Surroundings(possible=count_cpus("--possible", possible) if possible else None)
     if iomem:
@@ -318,11 +318,11 @@ def check_(
       elfcorehdr check --iomem /proc/iomem --possible 0-7 elfcorehdr.bin
       elfcorehdr check --machine machine.toml --format sarif elfcorehdr.bin > results.sarif
     """
-    from . import views
-    from .checks import check
-    from .roles import Layout
-    from .rules import Level
-    from .source import read
+    from printer.forms import views
+    from printer.inputs.source import read
+    from printer.judge.checks import check
+    from printer.judge.rules import Level
+    from printer.layout.roles import Layout
 
     with one_sentence():
         core = read(file, scan=scan, at=at, notes=True)
@@ -368,10 +368,10 @@ def map_(
     """
     import shutil
 
-    from . import views
-    from .memmap import draw, picture
-    from .roles import Layout
-    from .source import read
+    from printer.forms import views
+    from printer.inputs.source import read
+    from printer.layout.roles import Layout
+    from printer.pictures.memmap import draw, picture
 
     if file == after == "-":
         raise click.UsageError("only one of FILE and AFTER can be standard input")
@@ -380,7 +380,7 @@ def map_(
         layouts = [Layout(read(name, scan=scan, at=at)) for name in names]
         found = picture(layouts, _surroundings(machine, iomem))
         if output:
-            from .plot import save
+            from printer.pictures.plot import save
 
             save(found, output)
             return

@@ -29,7 +29,7 @@ def main() -> None:
             sys.exit(2)
         if done:
             return
-    from .commands import run
+    from printer.cli.commands import run
 
     run(begin)
 
@@ -56,7 +56,7 @@ def _print_kernel_form(name: str) -> tuple[bool, bytes]:
 
 
 def _print_fd(fd: int) -> tuple[bool, bytes]:
-    from .kernel_text import fast_table, render_table
+    from printer.forms.kernel_text import fast_table, render_table
 
     taken = b""
     try:
@@ -81,7 +81,7 @@ def _print_fd(fd: int) -> tuple[bool, bytes]:
 
 def _read_pipe() -> bytes:
     """The header on standard input, or as little as shows that there is none in the kernel's form."""
-    from .kernel_text import fast_table
+    from printer.forms.kernel_text import fast_table
 
     kept = bytearray()
     while part := os.read(0, 1 << 16):

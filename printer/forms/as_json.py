@@ -11,14 +11,13 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from elfcorehdr.record import fields_of
-
-from .arches import machine_name
-from .diff import Diff
-from .kernel_text import flags_text, type_name
-from .notes import Note
-from .roles import Layout
-from .rules import Finding
+from elfcorehdr.lib.record import fields_of
+from printer.forms.kernel_text import flags_text, type_name
+from printer.judge.diff import Diff
+from printer.judge.rules import Finding
+from printer.layout.arches import machine_name
+from printer.layout.notes import Note
+from printer.layout.roles import Layout
 
 SCHEMA = "elfcorehdr-1"
 _ADDRESSES = {"e_entry", "e_phoff", "e_shoff"}

@@ -191,6 +191,6 @@ def parse(text: str, e_machine: int = 0) -> ElfCoreHdr:
     text does not say is zero (p_align), or as the kernel always writes it (64-bit, little
     endian); e_machine is the caller's word. ElfFormatError names the line that is wrong.
     """
-    from .kernel_text_parser import read
+    from printer.inputs.kernel_text_parser import read
 
     return read(text, e_machine)

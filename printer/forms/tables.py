@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from .notes import Note
-from .roles import Layout
-from .sizes import size_text
+from printer.layout.notes import Note
+from printer.layout.roles import Layout
+from printer.layout.sizes import size_text
 
 MANY = 50
 """From this many rows on tabulate sees a sample only."""
@@ -41,7 +41,7 @@ NOTE_COLUMNS = ("Index", "Name", "Type", "Bytes", "CPU", "PID", "Registers", "IP
 
 def phdr_rows(layout: Layout, rows: Iterable[int]) -> Iterator[Row]:
     """The cells of program headers: hex as the kernel prints it, the size in KiB, MiB, GiB beside it."""
-    from .kernel_text import flags_text, type_name
+    from printer.forms.kernel_text import flags_text, type_name
 
     for row in rows:
         p = layout.core.phdrs[row]

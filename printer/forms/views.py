@@ -10,14 +10,13 @@ from collections.abc import Iterator
 
 from elfcorehdr.elf import ELFCLASS64, ELFDATA2LSB
 from elfcorehdr.errors import ProfileError
-
-from . import as_json, tables
-from .diff import Diff, row_words
-from .notes import Note, notes_of
-from .roles import Layout
-from .rules import Finding
-from .sizes import printable
-from .source import Core
+from printer.forms import as_json, tables
+from printer.inputs.source import Core
+from printer.judge.diff import Diff, row_words
+from printer.judge.rules import Finding
+from printer.layout.notes import Note, notes_of
+from printer.layout.roles import Layout
+from printer.layout.sizes import printable
 
 MANY_FINDINGS = 20
 """Findings of one rule that are written out; the rest is counted."""
@@ -45,7 +44,7 @@ def print_pieces(
 
 
 def _kernel_pieces(core: Core, chosen: list[int] | None) -> Iterator[bytes]:
-    from .kernel_text import render_rows, render_table
+    from printer.forms.kernel_text import render_rows, render_table
 
     kernels_form = (core.ehdr.ei_class, core.ehdr.ei_data) == (ELFCLASS64, ELFDATA2LSB)
     if chosen is None and kernels_form:
@@ -96,7 +95,7 @@ def check_pieces(layout: Layout, found: list[Finding], fmt: str) -> Iterator[str
     if fmt == "json":
         yield json.dumps(as_json.findings_dict(layout, found), indent=2) + "\n"
     elif fmt == "sarif":
-        from .as_sarif import sarif
+        from printer.forms.as_sarif import sarif
 
         yield json.dumps(sarif(layout, found), indent=2) + "\n"
     else:

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
-
-from .kernel_text import PT_NAMES
+from printer.forms.kernel_text import PT_NAMES
 
 TITLE = "ELF Program Header Summary:"
 _TYPES = {name: number for number, name in PT_NAMES.items()}

@@ -20,8 +20,7 @@ from elfcorehdr.elf import (
     unpack_phdr_table,
 )
 from elfcorehdr.errors import ElfFormatError
-
-from .reader import Reader
+from printer.inputs.reader import Reader
 
 _CHUNK = 4 << 20
 _ET_CORE = re.compile(rb"\x7fELF[\x01\x02][\x01\x02]\x01.{9}(?:\x04\x00|\x00\x04)", re.DOTALL)

@@ -29,9 +29,8 @@ from elfcorehdr.elf import (
     unpack_phdr_table,
 )
 from elfcorehdr.errors import ElfFormatError
-
-from . import kernel_text
-from .reader import STREAM_LIMIT, Reader, StreamReader, open_reader
+from printer.forms import kernel_text
+from printer.inputs.reader import STREAM_LIMIT, Reader, StreamReader, open_reader
 
 MAX_PHDRS = 1 << 18
 """More program headers are refused. The kernel writes at most 65,535: e_phnum has 16 bits."""
@@ -127,7 +126,7 @@ def read(
     try:
         with open_reader(path, begin) as reader:
             if scan:
-                from .scan import find
+                from printer.inputs.scan import find
 
                 first, others = find(reader)
                 return _read_elf(reader, name, "image", first, notes, others)
@@ -151,7 +150,7 @@ def from_bytes(header: bytes | bytearray | memoryview, name: str = "header") -> 
 
 def from_header(header: ElfCoreHdr, name: str = "header", kind: str = "file") -> Core:
     """A Core of unpacked program headers, kept in the kernel's own form (64-bit, little endian)."""
-    from elfcorehdr.record import replace
+    from elfcorehdr.lib.record import replace
 
     ehdr = replace(header.ehdr, ei_class=ELFCLASS64, ei_data=ELFDATA2LSB, e_phentsize=56)
     return Core(name, kind, ehdr, pack_phdrs(header.phdrs))

@@ -11,14 +11,13 @@ from functools import cached_property
 
 from elfcorehdr.elf import ELFCLASS64, ET_CORE, EV_CURRENT, PN_XNUM, PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.errors import ElfFormatError
-from elfcorehdr.ranges import Range
-
-from .roles import BACKUP_SRC_SIZE, Layout, Role
-from .rules import BY_ID, Finding
-from .sizes import range_text, size_text
-from .source import Core, Form
-from .spans import U64, loaded, subtract, touching, union, within
-from .surroundings import Surroundings
+from elfcorehdr.lib.ranges import Range
+from printer.inputs.source import Core, Form
+from printer.judge.rules import BY_ID, Finding
+from printer.judge.surroundings import Surroundings
+from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role
+from printer.layout.sizes import range_text, size_text
+from printer.layout.spans import U64, loaded, subtract, touching, union, within
 
 PAGE = 4096
 """Smallest page of the architectures: what is unaligned here is unaligned everywhere."""
@@ -246,7 +245,7 @@ class _Check:
             yield _found("vmcoreinfo-missing", "no PT_NOTE beside those of CPUs")
 
     def _core_notes(self, notes: list[tuple[int, Phdr]]) -> Iterator[Finding]:
-        from .notes import notes_of
+        from printer.layout.notes import notes_of
 
         data = self.layout.core.note_data
         if not notes:

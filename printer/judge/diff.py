@@ -13,13 +13,12 @@ from enum import Enum
 from functools import cached_property
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
-from elfcorehdr.ranges import Range
-
-from .kernel_text import flags_text, type_name
-from .roles import BACKUP_SRC_SIZE, Layout, Role
-from .sizes import range_text, size_text
-from .source import Core
-from .spans import U64, loaded, subtract
+from elfcorehdr.lib.ranges import Range
+from printer.forms.kernel_text import flags_text, type_name
+from printer.inputs.source import Core
+from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role
+from printer.layout.sizes import range_text, size_text
+from printer.layout.spans import U64, loaded, subtract
 
 _NAMED = 3  # of many ranges or rows the sentence names the first
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.ranges import Range, parse_ids
+from elfcorehdr.lib.ranges import Range, parse_ids
 
 _LIMIT = 64 << 20
 _IOMEM_LINE = re.compile(r"( *)([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)")
@@ -97,7 +97,7 @@ def read_machine(name: str) -> Surroundings:
 
 
 def _text(name: str) -> str:
-    from .reader import open_reader
+    from printer.inputs.reader import open_reader
 
     with open_reader(name) as reader:
         data = reader.read(0, _LIMIT + 1)

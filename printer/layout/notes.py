@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 from elfcorehdr.elf import ELFCLASS64, ELFDATA2MSB, NT_PRSTATUS, PT_NOTE, Ehdr
 from elfcorehdr.errors import ElfFormatError
-
-from .arches import arch_of
-from .source import Core
+from printer.inputs.source import Core
+from printer.layout.arches import arch_of
 
 MAX_NOTES = 1 << 17
 """More notes are refused: CONFIG_NR_CPUS is 8,192 at most on the architectures known here."""

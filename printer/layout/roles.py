@@ -12,11 +12,10 @@ from enum import Enum
 from functools import cached_property
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
-from elfcorehdr.ranges import Range
-
-from .arches import Arch, arch_of
-from .source import Core, Form
-from .spans import U64, loaded, subtract
+from elfcorehdr.lib.ranges import Range
+from printer.inputs.source import Core, Form
+from printer.layout.arches import Arch, arch_of
+from printer.layout.spans import U64, loaded, subtract
 
 BACKUP_SRC_SIZE = 0x10000
 """The first 64 KiB that powerpc's purgatory saves (arch/powerpc/include/asm/crashdump-ppc64.h)."""

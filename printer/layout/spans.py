@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 
 from elfcorehdr.elf import PT_LOAD, Phdr
-from elfcorehdr.ranges import Range
+from elfcorehdr.lib.ranges import Range
 
 U64 = 1 << 64
 

@@ -7,11 +7,11 @@ import errno
 import pytest
 
 from elfcorehdr import profiles
-from elfcorehdr.dlpar import Dlpar
+from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Dlpar
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import Region
-from elfcorehdr.record import replace
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import pytest
 
 from elfcorehdr import profiles
 from elfcorehdr.elf import ElfCoreHdr, Phdr
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import Machine
-from elfcorehdr.record import replace
-from printer import kernel_text
+from printer.forms import kernel_text
 
-GOLDEN = Path(__file__).parent / "golden/kernel"
+GOLDEN = Path(__file__).parents[1] / "golden/kernel"
 SEED_TEXT = (GOLDEN / "seed/crash_elfcorehdr_print.txt").read_text()
 BACKUP = 0x1AF40000
 
@@ -194,7 +194,7 @@ def test_default_base_of_an_lpar_is_half_the_rma_but_not_above_512m() -> None:
 def test_header_of_kexec_tools_is_the_captured_one(case: str, header: str) -> None:
     import json
 
-    from elfcorehdr.arch import ppc64_kexec_tools
+    from elfcorehdr.kexec_tools import ppc64 as ppc64_kexec_tools
     from tests.replay.machine import build, number
 
     data = json.loads((GOLDEN / "ppc64" / case / "replay.json").read_text())

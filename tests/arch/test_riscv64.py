@@ -7,10 +7,10 @@ import pytest
 from elfcorehdr import profiles
 from elfcorehdr.elf import PT_LOAD, ElfCoreHdr
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import regular
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import regular
+from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import MemoryRange
-from elfcorehdr.record import replace
 
 GIB = 1 << 30
 ON_CRASH = 2

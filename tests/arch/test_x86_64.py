@@ -9,13 +9,13 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from elfcorehdr import profiles
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, ElfCoreHdr
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import FileArg, FileKind, regular
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import FileArg, FileKind, regular
+from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import CpuTopology, CrashRegion, Machine, MemoryRange, Region
-from elfcorehdr.memory import OnlineType
-from elfcorehdr.record import replace
 
 GIB, MIB = 1 << 30, 1 << 20
 BLOCK = 128 * MIB

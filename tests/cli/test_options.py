@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 import pytest
 
-from fsmount import commands
-from fsmount.options import MOUNT_OPTIONS, parse
+from fsmount.cli import commands
+from fsmount.cli.options import MOUNT_OPTIONS, parse
 
-ROOT = Path(__file__).parent.parent
-KDUMPFS = [sys.executable, "-m", "fsmount.cli"]
+ROOT = Path(__file__).parents[2]
+KDUMPFS = [sys.executable, "-m", "fsmount.cli.main"]
 
 
 def with_click(words):
@@ -134,7 +134,7 @@ def test_an_empty_or_unreadable_path_is_left_to_click(place):
 
 
 def test_errors_read_the_same_before_click_and_after(place):
-    by_click = "import sys; sys.argv[0] = 'kdumpfs'; from fsmount.commands import run; run()"
+    by_click = "import sys; sys.argv[0] = 'kdumpfs'; from fsmount.cli.commands import run; run()"
     said = [
         subprocess.run([*command, "mount", "own.py"], capture_output=True, text=True, check=False)
         for command in (KDUMPFS, [sys.executable, "-c", by_click])
@@ -156,7 +156,7 @@ def test_shell_completion_of_mount_is_clicks(place):
     environment = {"_KDUMPFS_COMPLETE": "bash_complete", "COMP_CWORD": "3"}
     done = subprocess.run(
         [sys.executable, "-c", "import sys; sys.argv[0] = 'kdumpfs'; sys.argv[1:] = ['mount', 'mnt']\n"
-         "from fsmount.cli import main; main()"],
+         "from fsmount.cli.main import main; main()"],
         env=os.environ | environment | {"COMP_WORDS": "kdumpfs mount -m pseries-4"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip

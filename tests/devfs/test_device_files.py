@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
+from elfcorehdr.init.main import Kernel
 from elfcorehdr.machine import CpuTopology, Lmbs, Machine, MemoryRange
-from fsmount.kernfs import Tree
 from fsmount.sysfs import DECLARATIONS
+from fsmount.tree.kernfs import Tree
 
 GIB = 1 << 30
 BLOCK = "sys/devices/system/memory/memory9"

@@ -9,10 +9,10 @@ import select
 import pytest
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import Devkmsg, Printk
-from fsmount.kernfs import Tree
-from fsmount.kmsg import KMSG_SIZE, KmsgFile, KmsgReader, KmsgWriter, Syslog, dev
-from fsmount.kobject import Caller
+from elfcorehdr.kernel.printk import Devkmsg, Printk
+from fsmount.devfs.kmsg import KMSG_SIZE, KmsgFile, KmsgReader, KmsgWriter, Syslog, dev
+from fsmount.tree.kernfs import Tree
+from fsmount.tree.kobject import Caller
 from tests.counters import Machine
 
 NOBODY = Caller(uid=65534, capable=lambda cap: False)

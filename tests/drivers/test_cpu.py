@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elfcorehdr.cpu import CpuMask
-from elfcorehdr.kernel import Kernel
+from elfcorehdr.drivers.base.cpu import CpuMask
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.ranges import format_ids, parse_ids
 from elfcorehdr.machine import CpuTopology, Machine, MemoryRange
-from elfcorehdr.ranges import format_ids, parse_ids
 from fsmount.sysfs.cpu import cpulist, cpumap
 
 

@@ -7,10 +7,10 @@ import errno
 import pytest
 
 from elfcorehdr import profiles
+from elfcorehdr.drivers.base.memory import MemoryBlock, MemState, OnlineType
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.memory import MemoryBlock, MemState, OnlineType
-from elfcorehdr.notifier import MemAction, MemoryNotify
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 
 
 @pytest.fixture

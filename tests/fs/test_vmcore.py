@@ -10,9 +10,9 @@ import pytest
 
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import ElfFormatError
-from elfcorehdr.vmcore import note_size, vmcore
+from elfcorehdr.fs.proc.vmcore import note_size, vmcore
 
-GOLDEN = Path(__file__).parent / "golden/kernel"
+GOLDEN = Path(__file__).parents[1] / "golden/kernel"
 X86_64 = GOLDEN / "x86_64/k7.3-1g-1cpu-crash"
 PPC64 = GOLDEN / "ppc64/B-seed-7.2.13-lab64k-kexec_file_load"
 
@@ -59,7 +59,7 @@ def test_notes_end_at_an_empty_name_or_where_one_reaches_beyond():
 def test_a_header_without_notes_makes_no_vmcore():
     elfcorehdr = header_of((X86_64 / "elfcorehdr/00-load-file.bin").read_bytes())
     loads = tuple(p for p in elfcorehdr.phdrs if p.p_type == 1)
-    from elfcorehdr.record import replace
+    from elfcorehdr.lib.record import replace
 
     bare = ElfCoreHdr(replace(elfcorehdr.ehdr, e_phnum=len(loads)), loads)
     with pytest.raises(ElfFormatError, match="has no PT_NOTE"):

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from fsmount import mountns
-from fsmount.fuse_direct import Connection
-from fsmount.kernfs import Tree
-from fsmount.kobject import Caller
+from fsmount.fuse.direct import Connection
+from fsmount.host import mountns
+from fsmount.tree.kernfs import Tree
+from fsmount.tree.kobject import Caller
 from tests.counters import DECLARATIONS, Machine
 
 pytestmark = pytest.mark.fuse

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fsmount.callers import Callers
-from fsmount.kobject import CAP_SYS_ADMIN
+from fsmount.tree.callers import Callers
+from fsmount.tree.kobject import CAP_SYS_ADMIN
 
 LOAD = (
-    "from fsmount.fuse_adapter import MountError, load_fuse\n"
+    "from fsmount.fuse.libfuse import MountError, load_fuse\n"
     "try:\n"
     "    load_fuse()\n"
     "except MountError as error:\n"
@@ -25,7 +25,7 @@ def loading(tmp_path, **environment):
     return subprocess.run(
         [sys.executable, "-c", LOAD],
         env=os.environ | environment,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         check=True,

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.fuse,
     pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts by itself"),
 ]
-KDUMPFS = [sys.executable, "-m", "fsmount.cli"]
+KDUMPFS = [sys.executable, "-m", "fsmount.cli.main"]
 
 
 @pytest.fixture

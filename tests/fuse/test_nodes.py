@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmount.fuse_nodes import ROOT_ID, Numbers
+from fsmount.fuse.nodes import ROOT_ID, Numbers
 
 NAMES = st.text(st.sampled_from("mnx0123456789@,_\udc80é"), min_size=1, max_size=14)
 PATHS = st.lists(NAMES, max_size=5).map("/".join)

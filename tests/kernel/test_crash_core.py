@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elfcorehdr import profiles
-from elfcorehdr.crash_core import RWX, load_rows
 from elfcorehdr.elf import PHDR, PT_LOAD
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.ranges import Range
-from elfcorehdr.record import replace
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.crash_core import RWX, load_rows
+from elfcorehdr.lib.ranges import Range
+from elfcorehdr.lib.record import replace
 
 U64 = (1 << 64) - 1
 PHYSICAL = st.integers(0, (1 << 56) - 1)

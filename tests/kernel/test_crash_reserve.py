@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from elfcorehdr.crash_reserve import CrashkernelParameter, memparse, parse_crashkernel, parse_suffix
+from elfcorehdr.kernel.crash_reserve import (
+    CrashkernelParameter,
+    memparse,
+    parse_crashkernel,
+    parse_suffix,
+)
 
 G = 1 << 30
 M = 1 << 20

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfcorehdr import profiles
-from elfcorehdr.crash_core import crash_prepare_elf64_headers, load_rows
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
-from elfcorehdr.journal import Edit, Journal
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers, load_rows
+from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.lib.journal import Edit, Journal
+from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import (
     CpuTopology,
     CrashRegion,
@@ -26,9 +28,7 @@ from elfcorehdr.machine import (
     MemoryRange,
 )
 from elfcorehdr.machine import Region as NamedRegion
-from elfcorehdr.memblock import Memblock, Region
-from elfcorehdr.memory import OnlineType
-from elfcorehdr.ranges import Range
+from elfcorehdr.mm.memblock import Memblock, Region
 
 MIB = 1 << 20
 BLOCK = 16 * MIB
@@ -217,7 +217,7 @@ def test_event_packs_only_the_rows_that_change(monkeypatch):
         packed.append(len(ranges))
         return load_rows(kernel, ranges)
 
-    monkeypatch.setattr("elfcorehdr.header_cache.load_rows", counted)
+    monkeypatch.setattr("elfcorehdr.kernel.header_cache.load_rows", counted)
     for n in range(RESERVED + 3, RESERVED + 203, 2):
         block = kernel.memory.block(n)
         kernel.memory.offline(block)

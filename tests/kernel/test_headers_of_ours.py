@@ -14,8 +14,8 @@ from elftools.elf.elffile import ELFFile
 from elfcorehdr import profiles
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from printer import kernel_text
+from elfcorehdr.init.main import Kernel
+from printer.forms import kernel_text
 
 ROW = re.compile(
     r"^0x([0-9a-f]+) +PT_(\w+) +0x([0-9a-f]+) +0x([0-9a-f]+) +0x([0-9a-f]+) +0x([0-9a-f]+) +0x([0-9a-f]+)"

@@ -9,8 +9,8 @@ import pytest
 
 from elfcorehdr import profiles
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import FileArg, FileKind, Segment, regular
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import FileArg, FileKind, Segment, regular
 
 
 @pytest.fixture

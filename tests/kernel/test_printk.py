@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfcorehdr.printk import KERN_DEBUG, LOG_USER, Printk
+from elfcorehdr.kernel.printk import KERN_DEBUG, LOG_USER, Printk
 
 
 def texts(log):

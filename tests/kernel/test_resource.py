@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.iomem import Iomem, Resource
-from elfcorehdr.ranges import Range
+from elfcorehdr.kernel.resource import Iomem, Resource
+from elfcorehdr.lib.ranges import Range
 
 
 def tree(*rows):

@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from benchmarks import machines
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.elf import PT_LOAD, ElfCoreHdr
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
+from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import Machine
-from elfcorehdr.memory import OnlineType
-from elfcorehdr.notifier import MemAction, MemoryNotify
-from elfcorehdr.ranges import Range
-from fsmount.boot import declarations_of
-from fsmount.file import joined
-from fsmount.kernfs import Tree
-from fsmount.kmsg import KmsgReader
-from printer import kernel_text
+from fsmount.cli.boot import declarations_of
+from fsmount.devfs.kmsg import KmsgReader
+from fsmount.tree.file import joined
+from fsmount.tree.kernfs import Tree
+from printer.forms import kernel_text
 
 BLOCK, FIRST = machines.BLOCK, machines.RESERVED
 DRC = 0x80000000

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from elfcorehdr import kexec_tools, profiles
+from elfcorehdr import profiles
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kexec_tools import x86_64 as kexec_tools
+from elfcorehdr.lib.ranges import Range
+from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import CrashRegion, MemoryRange
-from elfcorehdr.ranges import Range
-from elfcorehdr.record import replace
 
 
 def booted(**changes):

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elfcorehdr.range_map import RangeMap
+from elfcorehdr.lib.range_map import RangeMap
 
 SAID = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20), st.sampled_from((None, 0, 1, 2))))
 

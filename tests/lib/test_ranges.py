@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.ranges import CrashMem, Range, format_ids, ids_of, parse_ids
+from elfcorehdr.lib.ranges import CrashMem, Range, format_ids, ids_of, parse_ids
 
 
 @st.composite

@@ -11,7 +11,7 @@ from typing import ClassVar, Generic, TypeVar
 
 import pytest
 
-from elfcorehdr.record import Record, fields_of, replace, required
+from elfcorehdr.lib.record import Record, fields_of, replace, required
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ def test_records_can_be_copied_and_pickled():
 
 def test_a_mount_imports_no_dataclasses():
     code = (
-        "import sys; from fsmount.boot import BootOptions, boot; boot(BootOptions());"
+        "import sys; from fsmount.cli.boot import BootOptions, boot; boot(BootOptions());"
         "print([m for m in ('dataclasses', 'inspect', 'click') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

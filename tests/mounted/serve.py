@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 
-from fsmount import mountns
-from fsmount.fuse_nodes import NameCache
-from fsmount.kernfs import Tree
-from fsmount.kmsg import dev
-from fsmount.serve import mount_at
+from fsmount.cli.mount import mount_at
+from fsmount.devfs.kmsg import dev
+from fsmount.fuse.nodes import NameCache
+from fsmount.host import mountns
+from fsmount.tree.kernfs import Tree
 from tests.counters import DECLARATIONS, Machine
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from elfcorehdr.errors import KernelError
-from fsmount.fuse_nodes import NameCache
-from fsmount.serve import mount_at
+from fsmount.cli.mount import mount_at
+from fsmount.fuse.nodes import NameCache
 from tests.replay.machine import Json
 from tests.replay.run import Run
 from tests.replay.verdict import Verdict

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmount.mounting import mounted_at, server_pid
+from fsmount.host.mounting import mounted_at, server_pid
 
 pytestmark = pytest.mark.fuse
 
@@ -21,7 +21,7 @@ SEED_TEXT = (GOLDEN / "seed/crash_elfcorehdr_print.txt").read_text()
 
 
 def kdumpfs(*args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fsmount.cli", *map(str, args)]
+    command = [sys.executable, "-m", "fsmount.cli.main", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -216,7 +216,7 @@ def test_sigterm_ends_the_server_and_unmounts(shell: Shell) -> None:
     pid = server_pid(str(shell.dir))
     assert pid is not None
     os.kill(pid, signal.SIGTERM)
-    from fsmount.mounting import wait_for_end
+    from fsmount.host.mounting import wait_for_end
 
     wait_for_end(pid)
     assert mounted_at(str(shell.dir)) is None
@@ -225,8 +225,7 @@ def test_sigterm_ends_the_server_and_unmounts(shell: Shell) -> None:
 def test_a_proposal_in_ten_lines(shell: Shell, tmp_path: Path) -> None:
     proposal = tmp_path / "proposal.py"
     proposal.write_text(
-        '''from elfcorehdr.kernel import Kernel
-from fsmount.kobject import AttributeGroup, singleton
+        '''from kdumpfs.module import AttributeGroup, Kernel, singleton
 
 proposal = AttributeGroup("kernel/kexec", singleton)
 
@@ -249,7 +248,7 @@ def crash_hotplug_events_show(kernel: Kernel) -> str:
 
 
 OWN = """
-from fsmount.kobject import AttributeGroup, singleton
+from kdumpfs.module import AttributeGroup, singleton
 
 group = AttributeGroup("kernel/own", singleton)
 
@@ -289,7 +288,15 @@ def test_what_is_wrong_with_a_machine_is_told_whatever_its_file_is_called(
 def test_an_interrupted_start_leaves_no_server_behind(shell: Shell, tmp_path: Path) -> None:
     slow = tmp_path / "slow.py"
     slow.write_text(f"{OWN}\nimport time\nprint('booting', flush=True)\ntime.sleep(60)\n")
-    command = [sys.executable, "-m", "fsmount.cli", "mount", "--module", str(slow), str(shell.dir)]
+    command = [
+        sys.executable,
+        "-m",
+        "fsmount.cli.main",
+        "mount",
+        "--module",
+        str(slow),
+        str(shell.dir),
+    ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as mounting:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import machines
 from elfcorehdr.elf import PT_LOAD, ElfCoreHdr
-from fsmount.mounting import mounted_at
+from fsmount.host.mounting import mounted_at
 from tests.conftest import lack_of_namespaces
 from tests.mounted.test_shell import Shell, kdumpfs
 from tests.mounted.test_tools import in_place

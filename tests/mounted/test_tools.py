@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmount.mounting import mounted_at
+from fsmount.host.mounting import mounted_at
 from tests.conftest import lack_of_namespaces
 from tests.mounted.test_shell import Shell, kdumpfs
 from tests.replay.machine import Json

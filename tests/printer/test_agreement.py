@@ -12,7 +12,8 @@ import subprocess
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from printer import Layout, as_json, kernel_text, read
+from printer import Layout, read
+from printer.forms import as_json, kernel_text
 from tests.headers import CAPTURED, VMCORE, VMCORE_PPC64_GZ, name
 
 EVERY = [*CAPTURED, VMCORE]

@@ -9,10 +9,11 @@ import pytest
 
 from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.ranges import Range
-from printer import Layout, Surroundings, as_json, check, from_bytes, read, read_iomem, read_machine
-from printer.as_sarif import sarif
-from printer.rules import BY_ID, RULES, Level
+from elfcorehdr.lib.ranges import Range
+from printer import Layout, Surroundings, check, from_bytes, read, read_iomem, read_machine
+from printer.forms import as_json
+from printer.forms.as_sarif import sarif
+from printer.judge.rules import BY_ID, RULES, Level
 from tests.headers import (
     CAPTURED,
     DIRECT,
@@ -172,7 +173,7 @@ def test_rule_finds(rows, expected):
     [("e_type", 3), ("ei_version", 2), ("e_version", 0), ("e_ehsize", 52)],
 )
 def test_field_that_the_capture_kernel_rejects_is_found(field, value):
-    from elfcorehdr.record import replace
+    from elfcorehdr.lib.record import replace
 
     ehdr = replace(Ehdr(21), **{field: value})
     findings = check(from_bytes(ElfCoreHdr(ehdr, SEED).pack()))
@@ -334,7 +335,7 @@ def test_machine_is_read_from_a_profile(tmp_path):
 
 
 def test_shipped_machine_of_the_cover_letter_fits_its_header():
-    profiles = Path(__file__).parent.parent / "elfcorehdr" / "profiles"
+    profiles = Path(__file__).parents[2] / "elfcorehdr" / "profiles"
     assert found(read(str(SEED_TEXT)), read_machine(str(profiles / "pseries-16g.toml"))) == []
     for profile in profiles.glob("*.toml"):
         assert read_machine(str(profile)).memory, profile

@@ -16,11 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 import printer
-from printer.commands import cli
+from printer.cli.commands import cli
 from tests.headers import CAPTURED, PPC64_A, SEED, SEED_TEXT, VMCORE, elf_of, load, packed, xnum
 
-ROOT = Path(__file__).resolve().parent.parent
-COMMAND = [sys.executable, "-m", "printer.cli"]
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "printer.cli.main"]
 
 
 def run(*arguments: object, stdin: bytes = b"", **environment: str):
@@ -67,7 +67,7 @@ def test_fast_path_and_click_print_the_same(path):
 def test_fast_path_does_not_import_click(seed_bin):
     code = (
         "import sys; sys.argv = ['elfcorehdr', 'print', sys.argv[1]]\n"
-        "from printer.cli import main; main()\n"
+        "from printer.cli.main import main; main()\n"
         "print([m for m in ('click', 're', 'dataclasses', 'typing') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -408,7 +408,7 @@ def test_example_of_help_works_as_pasted(example, tmp_path):
 def test_help_imports_nothing_but_click(seed_bin):
     code = (
         "import sys; import click; before = set(sys.modules)\n"
-        "import printer.cli; from printer.commands import cli\n"
+        "import printer.cli.main; from printer.cli.commands import cli\n"
         "try: cli(['print', '--help'])\n"
         "except SystemExit: pass\n"
         "print([m for m in set(sys.modules) - before if m in ('tabulate', 'json', 'struct', 'elfcorehdr.elf')])"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfcorehdr.ranges import Range
+from elfcorehdr.lib.ranges import Range
 from printer import Change, compare, from_bytes, read
-from printer.spans import subtract, union
+from printer.layout.spans import subtract, union
 from tests.headers import CAPTURED, GOLDEN, PPC64_A, SEED, load, name, note, packed
 
 X86_FILE = GOLDEN / "x86_64" / "k7.3-hotplug-file" / "elfcorehdr"

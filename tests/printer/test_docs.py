@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import printer
-from printer import Change, Layout, as_json, notes_of, read
-from printer.commands import cli
-from printer.rules import RULES
+from printer import Change, Layout, notes_of, read
+from printer.cli.commands import cli
+from printer.forms import as_json
+from printer.judge.rules import RULES
 from tests.headers import GOLDEN, VMCORE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "elfcorehdr.md").read_text()
 EXAMPLES = [
     block.split("\n", 1) for block in re.findall(r"```console\n\$ (.*?)```", PAGE, flags=re.DOTALL)
@@ -26,7 +27,7 @@ EXAMPLES = [
 @pytest.mark.parametrize(("command", "output"), EXAMPLES, ids=[e[0][:40] for e in EXAMPLES])
 def test_example_gives_what_the_page_shows(command, output, tmp_path):
     script = tmp_path / "elfcorehdr"
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m printer.cli "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m printer.cli.main "$@"\n')
     script.chmod(0o755)
     done = subprocess.run(
         ["bash", "-c", command],

@@ -12,9 +12,10 @@ import tabulate
 
 from elfcorehdr.elf import EM_AARCH64, EM_PPC64, EM_X86_64, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
-from printer import Layout, Role, as_json, from_bytes, notes_of, read, tables, views
-from printer.arches import ARCHES
-from printer.sizes import range_text, size_text
+from printer import Layout, Role, from_bytes, notes_of, read
+from printer.forms import as_json, tables, views
+from printer.layout.arches import ARCHES
+from printer.layout.sizes import range_text, size_text
 from tests.headers import GOLDEN, SEED, SEED_TEXT, VMCORE, elf_of, load, packed
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError, ProfileError
-from elfcorehdr.ranges import Range
+from elfcorehdr.lib.ranges import Range
 from printer import (
     Layout,
     Surroundings,
@@ -24,16 +24,15 @@ from printer import (
     compare,
     draw,
     from_bytes,
-    kernel_text,
     notes_of,
     parse,
     picture,
     read,
-    views,
 )
+from printer.forms import kernel_text, views
 from tests.headers import CAPTURED, SEED, SEED_TEXT, VMCORE, packed
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TEXT = SEED_TEXT.read_text()
 EDGES = [0, 1, 7, 8, 63, 64, 4095, 4096, 1 << 31, 1 << 32, 1 << 63, 2**64 - 4096, 2**64 - 1]
 WORD = st.one_of(st.sampled_from(EDGES), st.integers(0, 2**64 - 1))
@@ -153,7 +152,7 @@ def test_any_text_as_a_machine_is_taken_or_a_sentence(memfd, text):
 def limited(*arguments: object, megabytes: int = 400) -> subprocess.CompletedProcess:
     """The command with its memory limited (address space) and 30 seconds of time."""
     limits = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({megabytes << 20},) * 2)"
-    code = f"{limits}\nfrom printer.commands import run\nrun()"
+    code = f"{limits}\nfrom printer.cli.commands import run\nrun()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from elfcorehdr.elf import EM_PPC64, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
-from printer import kernel_text
+from printer.forms import kernel_text
 from tests.headers import CAPTURED, GOLDEN, SEED_TEXT, elf_of, name, seed_header, xnum
 from tests.headers import SEED as SEED_PHDRS
 

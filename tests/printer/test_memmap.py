@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.ranges import Range
+from elfcorehdr.lib.ranges import Range
 from printer import Layout, Surroundings, draw, from_bytes, picture, read, read_machine
-from printer.memmap import Kind
+from printer.pictures.memmap import Kind
 from tests.headers import GOLDEN, PPC64_A, SEED, SEED_TEXT, load, note, packed
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from elfcorehdr.elf import EM_PPC64, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
-from printer import Form, from_bytes, kernel_text, read
-from printer.reader import STREAM_LIMIT
-from printer.source import MAX_PHDRS
+from printer import Form, from_bytes, read
+from printer.forms import kernel_text
+from printer.inputs.reader import STREAM_LIMIT
+from printer.inputs.source import MAX_PHDRS
 from tests.headers import (
     CAPTURED,
     PPC64_A,

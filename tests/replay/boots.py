@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from elfcorehdr.kernel import Kernel
+from elfcorehdr.init.main import Kernel
 from elfcorehdr.machine import CpuTopology, KernelText, Machine
 from tests.replay import compare
 from tests.replay.machine import Json, memory_ranges, number

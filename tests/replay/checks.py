@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.ranges import format_ids, parse_ids
-from fsmount.kernfs import Node, Tree
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.lib.ranges import format_ids, parse_ids
+from fsmount.tree.kernfs import Node, Tree
 from tests.replay import compare
 from tests.replay.machine import Json, number
 from tests.replay.verdict import Verdict

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-from elfcorehdr import kexec_tools
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import ElfFormatError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import align_up
+from elfcorehdr.fs.proc.vmcore import note_size, vmcore
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import align_up
+from elfcorehdr.kexec_tools import x86_64 as kexec_tools
 from elfcorehdr.machine import Region
-from elfcorehdr.vmcore import note_size, vmcore
 from tests.replay.machine import Json, number
 from tests.replay.verdict import Verdict
 

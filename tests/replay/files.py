@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
-from elfcorehdr.kexec_file import FileArg, FileKind, regular
+from elfcorehdr.kernel.kexec_file import FileArg, FileKind, regular
 
 
 class Files(NamedTuple):

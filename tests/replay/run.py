@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from elfcorehdr import changes, kexec_tools
+from elfcorehdr import changes
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from elfcorehdr.kexec_file import (
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     KEXEC_FILE_DEBUG,
     KEXEC_FILE_NO_INITRAMFS,
@@ -21,10 +22,10 @@ from elfcorehdr.kexec_file import (
     KEXEC_ON_CRASH,
     KEXEC_UPDATE_ELFCOREHDR,
 )
+from elfcorehdr.kexec_tools import x86_64 as kexec_tools
 from elfcorehdr.machine import Region
-from elfcorehdr.memory import OnlineType
-from fsmount.kernfs import Tree
 from fsmount.sysfs import DECLARATIONS
+from fsmount.tree.kernfs import Tree
 from tests.replay import compare, files
 from tests.replay.checks import Checks
 from tests.replay.machine import Json, boot_options, build, number
@@ -213,7 +214,7 @@ class Run(Checks):
         if "user_header" in do:
             header = (self.dir / do["user_header"]).read_bytes()
         else:
-            from elfcorehdr.crash_core import crash_prepare_elf64_headers
+            from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 
             header = bytes(crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel)))
         memsz = number(do["elfcorehdr"].get("memsz", 0x80000))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[2]
-RUN = [sys.executable, "-m", "fsmount.cli", "run"]
+RUN = [sys.executable, "-m", "fsmount.cli.main", "run"]
 ENVIRONMENT = {
     **os.environ,
     "LC_ALL": "C",

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from fsmount import guards
-from fsmount.mountns import RunError
+from fsmount.host.mountns import RunError
+from fsmount.run import guards
 from tests.run.machine import ENVIRONMENT, RUN, inside, run
 
 pytestmark = pytest.mark.namespaces

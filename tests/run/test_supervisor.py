@@ -17,9 +17,9 @@ from collections.abc import Callable
 import pytest
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.printk import Printk
-from fsmount import supervisor
-from fsmount.supervisor import LET_THE_KERNEL, Later, Supervisor
+from elfcorehdr.kernel.printk import Printk
+from fsmount.run import supervisor
+from fsmount.run.supervisor import LET_THE_KERNEL, Later, Supervisor
 
 pytestmark = pytest.mark.namespaces
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from elfcorehdr.errors import KernelError
-from fsmount.boot import BootOptions, boot
-from fsmount.hostfs import Processes, Served
-from fsmount.kmsg import Syslog
-from fsmount.kobject import ROOT, Caller
-from fsmount.mountns import mount_at, mounts
-from fsmount.sysctls import Sysctls
-from fsmount.sysplan import plan
+from fsmount.cli.boot import BootOptions, boot
+from fsmount.devfs.kmsg import Syslog
+from fsmount.host.mountns import mount_at, mounts
+from fsmount.run.hostfs import Processes, Served
+from fsmount.run.sysctls import Sysctls
+from fsmount.run.sysplan import plan
+from fsmount.tree.kobject import ROOT, Caller
 
 
 def real_sys(tmp_path: Path, *directories: str) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmount.mountns import mounts
+from fsmount.host.mountns import mounts
 from tests.run.machine import run, start
 
 pytestmark = pytest.mark.namespaces

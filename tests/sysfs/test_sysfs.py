@@ -12,9 +12,9 @@ import pytest
 from benchmarks import machines
 from elfcorehdr import changes, profiles
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel import Kernel
-from fsmount.boot import BootOptions, boot
-from fsmount.kernfs import Tree
+from elfcorehdr.init.main import Kernel
+from fsmount.cli.boot import BootOptions, boot
+from fsmount.tree.kernfs import Tree
 
 OLD_NAMES = ("kexec_loaded", "kexec_crash_loaded", "kexec_crash_size", "crash_elfcorehdr_size")
 PRINT = "sys/kernel/kexec/crash_elfcorehdr_print"
@@ -113,7 +113,7 @@ def test_the_table_is_cut_at_a_page_unless_asked_not_to(page_limit: bool, rows: 
 def test_every_change_is_asked_for_somewhere() -> None:
     from pathlib import Path
 
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     sources = [p for d in ("elfcorehdr", "fsmount") for p in (root / d).rglob("*.py")]
     code = "".join(p.read_text() for p in sources if p.name != "changes.py")
     named = {n for n, v in vars(changes).items() if isinstance(v, changes.Change)}
@@ -171,7 +171,7 @@ def test_synthetic_uevents_are_sent_or_refused_as_the_kernel_does() -> None:
 
 
 def test_iomem_hides_addresses_from_the_unprivileged() -> None:
-    from fsmount.kobject import Caller
+    from fsmount.tree.kobject import Caller
 
     _, tree = booted()
     node = tree.lookup("proc/iomem")
@@ -181,10 +181,10 @@ def test_iomem_hides_addresses_from_the_unprivileged() -> None:
 
 
 def test_fadump_files_exist_where_firmware_has_it() -> None:
-    from elfcorehdr.record import replace
+    from elfcorehdr.lib.record import replace
 
     machine = replace(profiles.load("pseries-16g"), fadump=True, fadump_reserved=1 << 30)
-    from fsmount.boot import tree_of
+    from fsmount.cli.boot import tree_of
 
     kernel = Kernel.boot(replace(machine, cmdline="fadump=on"))
     tree = tree_of(kernel, BootOptions())

@@ -14,7 +14,7 @@ import pytest
 from tests.sysfs_dump import Comparison, compare, dumps_of, main, markdown, replayed, rows_of
 from tests.sysfs_dump_table import LIVE, TABLE
 
-GOLDEN = Path(__file__).parent / "golden/kernel"
+GOLDEN = Path(__file__).parents[1] / "golden/kernel"
 CASES = [
     case
     for arch in ("ppc64", "arm64", "riscv64", "x86_64")

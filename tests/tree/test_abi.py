@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fsmount.abi import abi_text
-from fsmount.kmsg import dev
-from fsmount.kobject import AttributeGroup, Kset, Link, singleton
+from fsmount.devfs.kmsg import dev
+from fsmount.tree.abi import abi_text
+from fsmount.tree.kobject import AttributeGroup, Kset, Link, singleton
 from tests.counters import DECLARATIONS
 
 

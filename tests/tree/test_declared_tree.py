@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from elfcorehdr.errors import KernelError
-from fsmount.boot import BootOptions, boot
+from fsmount.cli.boot import BootOptions, boot
 
 STEPS = (
     ("sys/devices/system/memory/memory30/state", "offline"),

@@ -9,8 +9,8 @@ import stat
 import pytest
 
 from elfcorehdr.errors import KernelError
-from fsmount.kernfs import Setattr, Tree
-from fsmount.kobject import AttributeGroup, Caller, Kset, Link, Subtree, singleton
+from fsmount.tree.kernfs import Setattr, Tree
+from fsmount.tree.kobject import AttributeGroup, Caller, Kset, Link, Subtree, singleton
 from tests.counters import DECLARATIONS, Machine
 
 COUNTER = "sys/devices/system/counter"

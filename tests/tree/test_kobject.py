@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsmount.kobject import AttributeGroup, Caller, Filesystem, Kset, Link, singleton
+from fsmount.tree.kobject import AttributeGroup, Caller, Filesystem, Kset, Link, singleton
 
 
 class Counter:

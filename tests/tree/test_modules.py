@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from elfcorehdr.errors import ProfileError
-from fsmount.kernfs import Tree
-from fsmount.modules import load_module
+from fsmount.tree.kernfs import Tree
+from fsmount.tree.modules import load_module
 from tests.counters import DECLARATIONS, Machine
 
-HEAD = "from fsmount.kobject import AttributeGroup, Link, singleton\n"
+HEAD = "from kdumpfs.module import AttributeGroup, Link, singleton\n"
 GROUP = 'group = AttributeGroup("kernel/text", singleton)\n'
 
 

@@ -10,11 +10,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, MutableSet, Sequence
 from typing import TYPE_CHECKING
 
-from .errors import KernelError
-from .parse import sysfs_streq
+from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.kstrtox import sysfs_streq
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 
 class Cpu:

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from .errors import KernelError
-from .iomem import SYSTEM_RAM
-from .notifier import MemAction, MemoryNotify
+from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
+from elfcorehdr.kernel.resource import SYSTEM_RAM
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 
 class MemState(Enum):

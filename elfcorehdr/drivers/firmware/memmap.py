@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .iomem import SYSTEM_RAM
+from elfcorehdr.kernel.resource import SYSTEM_RAM
 
 
 class FirmwareMapEntry(NamedTuple):

@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from .elf import EHDR_SIZE, PHDR_SIZE, PT_LOAD, PT_NOTE, ElfCoreHdr, Phdr
-from .errors import ElfFormatError
-from .kexec_file import align_down, align_up
-from .record import replace
+from elfcorehdr.elf import EHDR_SIZE, PHDR_SIZE, PT_LOAD, PT_NOTE, ElfCoreHdr, Phdr
+from elfcorehdr.errors import ElfFormatError
+from elfcorehdr.kernel.kexec_file import align_down, align_up
+from elfcorehdr.lib.record import replace
 
 
 class Vmcore(NamedTuple):

@@ -9,21 +9,20 @@ import errno
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
-from elfcorehdr.crash_core import crash_prepare_elf64_headers
-from elfcorehdr.crash_reserve import reserve_crashkernel
+from elfcorehdr.arch.base import Arch
+from elfcorehdr.arch.image import image_size
 from elfcorehdr.elf import EM_AARCH64
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kexec_core import Kimage
-from elfcorehdr.kexec_file import FileArg, KexecBuf, align_down
-from elfcorehdr.memblock import NOMAP
-from elfcorehdr.notifier import MemAction, MemoryNotify
-from elfcorehdr.ranges import CrashMem, Range
-
-from .base import Arch
-from .image import image_size
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
+from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
+from elfcorehdr.kernel.kexec_core import Kimage
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_down
+from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
+from elfcorehdr.lib.ranges import CrashMem, Range
+from elfcorehdr.mm.memblock import NOMAP
 
 if TYPE_CHECKING:
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 PAGE_OFFSET = 0xFFFF000000000000
 """With 48 bits of virtual addresses."""

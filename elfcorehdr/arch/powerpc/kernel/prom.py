@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from elfcorehdr.hotplug_cpu import DRC_CPU
+from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import DRC_CPU
 
 if TYPE_CHECKING:
-    from elfcorehdr.dlpar import Dlpar
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Dlpar
+    from elfcorehdr.init.main import Kernel
     from elfcorehdr.machine import Machine, Region
 
 TIMEBASE_FREQUENCY = 512000000

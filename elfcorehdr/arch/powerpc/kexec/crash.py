@@ -8,22 +8,21 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
-from elfcorehdr.crash_core import crash_prepare_elf64_headers
-from elfcorehdr.dlpar import Action, IdType, Request, Resource
+from elfcorehdr.arch.powerpc.kexec.file_load_64 import FDT_MAGIC, Ppc64Kexec
+from elfcorehdr.arch.powerpc.kexec.ranges import MemRanges
+from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Action, IdType, Request, Resource
+from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import DRC_CPU
 from elfcorehdr.elf import EM_PPC64, P_OFFSET
 from elfcorehdr.errors import KernelError
-from elfcorehdr.hotplug_cpu import DRC_CPU
-from elfcorehdr.kexec_core import HpAction, Kimage
-from elfcorehdr.notifier import MemoryNotify
-from elfcorehdr.ranges import Range
-
-from .ppc64_kexec import FDT_MAGIC, Ppc64Kexec
-from .ppc64_ranges import MemRanges
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
+from elfcorehdr.kernel.kexec_core import HpAction, Kimage
+from elfcorehdr.kernel.notifier import MemoryNotify
+from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
-    from elfcorehdr.cpu import Cpu
-    from elfcorehdr.header_cache import SplicedHeader
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.drivers.base.cpu import Cpu
+    from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.header_cache import SplicedHeader
 
 PAGE_OFFSET = 0xC000000000000000
 PPC_FEATURE2_EBB = 32 + 28
@@ -119,7 +118,7 @@ class Ppc64(Ppc64Kexec):
         self, kernel: Kernel, image: Kimage, gone: Range | None
     ) -> SplicedHeader | None:
         """The same bytes from the last event's header; None where it has to be built anew."""
-        from elfcorehdr.header_cache import Splice, kept_header
+        from elfcorehdr.kernel.header_cache import Splice, kept_header
 
         kept = kept_header(kernel)
         if kept is None or (gone is not None and kept.touches_pinned(gone.start, gone.end)):
@@ -265,6 +264,6 @@ class Ppc64(Ppc64Kexec):
 
     def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
         """What kexec-tools, makedumpfile and drmgr read of it."""
-        from . import ppc64_devicetree
+        from elfcorehdr.arch.powerpc.kernel import prom as ppc64_devicetree
 
         return ppc64_devicetree.devicetree(kernel)

@@ -8,17 +8,16 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from elfcorehdr import changes, iomem
-from elfcorehdr.crash_core import crash_prepare_elf64_headers
-from elfcorehdr.crash_reserve import (
-    parse_crashkernel,
-    parse_suffix,
-    reserve_crashkernel_cma,
-)
+from elfcorehdr import changes
+from elfcorehdr.arch.base import Arch
+from elfcorehdr.arch.powerpc.kexec.ranges import BACKUP_SRC_SIZE, MemRanges, nr_joined
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, P_OFFSET, P_PADDR, PHDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kexec_core import KexecSegment, Kimage
-from elfcorehdr.kexec_file import (
+from elfcorehdr.kernel import resource as iomem
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
+from elfcorehdr.kernel.crash_reserve import parse_crashkernel, parse_suffix, reserve_crashkernel_cma
+from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
+from elfcorehdr.kernel.kexec_file import (
     FileArg,
     KexecBuf,
     Segment,
@@ -26,15 +25,12 @@ from elfcorehdr.kexec_file import (
     elf_load_phdrs,
     locate_mem_hole,
 )
+from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import LoadSegment
-from elfcorehdr.ranges import Range
-
-from .base import Arch
-from .ppc64_ranges import BACKUP_SRC_SIZE, MemRanges, nr_joined
 
 if TYPE_CHECKING:
-    from elfcorehdr.header_cache import RangeSource
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.header_cache import RangeSource
 
 COMMAND_LINE_SIZE = 2048
 PN_MAX = 0xFFFF
@@ -98,7 +94,7 @@ class Ppc64Kexec(Arch):
             if bisect_left(seams, r.start) < bisect_right(seams, r.end + 1):
                 return None
         cuts = [r for r in (kexec.crashk_res, *kexec.crashk_cma_ranges) if r is not None]
-        from elfcorehdr.header_cache import RangeSource
+        from elfcorehdr.kernel.header_cache import RangeSource
 
         return RangeSource(memblock.edits, (*put_in, *cuts), memblock.seams, nr_joined(memblock))
 
@@ -246,7 +242,7 @@ class Ppc64Kexec(Arch):
         """Placed by the kernel's own rules (kexec-tools' are alike); the header is kexec-tools' own."""
         image = Kimage(crash=True, cmdline=cmdline)
         self.kexec_file_load(kernel, image, kernel_file, initrd)
-        from . import ppc64_kexec_tools
+        from elfcorehdr.kexec_tools import ppc64 as ppc64_kexec_tools
 
         header = ppc64_kexec_tools.header(kernel, image.backup_start)
         segments: list[Segment] = []

@@ -6,9 +6,9 @@ import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
-from elfcorehdr.kexec_core import U64
-from elfcorehdr.memblock import Memblock
-from elfcorehdr.ranges import CrashMem, Range
+from elfcorehdr.kernel.kexec_core import U64
+from elfcorehdr.lib.ranges import CrashMem, Range
+from elfcorehdr.mm.memblock import Memblock
 
 CHUNK = 2048
 """MEM_RANGE_CHUNK_SZ: what a list grows by, in bytes."""

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from .machine import Lmbs
+from elfcorehdr.machine import Lmbs
 
 NO_ASSOCIATIVITY = 0xFFFFFFFF
 _Run = tuple[int, Lmbs]

@@ -8,25 +8,18 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from elfcorehdr.crash_core import crash_prepare_elf64_headers
-from elfcorehdr.crash_reserve import reserve_crashkernel
+from elfcorehdr.arch.base import Arch
+from elfcorehdr.arch.image import image_size
 from elfcorehdr.elf import ELFMAG, EM_RISCV
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kexec_core import Kimage
-from elfcorehdr.kexec_file import (
-    FileArg,
-    KexecBuf,
-    align_down,
-    align_up,
-    elf_load_phdrs,
-)
-from elfcorehdr.ranges import CrashMem, Range
-
-from .base import Arch
-from .image import image_size
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
+from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
+from elfcorehdr.kernel.kexec_core import Kimage
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_down, align_up, elf_load_phdrs
+from elfcorehdr.lib.ranges import CrashMem, Range
 
 if TYPE_CHECKING:
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 PAGE_OFFSET = 0xFFFFAF8000000000
 """PAGE_OFFSET_L4: four page-table levels, sv48."""

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kexec_core import Kimage
-from elfcorehdr.kexec_file import FileArg, KexecBuf, align_up
-from elfcorehdr.ranges import Range
+from elfcorehdr.kernel.kexec_core import Kimage
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_up
+from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 CMDLINE_SIZE = 2047
 """cmdline_size of the setup header: COMMAND_LINE_SIZE - 1."""

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from elfcorehdr import changes, kexec_tools
-from elfcorehdr.acpi import AcpiProcessors
-from elfcorehdr.crash_core import crash_prepare_elf64_headers
-from elfcorehdr.crash_reserve import reserve_crashkernel
+from elfcorehdr import changes
+from elfcorehdr.arch.base import Arch
+from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as x86_64_bzimage
+from elfcorehdr.drivers.acpi import AcpiProcessors
+from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.elf import EHDR_SIZE, EM_X86_64, PHDR_SIZE
 from elfcorehdr.errors import KernelError
-from elfcorehdr.firmware_map import FirmwareMap
-from elfcorehdr.header_cache import RangeSource, hotplug_header
-from elfcorehdr.iomem import SYSTEM_RAM
-from elfcorehdr.kexec_core import HpAction, KexecSegment, Kimage
-from elfcorehdr.kexec_file import (
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
+from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
+from elfcorehdr.kernel.header_cache import RangeSource, hotplug_header
+from elfcorehdr.kernel.kexec_core import HpAction, KexecSegment, Kimage
+from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     KEXEC_UPDATE_ELFCOREHDR,
     FileArg,
@@ -23,16 +24,15 @@ from elfcorehdr.kexec_file import (
     Segment,
     align_up,
 )
+from elfcorehdr.kernel.notifier import MemoryNotify
+from elfcorehdr.kernel.resource import SYSTEM_RAM
+from elfcorehdr.kexec_tools import x86_64 as kexec_tools
+from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.machine import Machine
-from elfcorehdr.notifier import MemoryNotify
-from elfcorehdr.ranges import CrashMem, Range
-
-from . import x86_64_bzimage
-from .base import Arch
 
 if TYPE_CHECKING:
-    from elfcorehdr.cpu import Cpu
-    from elfcorehdr.kernel import Kernel
+    from elfcorehdr.drivers.base.cpu import Cpu
+    from elfcorehdr.init.main import Kernel
 
 PAGE_OFFSET = 0xFFFF888000000000
 """__PAGE_OFFSET_BASE_L4, arch/x86/include/asm/page_64_types.h."""

@@ -9,15 +9,15 @@ import errno
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from .drmem import LmbTable
-from .errors import KernelError
-from .hotplug_cpu import HotplugCpu
-from .hotplug_memory import HotplugMemory
-from .machine import Lmbs
-from .parse import kstrtou32, sysfs_streq
+from elfcorehdr.arch.powerpc.mm.drmem import LmbTable
+from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import HotplugCpu
+from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_memory import HotplugMemory
+from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.kstrtox import kstrtou32, sysfs_streq
+from elfcorehdr.machine import Lmbs
 
 if TYPE_CHECKING:
-    from .kernel import Kernel
+    from elfcorehdr.init.main import Kernel
 
 DRC_LMB = 0x80000000
 """DRC index of the first LMB, as QEMU and PowerVM number them."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from .errors import KernelError
+from elfcorehdr.errors import KernelError
 
 if TYPE_CHECKING:
-    from .dlpar import Firmware
-    from .kernel import Kernel
+    from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Firmware
+    from elfcorehdr.init.main import Kernel
 
 DRC_CPU = 0x10000000
 """DRC index of the first core, as QEMU and PowerVM number them."""

@@ -6,13 +6,13 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .drmem import Lmb, LmbTable
-from .errors import KernelError
-from .memory import MemoryBlock, OnlineType
+from elfcorehdr.arch.powerpc.mm.drmem import Lmb, LmbTable
+from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
+from elfcorehdr.errors import KernelError
 
 if TYPE_CHECKING:
-    from .dlpar import Firmware
-    from .kernel import Kernel
+    from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Firmware
+    from elfcorehdr.init.main import Kernel
 
 MEM = "pseries-hotplug-mem: "
 

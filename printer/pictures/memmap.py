@@ -14,13 +14,12 @@ from enum import Enum
 from itertools import accumulate, pairwise
 
 from elfcorehdr.elf import PT_NOTE
-from elfcorehdr.ranges import Range
-
-from .roles import Layout, Role
-from .sizes import printable, size_text
-from .source import Form
-from .spans import U64, within
-from .surroundings import Surroundings
+from elfcorehdr.lib.ranges import Range
+from printer.inputs.source import Form
+from printer.judge.surroundings import Surroundings
+from printer.layout.roles import Layout, Role
+from printer.layout.sizes import printable, size_text
+from printer.layout.spans import U64, within
 
 LISTED = 48
 """Ranges that are listed below the bar; with more the first and last are."""

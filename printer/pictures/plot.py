@@ -6,10 +6,9 @@ from itertools import accumulate, islice
 from typing import Any
 
 from elfcorehdr.errors import ProfileError
-
-from .memmap import Kind, Picture, View
-from .roles import Role
-from .sizes import printable, size_text
+from printer.layout.roles import Role
+from printer.layout.sizes import printable, size_text
+from printer.pictures.memmap import Kind, Picture, View
 
 ENDINGS = ("svg", "png", "pdf")
 _UNITS = 1000
