@@ -1,7 +1,7 @@
 """The header of the last hotplug event, kept, and brought up to date by splicing what changed since.
 
 The bytes are those that a rebuild gives; where that is not certain it says so, and is built anew.
-Kernels rebuild. Imports .crash_core, .elf, .errors, .journal, .ranges.
+Kernels rebuild.
 """
 
 from __future__ import annotations
@@ -14,14 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from elfcorehdr.elf import EHDR_SIZE, P_PADDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel.crash_core import (
-    crash_prepare_elf64_headers,
-    ehdr_bytes,
-    fixed_rows,
-    header_size,
-    load_rows,
-    note_cpus,
-)
+from elfcorehdr.kernel.phdrs import ehdr_bytes, fixed_rows, header_size, load_rows, note_cpus
 from elfcorehdr.lib.journal import Edit, Journal
 from elfcorehdr.lib.ranges import Range
 
@@ -236,14 +229,6 @@ def kept_header(kernel: Kernel) -> HeaderCache | None:
         ranges = kernel.arch.crash_ranges(kernel).ranges
         hp.kept = HeaderCache(kernel, source, ranges) if _is_ascending(ranges) else None
     return hp.kept
-
-
-def hotplug_header(kernel: Kernel) -> bytearray | SplicedHeader:
-    """The header of all memory as it is now, from the kept one or anew. KernelError(ENOMEM)."""
-    kept = kept_header(kernel)
-    if kept is not None:
-        return kept.header(Splice())
-    return crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel))
 
 
 def _is_ascending(ranges: Sequence[Range]) -> bool:

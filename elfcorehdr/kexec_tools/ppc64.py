@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.kexec.ranges import BACKUP_SRC_SIZE
 from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD
-from elfcorehdr.kernel.crash_core import ehdr_bytes, note_rows
 from elfcorehdr.kernel.kexec_file import align_down, align_up
+from elfcorehdr.kernel.phdrs import ehdr_bytes, note_rows
 from elfcorehdr.lib.ranges import CrashMem, Range
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel.crash_core import ehdr_bytes, load_rows
 from elfcorehdr.kernel.kexec_file import Segment, align_down, align_up
+from elfcorehdr.kernel.phdrs import ehdr_bytes, load_rows
 from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM
 from elfcorehdr.lib.ranges import Range
 

@@ -15,8 +15,9 @@ from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers, load_rows
+from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.kernel.phdrs import load_rows
 from elfcorehdr.lib.journal import Edit, Journal
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import (

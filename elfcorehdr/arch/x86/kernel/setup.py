@@ -14,7 +14,7 @@ from elfcorehdr.elf import EHDR_SIZE, EM_X86_64, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
-from elfcorehdr.kernel.header_cache import RangeSource, hotplug_header
+from elfcorehdr.kernel.header_cache import RangeSource, Splice, SplicedHeader, kept_header
 from elfcorehdr.kernel.kexec_core import HpAction, KexecSegment, Kimage
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
@@ -206,7 +206,7 @@ class X8664(Arch):
         if cpu and (image.file_mode or image.elfcorehdr_updated):
             return
         try:
-            header = hotplug_header(kernel)
+            header = self._hotplug_header(kernel)
         except KernelError:
             kernel.crash_hp.err("unable to create new elfcorehdr")
             return
@@ -216,6 +216,13 @@ class X8664(Arch):
             return
         kernel.crash_hp.replace(image, header)
         kernel.debug("crash", "crash hp: updated elfcorehdr")
+
+    def _hotplug_header(self, kernel: Kernel) -> bytearray | SplicedHeader:
+        """The header of all memory as it is now, from the kept one or anew. KernelError(ENOMEM)."""
+        kept = kept_header(kernel)
+        if kept is not None:
+            return kept.header(Splice())
+        return crash_prepare_elf64_headers(kernel, self.crash_ranges(kernel))
 
     # firmware
 

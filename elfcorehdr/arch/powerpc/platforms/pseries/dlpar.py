@@ -1,7 +1,4 @@
-"""Dynamic LPAR, the requests: /sys/kernel/dlpar and what the hypervisor asks. arch/powerpc/platforms/pseries/dlpar.c (v7.1).
-
-Imports .drmem, .errors, .hotplug_cpu, .hotplug_memory, .machine, .parse.
-"""
+"""Dynamic LPAR, the requests: /sys/kernel/dlpar and what the hypervisor asks. arch/powerpc/platforms/pseries/dlpar.c (v7.1)."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from elfcorehdr.arch.powerpc.mm.drmem import LmbTable
+from elfcorehdr.arch.powerpc.platforms.pseries.firmware import Firmware
 from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import HotplugCpu
 from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_memory import HotplugMemory
 from elfcorehdr.errors import KernelError
@@ -54,14 +52,6 @@ class Request(NamedTuple):
     id_type: IdType
     number: int = 0
     drc_index: int = 0
-
-
-class Firmware:
-    """The hypervisor's side."""
-
-    def __init__(self) -> None:
-        self.refuses = False
-        """Whether it hands out no more: what dlpar_acquire_drc() meets on a real one."""
 
 
 class Dlpar:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from elfcorehdr.arch.powerpc.platforms.pseries.firmware import Firmware
 from elfcorehdr.errors import KernelError
 
 if TYPE_CHECKING:
-    from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Firmware
     from elfcorehdr.init.main import Kernel
 
 DRC_CPU = 0x10000000

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.mm.drmem import Lmb, LmbTable
+from elfcorehdr.arch.powerpc.platforms.pseries.firmware import Firmware
 from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
 from elfcorehdr.errors import KernelError
 
 if TYPE_CHECKING:
-    from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Firmware
     from elfcorehdr.init.main import Kernel
 
 MEM = "pseries-hotplug-mem: "

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from elfcorehdr import profiles
 from elfcorehdr.elf import PHDR, PT_LOAD
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.kernel.crash_core import RWX, load_rows
+from elfcorehdr.kernel.phdrs import RWX, load_rows
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import replace
 
