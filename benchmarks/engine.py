@@ -25,6 +25,7 @@ from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.phdrs import load_rows
 from elfcorehdr.lib.ranges import Range
+from printer import parse
 from printer.forms import kernel_text
 
 PHDRS = 65_534
@@ -98,7 +99,7 @@ def _print(shop: Workshop, rounds: int) -> list[Cost]:
 
 def _print_few(shop: Workshop, rounds: int) -> list[Cost]:
     path = shop.path / "seed.elf"
-    path.write_bytes(kernel_text.parse(SEED.read_text(), 21).pack())
+    path.write_bytes(parse(SEED.read_text(), 21).pack())
     script = f"{PYTHON.rpartition('/')[0]}/readelf.py"
     costs = interleaved(
         {

@@ -11,8 +11,8 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from printer.forms.as_json import document as document
-    from printer.forms.kernel_text import parse as parse
     from printer.forms.kernel_text import render as render
+    from printer.inputs.kernel_text_parser import parse as parse
     from printer.inputs.source import Core as Core
     from printer.inputs.source import Form as Form
     from printer.inputs.source import from_bytes as from_bytes
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "document": "forms.as_json",
-    "parse": "forms.kernel_text",
+    "parse": "inputs.kernel_text_parser",
     "render": "forms.kernel_text",
     "check": "judge.checks",
     "Change": "judge.diff",

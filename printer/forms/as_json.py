@@ -12,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from elfcorehdr.lib.record import fields_of
-from printer.forms.kernel_text import flags_text, type_name
 from printer.judge.diff import Diff
 from printer.judge.rules import Finding
 from printer.layout.arches import machine_name
 from printer.layout.notes import Note
 from printer.layout.roles import Layout
+from printer.words import flags_text, type_name
 
 SCHEMA = "elfcorehdr-1"
 _ADDRESSES = {"e_entry", "e_phoff", "e_shoff"}

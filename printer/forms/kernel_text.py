@@ -1,9 +1,9 @@
-"""The kernel's own print of an elfcorehdr, byte for byte, and its parser.
+"""The kernel's own print of an elfcorehdr, byte for byte; its parser is inputs/kernel_text_parser.py.
 
 Mirrors crash_print_elfcorehdr() of the debug patch in the tree named by the cover letter
 "[PATCH 0/2] powerpc/crash: backup region offset update to eflcorehdr" (linuxppc-dev, 3 March
-2026); the printed sample is tests/golden/kernel/seed. Imports elfcorehdr.elf and .errors, and
-those only where the fast path does not reach: start-up is part of `elfcorehdr print`.
+2026); the printed sample is tests/golden/kernel/seed. Imports printer.words,
+and elfcorehdr.elf only where the fast path does not reach: start-up is part of `elfcorehdr print`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 from itertools import islice
 from struct import Struct
 
+from printer.words import flags_text, type_name
+
 TYPE_CHECKING = False  # typing costs a start-up that nothing here needs at run time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from elfcorehdr.elf import ElfCoreHdr, Phdr
+    from elfcorehdr.elf import Phdr
 
 SUMMARY = (
     "ELF Program Header Summary:\n"
@@ -31,20 +33,6 @@ HEADING = "%-5s %-18s %-18s %-18s %-12s %-12s %-8s %-8s\n" % (  # noqa: UP031 - 
     ("Index", "Type", "Offset", "VirtAddr", "PhysAddr", "FileSize", "MemSize", "Flags")
 )
 RULE = "=" * 80 + "\n"
-PT_NAMES = {
-    0: "PT_NULL",
-    1: "PT_LOAD",
-    2: "PT_DYNAMIC",
-    3: "PT_INTERP",
-    4: "PT_NOTE",
-    5: "PT_SHLIB",
-    6: "PT_PHDR",
-    7: "PT_TLS",
-    0x6474E550: "PT_GNU_EH_FRAME",
-    0x6474E551: "PT_GNU_STACK",
-    0x6474E552: "PT_GNU_RELRO",
-}
-"""p_type as include/uapi/linux/elf.h names it; any other prints as hex."""
 
 _KERNEL_FORM = b"\x7fELF\x02\x01"  # ELFCLASS64, ELFDATA2LSB: all that a kernel writes
 _EHDR_TABLE = Struct("<32xQ14xHH")  # e_phoff, e_phentsize, e_phnum
@@ -57,20 +45,6 @@ _CHUNK = (
 _STOP = 19
 _FILL = b"\1"
 PHDR_SIZE = 56
-
-
-def type_name(p_type: int) -> str:
-    """PT_LOAD, PT_NOTE, ... as printed in the Type column; hex for a type without a name."""
-    return PT_NAMES.get(p_type) or f"{p_type:#x}"
-
-
-def flags_text(p_flags: int) -> str:
-    """The three letters R, W, X in that order, `-` for a clear bit; other bits do not show."""
-    return (
-        ("R" if p_flags & 4 else "-")
-        + ("W" if p_flags & 2 else "-")
-        + ("X" if p_flags & 1 else "-")
-    )
 
 
 class _RowFormats(dict[int, bytes]):
@@ -181,16 +155,3 @@ def _count_types(table: memoryview) -> tuple[int, int]:
         kinds = [kind for (kind,) in _KIND.iter_unpack(table)]
         return kinds.count(1), kinds.count(4)
     return low.count(1), low.count(4)
-
-
-def parse(text: str, e_machine: int = 0) -> ElfCoreHdr:
-    """Read the kernel's text back; text that render() made comes out of it unchanged.
-
-    Lines may carry what a log puts before them (time stamps, levels, `kexec_core: `), rows may be
-    interleaved with other records, and of several prints in one log the last is taken. What the
-    text does not say is zero (p_align), or as the kernel always writes it (64-bit, little
-    endian); e_machine is the caller's word. ElfFormatError names the line that is wrong.
-    """
-    from printer.inputs.kernel_text_parser import read
-
-    return read(text, e_machine)

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from printer.layout.notes import Note
 from printer.layout.roles import Layout
 from printer.layout.sizes import size_text
+from printer.words import flags_text, type_name
 
 MANY = 50
 """From this many rows on tabulate sees a sample only."""
@@ -41,8 +42,6 @@ NOTE_COLUMNS = ("Index", "Name", "Type", "Bytes", "CPU", "PID", "Registers", "IP
 
 def phdr_rows(layout: Layout, rows: Iterable[int]) -> Iterator[Row]:
     """The cells of program headers: hex as the kernel prints it, the size in KiB, MiB, GiB beside it."""
-    from printer.forms.kernel_text import flags_text, type_name
-
     for row in rows:
         p = layout.core.phdrs[row]
         numbers = (p.p_offset, p.p_vaddr, p.p_paddr, p.p_filesz, p.p_memsz)

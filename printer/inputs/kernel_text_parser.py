@@ -1,6 +1,6 @@
-"""The parser behind kernel_text.parse(): the kernel's printed table, also cut out of a log.
+"""parse(): the kernel's printed table read back, also out of a log. Its writer is forms/kernel_text.py.
 
-Imports elfcorehdr.elf and .errors.
+Imports elfcorehdr.elf and .errors, printer.words.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
-from printer.forms.kernel_text import PT_NAMES
+from printer.words import PT_NAMES
 
 TITLE = "ELF Program Header Summary:"
 _TYPES = {name: number for number, name in PT_NAMES.items()}
@@ -28,8 +28,14 @@ _EARLY_LIST = re.compile(r"(?<![0-9A-Za-z])PT_LOAD Segments:\s*$")
 _ROW_LIKE = re.compile(r"(?<![0-9A-Za-z])0x[0-9a-f]+\s+PT_[A-Z]")
 
 
-def read(text: str, e_machine: int) -> ElfCoreHdr:
-    """The last table printed in text; ElfFormatError names the line that is wrong."""
+def parse(text: str, e_machine: int = 0) -> ElfCoreHdr:
+    """Read the kernel's text back; text that kernel_text.render() made comes out of it unchanged.
+
+    Lines may carry what a log puts before them (time stamps, levels, `kexec_core: `), rows may be
+    interleaved with other records, and of several prints in one log the last is taken. What the
+    text does not say is zero (p_align), or as the kernel always writes it (64-bit, little
+    endian); e_machine is the caller's word. ElfFormatError names the line that is wrong.
+    """
     begin = text.rfind(TITLE)
     if begin < 0:
         raise ElfFormatError(f'no line "{TITLE}", expected the kernel\'s print of an elfcorehdr')

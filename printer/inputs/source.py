@@ -29,7 +29,7 @@ from elfcorehdr.elf import (
     unpack_phdr_table,
 )
 from elfcorehdr.errors import ElfFormatError
-from printer.forms import kernel_text
+from printer.inputs import kernel_text_parser
 from printer.inputs.reader import STREAM_LIMIT, Reader, StreamReader, open_reader
 
 MAX_PHDRS = 1 << 18
@@ -252,5 +252,5 @@ def _read_text(reader: Reader, name: str, begin: bytes, *, from_tree: bool) -> C
     data = reader.read(0, TEXT_LIMIT + 1)
     if len(data) > TEXT_LIMIT:
         raise ElfFormatError(f"is text of more than {TEXT_LIMIT >> 20} MiB, expected less")
-    header = kernel_text.parse(data.decode("ascii", "replace"))
+    header = kernel_text_parser.parse(data.decode("ascii", "replace"))
     return from_header(header, name, "text")

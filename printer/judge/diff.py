@@ -14,11 +14,11 @@ from functools import cached_property
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.lib.ranges import Range
-from printer.forms.kernel_text import flags_text, type_name
 from printer.inputs.source import Core
 from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role
 from printer.layout.sizes import range_text, size_text
 from printer.layout.spans import U64, loaded, subtract
+from printer.words import flags_text, type_name
 
 _NAMED = 3  # of many ranges or rows the sentence names the first
 

@@ -1,4 +1,4 @@
-"""map: the ranges of the picture, its text, and the files that matplotlib draws."""
+"""map: the ranges of the picture, and its text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import Range
 from printer import Layout, Surroundings, draw, from_bytes, picture, read, read_machine
 from printer.pictures.memmap import Kind
@@ -123,40 +122,6 @@ def test_widths_give_every_range_a_column_and_fill_the_line(spans, columns):
     places = [column(span.start) for span in found.ranges]
     assert places == sorted(places)
     assert places[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("ending", "magic"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
-)
-def test_matplotlib_draws_a_file(tmp_path, ending, magic):
-    pytest.importorskip("matplotlib", reason="matplotlib (kdumpfs[plot]) is not installed")
-    from printer import save
-
-    path = tmp_path / f"map.{ending}"
-    found = picture([Layout(read(str(PPC64_A / f"elfcorehdr-{n}.bin"))) for n in ("04", "03")])
-    save(found, str(path))
-    assert path.read_bytes().startswith(magic)
-    if ending == "svg":
-        drawn = path.read_text()
-        assert "elfcorehdr-03.bin" in drawn
-        assert "64 KiB read from 0x1ab90000" in drawn
-
-
-def test_name_that_looks_like_a_formula_is_drawn_as_it_is(tmp_path):
-    pytest.importorskip("matplotlib", reason="matplotlib (kdumpfs[plot]) is not installed")
-    from printer import save
-
-    path = tmp_path / "map.svg"
-    save(picture([Layout(from_bytes(packed(*SEED), r"$\frac$ $_"))]), str(path))
-    assert path.read_bytes().startswith(b"<?xml")
-
-
-def test_file_of_another_ending_is_one_sentence(tmp_path):
-    from printer import save
-
-    found = picture([Layout(read(str(SEED_TEXT)))])
-    with pytest.raises(ProfileError, match=r"ends in \.gif, expected \.svg, \.png or \.pdf"):
-        save(found, str(tmp_path / "map.gif"))
 
 
 def test_x86_notes_and_kernel_image_are_marked():

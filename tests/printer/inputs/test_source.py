@@ -1,11 +1,9 @@
-"""What the printer takes as input, and the one sentence it has for what it does not take."""
+"""Any input, read: files, pipes, text, trees."""
 
 from __future__ import annotations
 
 import gzip
-import os
 import struct
-import threading
 
 import pytest
 
@@ -23,46 +21,10 @@ from tests.headers import (
     VMCORE,
     VMCORE_PPC64_GZ,
     elf_of,
-    load,
     packed,
     seed_header,
     xnum,
 )
-
-
-@pytest.fixture
-def pipe():
-    """A function that returns the name of a pipe which gives the bytes, then ends (or never does)."""
-    opened: list[int] = []
-    threads: list[threading.Thread] = []
-
-    def make(data: bytes, *, forever: bool = False) -> str:
-        out, into = os.pipe()
-        opened.append(out)
-
-        def feed() -> None:
-            try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(into, rest) :]
-                while forever:
-                    os.write(into, b"\0" * 65536)
-            except BrokenPipeError:
-                pass
-            finally:
-                os.close(into)
-
-        thread = threading.Thread(target=feed)
-        thread.start()
-        threads.append(thread)
-        return f"/proc/self/fd/{out}"
-
-    yield make
-    for fd in opened:
-        os.close(fd)
-    for thread in threads:
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 def written(tmp_path, data: bytes, name: str = "input") -> str:
@@ -151,9 +113,6 @@ def test_header_of_bytes_in_memory_is_the_same_as_of_the_file():
     assert from_bytes(path.read_bytes()).phdrs == read(str(path)).phdrs
 
 
-# Mounted trees
-
-
 def test_mounted_tree_gives_its_raw_header(tmp_path):
     (tmp_path / "control").mkdir()
     (tmp_path / "control" / "elfcorehdr").write_bytes(seed_header().pack())
@@ -175,59 +134,9 @@ def test_mounted_tree_without_an_image_says_so(tmp_path):
         read(str(tmp_path))
 
 
-# Memory images
-
-
-def test_scan_finds_the_header_between_other_things(tmp_path):
-    other = elf_of(2, 1, (Phdr(4, 0, 0x200, 0, 0, 1, 1, 4), load(0, 9)))
-    image = os.urandom(5000) + other + bytes(8192) + seed_header().pack() + os.urandom(999)
-    core = read(written(tmp_path, image), scan=True)
-    assert (core.kind, core.phdrs) == ("image", SEED)
-    assert core.offset == 5000 + len(other) + 8192
-    assert core.elsewhere == ()
-
-
-@pytest.mark.parametrize("before", [(4 << 20) - 30, (4 << 20) - 64, 4 << 20, (8 << 20) - 1])
-def test_scan_finds_a_header_on_the_edge_of_a_chunk(tmp_path, before):
-    path = tmp_path / "image"
-    path.write_bytes(b"\xaa" * before + seed_header().pack())
-    assert read(str(path), scan=True).offset == before
-
-
-def test_scan_passes_over_the_holes_of_a_sparse_image(tmp_path):
-    path = tmp_path / "ram"
-    with path.open("wb") as file:
-        file.seek(1 << 40)
-        file.write(seed_header().pack())
-    assert read(str(path), scan=True).offset == 1 << 40
-
-
-def test_scan_names_further_headers_that_differ(tmp_path):
-    one, two = seed_header().pack(), packed(*SEED[:12])
-    image = one.ljust(4096, b"\0") + one.ljust(4096, b"\0") + two
-    core = read(written(tmp_path, image), scan=True)
-    assert (core.offset, core.elsewhere) == (0, (8192,))
-    assert read(written(tmp_path, image), at=8192).phnum == 12
-
-
 def test_scan_reads_a_pipe(pipe):
     image = bytes(70000) + seed_header().pack()
     assert read(pipe(image), scan=True).offset == 70000
-
-
-def test_scan_without_a_header_says_so(tmp_path):
-    with pytest.raises(ElfFormatError, match="no elfcorehdr found"):
-        read(written(tmp_path, os.urandom(1 << 16)), scan=True)
-
-
-def test_scan_reads_notes_of_an_image_that_has_them(tmp_path):
-    header = packed(Phdr(4, 0, 0x1000, 0, 0x1000, 24, 24, 0), load(0, 0x2000))
-    body = struct.pack("<III", 11, 0, 0) + b"VMCOREINFO\0\0"
-    image = header.ljust(0x1000, b"\0") + body
-    assert read(written(tmp_path, image), scan=True, notes=True).note_data == (body,)
-
-
-# Refused
 
 
 @pytest.mark.parametrize(
@@ -276,11 +185,6 @@ def test_table_far_inside_an_endless_pipe_is_not_waited_for(pipe):
 def test_endless_device_is_refused_at_its_first_bytes():
     with pytest.raises(ElfFormatError, match="/dev/zero: offset 0: begins with 00 00 00 00"):
         read("/dev/zero")
-
-
-def test_scan_of_an_endless_device_ends():
-    with pytest.raises(ElfFormatError, match="no elfcorehdr found"):
-        read("/dev/zero", scan=True)
 
 
 def test_directory_without_a_header_is_refused(tmp_path):

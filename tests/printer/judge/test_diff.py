@@ -1,4 +1,4 @@
-"""diff: what appeared, went, grew, moved, changed offset, and the sentence about it."""
+"""diff: rows, memory, and a sentence."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from printer.layout.spans import subtract, union
 from tests.headers import CAPTURED, GOLDEN, PPC64_A, SEED, load, name, note, packed
 
 X86_FILE = GOLDEN / "x86_64" / "k7.3-hotplug-file" / "elfcorehdr"
+
+
 X86_LEGACY = GOLDEN / "x86_64" / "k7.3-hotplug-legacy-hotplug" / "elfcorehdr"
 
 

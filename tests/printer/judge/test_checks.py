@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
-from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import Range
-from printer import Layout, Surroundings, check, from_bytes, read, read_iomem, read_machine
-from printer.forms import as_json
-from printer.forms.as_sarif import sarif
-from printer.judge.rules import BY_ID, RULES, Level
+from printer import Surroundings, check, from_bytes, read, read_machine
+from printer.judge.rules import BY_ID, Level
 from tests.headers import (
     CAPTURED,
-    DIRECT,
     GOLDEN,
     PPC64_A,
     PPC64_B,
@@ -31,6 +26,8 @@ from tests.headers import (
 )
 
 X86 = GOLDEN / "x86_64"
+
+
 SEED_MACHINE = Surroundings(
     memory=(Range.sized(0, 0x400000000),),
     crashkernel=(Range.sized(0x18000000, 0x40000000),),
@@ -54,9 +51,6 @@ def with_row(row: int, phdr: Phdr):
 def captured(path: Path, *, machine: bool = True):
     case = path.parent if (path.parent / "replay.json").exists() else path.parent.parent
     return found(read(str(path)), read_machine(str(case / "replay.json")) if machine else None)
-
-
-# What kernels did
 
 
 def test_cover_letters_header_is_right_on_its_machine():
@@ -137,9 +131,6 @@ def test_header_that_a_kernel_built_at_load_is_right_on_its_machine(path):
 
 def test_header_only_copy_of_a_vmcore_is_cut_off():
     assert found(read(str(VMCORE), notes=True)) == [("file-cut-off", row) for row in (1, 2, 3)]
-
-
-# Each rule
 
 
 @pytest.mark.parametrize(
@@ -275,121 +266,3 @@ def test_kernel_image_row_does_not_count_as_an_overlap():
     core = read(str(path))
     assert core.phdrs[9].p_vaddr == 0xFFFFFFFF81000000
     assert found(core) == []
-
-
-def test_every_rule_says_why_and_has_a_name_of_its_own():
-    assert len(BY_ID) == len(RULES)
-    assert all(rule.why and rule.title and rule.id.islower() for rule in RULES)
-
-
-# The machine around
-
-
-def test_iomem_gives_system_ram_and_crashkernel(tmp_path):
-    path = tmp_path / "iomem"
-    path.write_text(
-        "00001000-0009fbff : System RAM\n"
-        "00100000-7ffdffff : System RAM\n"
-        "  01000000-01e00000 : Kernel code\n"
-        "  6e000000-7dffffff : Crash kernel\n"
-        "  70000000-70ffffff : System RAM\n"
-        "100000000-10fffffff : Device\n"
-        "  100000000-10fffffff : System RAM (virtio_mem)\n"
-    )
-    machine = read_iomem(str(path))
-    assert machine.memory == (
-        Range(0x1000, 0x9FBFF),
-        Range(0x100000, 0x7FFDFFFF),
-        Range(0x100000000, 0x10FFFFFFF),
-    )
-    assert machine.crashkernel == (Range(0x6E000000, 0x7DFFFFFF),)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "no line with System RAM"),
-        ("00000000-00000000 : System RAM\n", "only root is shown"),
-        ("2000-1000 : System RAM\n", "ends before it begins"),
-    ],
-)
-def test_wrong_iomem_is_one_sentence(tmp_path, text, message):
-    path = tmp_path / "iomem"
-    path.write_text(text)
-    with pytest.raises(ProfileError, match=message):
-        read_iomem(str(path))
-
-
-def test_machine_is_read_from_a_profile(tmp_path):
-    path = tmp_path / "machine.toml"
-    path.write_text(
-        'name = "m"\nsource = "test"\narch = "ppc64"\ncmdline = "quiet crashkernel=1G@384M"\n'
-        "memory = [{ start = 0, size = 0x400000000 }]\n"
-        "rtas = { start = 0x2ec70000, size = 0x1390000 }\n"
-        'cpus = { possible = "0-7" }\n'
-    )
-    machine = read_machine(str(path))
-    assert machine.crashkernel == (Range.sized(0x18000000, 0x40000000),)
-    assert (machine.possible, machine.arch) == (8, "ppc64")
-    assert found(read(str(SEED_TEXT)), machine) == []
-
-
-def test_shipped_machine_of_the_cover_letter_fits_its_header():
-    profiles = Path(__file__).parents[2] / "elfcorehdr" / "profiles"
-    assert found(read(str(SEED_TEXT)), read_machine(str(profiles / "pseries-16g.toml"))) == []
-    for profile in profiles.glob("*.toml"):
-        assert read_machine(str(profile)).memory, profile
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("= 3", "neither TOML nor JSON"),
-        ("{", "neither TOML nor JSON"),
-        ("x = 1", "key 'memory' is missing"),
-        ("memory = [3]", r"memory\[0\]: 3, expected start and size"),
-        ("memory = [{ start = -1, size = 1 }]", r"memory\[0\].start: -1, expected bytes"),
-        ("memory = [{ start = 0, size = 0 }]", r"memory\[0\]: size 0x0 at 0x0 is no range"),
-        (
-            'memory = [{ start = 0, size = 1 }]\ncpus = { possible = "x" }',
-            "cpus.possible: 'x', expected a list such as 0-7",
-        ),
-    ],
-)
-def test_wrong_machine_is_one_sentence(tmp_path, text, message):
-    path = tmp_path / "machine.toml"
-    path.write_text(text)
-    with pytest.raises(ProfileError, match=message) as error:
-        read_machine(str(path))
-    assert str(path) in str(error.value)
-
-
-# For programs
-
-
-def test_findings_as_json():
-    core = from_bytes(packed(*with_row(9, load(0, 0x10000, 0))), "hdr")
-    document = as_json.findings_dict(Layout(core), check(core))
-    assert document["schema"] == "elfcorehdr-check-1"
-    (finding,) = json.loads(json.dumps(document))["findings"]
-    assert (finding["rule"], finding["level"], finding["index"]) == (
-        "backup-offset-zero",
-        "error",
-        9,
-    )
-
-
-def test_findings_as_sarif_point_at_the_rows_bytes():
-    core = from_bytes(packed(*with_row(9, load(0, 0x10000, 0))), "a dir/hdr")
-    document = sarif(Layout(core), check(core))
-    assert document["version"] == "2.1.0"
-    run = document["runs"][0]
-    (result,) = run["results"]
-    assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-    place = result["locations"][0]["physicalLocation"]
-    assert place["artifactLocation"]["uri"] == "a%20dir/hdr"
-    assert place["region"] == {"byteOffset": 64 + 9 * 56, "byteLength": 56}
-
-
-def test_direct_map_of_ppc64_is_its_constant():
-    assert Layout(from_bytes(packed(*SEED))).direct_map == DIRECT
