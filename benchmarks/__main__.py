@@ -13,6 +13,7 @@ import click
 
 from benchmarks import engine, growth, mounted, storms, tools
 from benchmarks.conditions import VIA, awake
+from benchmarks.curves import PLOT, TOOLS_PLOT, Curves, draw, tell
 from benchmarks.mounts import Workshop, workshop
 from benchmarks.rows import Cost, Row
 
@@ -169,7 +170,7 @@ def print_table(rows: list[Row], results: list[list[Cost]], *, markdown: bool) -
 def document(
     rows: list[Row],
     results: list[list[Cost]],
-    curves: tools.Curves,
+    curves: Curves,
     conditions: tuple[str, ...] = (),
 ) -> dict[str, object]:
     """All figures, for programs."""
@@ -194,15 +195,15 @@ def document(
     }
 
 
-def _growth(shop: Workshop, rounds: int, quick: bool, plot: str | None) -> tools.Curves:
+def _growth(shop: Workshop, rounds: int, quick: bool, plot: str | None) -> Curves:
     click.echo("measuring how costs grow", err=True)
     curves = growth.measured(shop, rounds, quick=quick)
     of_tools = tools.measured(shop, quick=quick)
-    path = Path(plot) if plot else growth.PLOT
-    beside = path.with_name(f"{path.stem}-tools{path.suffix}") if plot else growth.TOOLS_PLOT
+    path = Path(plot) if plot else PLOT
+    beside = path.with_name(f"{path.stem}-tools{path.suffix}") if plot else TOOLS_PLOT
     for drawn, at in ((curves, path), (of_tools, beside)):
-        growth.tell(drawn)
-        growth.draw(drawn, at)
+        tell(drawn)
+        draw(drawn, at)
         click.echo(f"{at} drawn", err=True)
     return curves | {f"tools: {axis}": lines for axis, lines in of_tools.items()}
 

@@ -18,13 +18,12 @@ from typing import NamedTuple
 import click
 
 from benchmarks import machines
+from benchmarks.curves import TOOLS_PLOT, Curves, draw, tell
 from benchmarks.measure import PROJECT, PYTHON, wall_of
 from benchmarks.mounts import MEMORY, Workshop, resident
 from benchmarks.rows import seconds
 
 CPU, NODE = "sys/devices/system/cpu", "sys/devices/system/node"
-Curve = dict[int, float]
-Curves = dict[str, dict[str, Curve]]
 """Axis to line to size to seconds."""
 
 # A file that only can be written is a complaint and exit status 1 or 2, on a real sysfs too.
@@ -258,7 +257,6 @@ def main(
     markdown: bool,
 ) -> None:
     """Run tools over big trees: how their costs grow, and whether anybody else has to wait."""
-    from benchmarks import growth
     from benchmarks.conditions import awake
     from benchmarks.mounts import workshop
 
@@ -267,8 +265,8 @@ def main(
         found = waits(shop, quick=quick) if with_waits else {}
         curves = measured(shop, quick=quick, axes=axes) if tools else {}
     if curves:
-        growth.tell(curves)
-        growth.draw(curves, Path(plot) if plot else growth.TOOLS_PLOT)
+        tell(curves)
+        draw(curves, Path(plot) if plot else TOOLS_PLOT)
     if found:
         print_waits(found, markdown=markdown)
     if json_file:

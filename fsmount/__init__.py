@@ -1,1 +1,1 @@
-"""The mounted tree: sysfs, proc and dev of the emulated kernel."""
+"""The tree of the emulated machine, and the command `kdumpfs`: rooms in docs/architecture.md."""

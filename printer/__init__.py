@@ -8,6 +8,8 @@ Everything named here is imported when it is used. Imports elfcorehdr.elf, .rang
 
 from __future__ import annotations
 
+from printer.version import __version__ as __version__
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from printer.forms.as_json import document as document
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from printer.pictures.memmap import picture as picture
     from printer.pictures.plot import save as save
 
-__version__ = "0.1.0"
 
 _HOME = {
     "document": "forms.as_json",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import growth, machines, storms, tools
+from benchmarks import curves, machines, storms, tools
 from benchmarks.__main__ import ROWS, missed, print_table
 from benchmarks.conditions import AWAKE, awake
 from benchmarks.engine import full_kernel, header_of
@@ -49,7 +49,7 @@ def test_ratio_names_both_times():
     ("power", "curve"), [(1, {1: 1.0, 10: 5.0, 100: 50.0}), (2, {1: 1.0, 10: 1.0, 100: 100.0})]
 )
 def test_exponent_is_of_the_upper_half(power, curve):
-    assert growth.exponent(curve) == pytest.approx(power)
+    assert curves.exponent(curve) == pytest.approx(power)
 
 
 def test_machines_have_the_size_that_was_asked_for():
@@ -88,8 +88,8 @@ def test_mounts_of_ours_are_served_as_was_asked_for(tmp_path, via, options):
 
 
 def test_exponent_of_two_sizes_is_between_them():
-    assert growth.exponent({1: 1.0, 100: 100.0}) == pytest.approx(1)
-    assert growth.exponent({8: 3.0}) == 0
+    assert curves.exponent({1: 1.0, 100: 100.0}) == pytest.approx(1)
+    assert curves.exponent({8: 3.0}) == 0
 
 
 @pytest.mark.parametrize("quick", [True, False])

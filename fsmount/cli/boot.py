@@ -55,11 +55,11 @@ def boot(options: BootOptions) -> tuple[Kernel, Tree]:
 
 def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
     """All that a tree is made of, then the user's modules; ProfileError for a module that is refused."""
-    from fsmount.control import requests as control
+    from fsmount import procfs, sysfs
+    from fsmount.control import requests
     from fsmount.devfs import kmsg
-    from fsmount.sysfs import DECLARATIONS
 
-    declarations = [*DECLARATIONS, kmsg.dev, *control.GROUPS]
+    declarations = [*sysfs.GROUPS, *procfs.GROUPS, kmsg.dev, *requests.GROUPS]
     for path in modules:
         from fsmount.tree.modules import load_module
 

@@ -21,7 +21,7 @@ def main() -> None:
     words = sys.argv[1:]
     if "_KDUMPFS_COMPLETE" not in os.environ:
         if words in (["--version"], ["-V"]):
-            from printer import __version__
+            from printer.version import __version__
 
             try:
                 os.write(1, f"kdumpfs, version {__version__}\n".encode())

@@ -1,9 +1,10 @@
-"""The declarations: modules named after the kernel file they mirror."""
+"""/sys: one module a kernel file, under its name (drivers/base/memory.c is memory.py); each ends in GROUPS.
+
+May import tree/, the engine and the printed form of a header. Start with kexec_core.py.
+"""
 
 from __future__ import annotations
 
-from fsmount.procfs import kcore, sysrq
-from fsmount.procfs import proc as procfs
 from fsmount.sysfs import (
     cacheinfo,
     cpu,
@@ -21,7 +22,7 @@ from fsmount.sysfs import (
 )
 from fsmount.tree.kobject import Declaration
 
-DECLARATIONS: tuple[Declaration, ...] = (
+GROUPS: tuple[Declaration, ...] = (
     *kexec_core.GROUPS,
     *ksysfs.GROUPS,
     *powerpc.GROUPS,
@@ -34,9 +35,6 @@ DECLARATIONS: tuple[Declaration, ...] = (
     *hugetlb.GROUPS,
     *debugfs.GROUPS,
     *devicetree.GROUPS,
-    *procfs.GROUPS,
-    *sysrq.GROUPS,
-    *kcore.GROUPS,
     *notifier_error_inject.GROUPS,
 )
-"""All that a tree is made of, before a user's own modules."""
+"""All of /sys."""

@@ -1,7 +1,4 @@
-"""Declarations compiled into directories: what the tree walks. Nothing here depends on a kernel.
-
-Imports fsmount/kobject.py only.
-"""
+"""Declarations compiled into directories: what the tree walks. Nothing here depends on a kernel."""
 
 from __future__ import annotations
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import KERN_WARNING
+from fsmount.tree.dir import KernelState, Node
 from fsmount.tree.entries import FileEntry, Subfile
+from fsmount.tree.inode import Inodes
 from fsmount.tree.kobject import Caller, Filesystem
-
-if TYPE_CHECKING:
-    from fsmount.tree.kernfs import KernelState, Node, Tree
 
 
 class OpenFile:
@@ -28,7 +27,7 @@ class OpenFile:
 
     __slots__ = ("_at", "_caller", "_node", "_seq", "_snapshot", "_tree", "_was")
 
-    def __init__(self, tree: Tree, node: Node, caller: Caller) -> None:
+    def __init__(self, tree: Inodes, node: Node, caller: Caller) -> None:
         self._tree = tree
         self._node: Node | None = node
         self._caller = caller

@@ -1,7 +1,7 @@
 """The declaration language: attributes, groups, links and ksets, as include/linux/sysfs.h has them.
 
 A declaration is a value; importing one registers nothing. A tree is built from an explicit list of
-them (fsmount/kernfs.py). Imports elfcorehdr.record.
+them (kernfs.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from elfcorehdr.lib.record import Record, replace
 
 T = TypeVar("T")
 Fn = TypeVar("Fn", bound=Callable[..., Any])
+ShowFn = TypeVar("ShowFn", bound="Callable[..., Shown]")
+StoreFn = TypeVar("StoreFn", bound=Callable[..., None])
 
 CAP_SYS_ADMIN = 21
 CAP_SYSLOG = 34
@@ -166,21 +168,14 @@ class AttributeGroup(Generic[T]):
         self.attributes: dict[str, list[Attribute[T]]] = {}
 
     @overload
-    def show(self, method: Callable[[T], str], /) -> Callable[[T], str]: ...
-    @overload
-    def show(self, method: Callable[[T, Caller], str], /) -> Callable[[T, Caller], str]: ...
+    def show(self, method: ShowFn, /) -> ShowFn: ...
     @overload
     def show(
-        self,
-        /,
-        *,
-        name: str = ...,
-        mode: int | None = ...,
-        is_visible: IsVisible[T] | None = ...,
-    ) -> Callable[[Fn], Fn]: ...
+        self, /, *, name: str = ..., mode: int | None = ..., is_visible: IsVisible[T] | None = ...
+    ) -> Callable[[ShowFn], ShowFn]: ...
     def show(
         self,
-        method: Callable[..., str] | None = None,
+        method: Callable[..., Shown] | None = None,
         /,
         *,
         name: str = "",
@@ -201,20 +196,11 @@ class AttributeGroup(Generic[T]):
         return declare(method) if method is not None else declare
 
     @overload
-    def store(self, method: Callable[[T, str], None], /) -> Callable[[T, str], None]: ...
+    def store(self, method: StoreFn, /) -> StoreFn: ...
     @overload
     def store(
-        self, method: Callable[[T, str, Caller], None], /
-    ) -> Callable[[T, str, Caller], None]: ...
-    @overload
-    def store(
-        self,
-        /,
-        *,
-        name: str = ...,
-        mode: int | None = ...,
-        is_visible: IsVisible[T] | None = ...,
-    ) -> Callable[[Fn], Fn]: ...
+        self, /, *, name: str = ..., mode: int | None = ..., is_visible: IsVisible[T] | None = ...
+    ) -> Callable[[StoreFn], StoreFn]: ...
     def store(
         self,
         method: Callable[..., None] | None = None,

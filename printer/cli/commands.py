@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from printer import __version__
+from printer.version import __version__
 from printer.cli.terminal import help_width, leave
 
 if TYPE_CHECKING:

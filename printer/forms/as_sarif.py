@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from printer import __version__
+from printer.version import __version__
 from printer.judge.rules import RULES, Finding, Rule
 from printer.layout.roles import Layout
 

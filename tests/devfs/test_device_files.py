@@ -11,7 +11,7 @@ import pytest
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.machine import CpuTopology, Lmbs, Machine, MemoryRange
-from fsmount.sysfs import DECLARATIONS
+from fsmount import procfs, sysfs
 from fsmount.tree.kernfs import Tree
 
 GIB = 1 << 30
@@ -35,7 +35,7 @@ def booted(*without: str, release: str = "7.2") -> tuple[Kernel, Tree]:
         config=dict.fromkeys(without, False),
     )
     kernel = Kernel.boot(machine, release)
-    return kernel, Tree(kernel, DECLARATIONS)
+    return kernel, Tree(kernel, [*sysfs.GROUPS, *procfs.GROUPS])
 
 
 def read(tree: Tree, path: str) -> str:

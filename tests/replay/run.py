@@ -24,7 +24,7 @@ from elfcorehdr.kernel.kexec_file import (
 )
 from elfcorehdr.kexec_tools import x86_64 as kexec_tools
 from elfcorehdr.machine import Region
-from fsmount.sysfs import DECLARATIONS
+from fsmount import procfs, sysfs
 from fsmount.tree.kernfs import Tree
 from tests.replay import compare, files
 from tests.replay.checks import Checks
@@ -74,7 +74,7 @@ class Run(Checks):
             without=options.without,
             dynamic_debug=options.dynamic_debug,
         )
-        self.tree = Tree(self.kernel, DECLARATIONS)
+        self.tree = Tree(self.kernel, [*sysfs.GROUPS, *procfs.GROUPS])
         self.last_header: bytes | None = None
         self.log_kept_for_later: int | None = None
 
