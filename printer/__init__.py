@@ -8,8 +8,6 @@ Everything named here is imported when it is used. Imports elfcorehdr.elf, .rang
 
 from __future__ import annotations
 
-from printer.version import __version__ as __version__
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from printer.forms.as_json import document as document
@@ -36,9 +34,11 @@ if TYPE_CHECKING:
     from printer.pictures.memmap import draw as draw
     from printer.pictures.memmap import picture as picture
     from printer.pictures.plot import save as save
+    from printer.version import __version__ as __version__
 
 
 _HOME = {
+    "__version__": "version",
     "document": "forms.as_json",
     "parse": "inputs.kernel_text_parser",
     "render": "forms.kernel_text",

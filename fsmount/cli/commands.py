@@ -11,8 +11,8 @@ from elfcorehdr.errors import ProfileError
 from fsmount.cli import run as cli_run
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import MOUNT_OPTIONS
-from printer.version import __version__
 from printer.cli.terminal import help_width, leave
+from printer.version import __version__
 
 EXAMPLES = """
 \b

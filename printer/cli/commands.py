@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from printer.version import __version__
 from printer.cli.terminal import help_width, leave
+from printer.version import __version__
 
 if TYPE_CHECKING:
     from printer.judge.surroundings import Surroundings
