@@ -1,4 +1,4 @@
-"""A server in the background: forked while the process is small. Imports errors."""
+"""A server in the background: forked while the process is small."""
 
 from __future__ import annotations
 

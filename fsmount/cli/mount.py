@@ -1,4 +1,4 @@
-"""`kdumpfs mount`: boot a machine, mount its tree, serve it. Imports background; the rest in the server's process."""
+"""`kdumpfs mount`: boot a machine, mount its tree, serve it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The options of `kdumpfs mount` and `kdumpfs run`, written once, and the ordinary command line parsed.
 
 click gets its options from these tables (fsmount/click_options.py); parse() takes what needs no
-click, so that a mount starts without it. Imports nothing of ours.
+click, so that a mount starts without it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command `kdumpfs run`. Imports click and options; the rest where it is used."""
+"""The command `kdumpfs run`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What FUSE's high level asks about names: path and C arguments in; 0 or -errno out.
 
-Exceptions go through to the adapter's boundary. Imports no binding; the structures come with the
-calls, as libfuse 2 lays them out.
+Exceptions go through to the adapter's boundary.
 """
 
 from __future__ import annotations

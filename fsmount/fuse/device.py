@@ -4,7 +4,7 @@ libfuse 2's high level knows neither lseek nor an answer that comes later, and a
 blocks would stop the mount. So READ, WRITE, LSEEK, POLL and INTERRUPT are answered here, in the
 kernel's own words (include/uapi/linux/fuse.h, protocol 7.19), and so are OPEN, READDIR and RELEASE
 of nodes whose path is known: the answers that speed depends on. Every other request goes to libfuse.
-Single-threaded. Imports no binding.
+Single-threaded.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 What libfuse cannot do here it does: names cached without limit and made stale at once when they
 change (FUSE_NOTIFY_INC_EPOCH), reads that wait without stopping anyone (interruptible), poll,
-SEEK_DATA, and no memory for a name that was looked up. What a file is stays in fsmount/kernfs.py.
-Imports fuse_nodes, fuse_proto, kernfs, kobject.
+SEEK_DATA, and no memory for a name that was looked up. What a file is stays in fsmount/tree/kernfs.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A tree mounted without libfuse, by root. What fuse_adapter.Mount is for others.
-
-Imports fuse_direct, kernfs, mountns, serving.
-"""
+"""A tree mounted without libfuse, by root. What libfuse.Mount is for others."""
 
 from __future__ import annotations
 

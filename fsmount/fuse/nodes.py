@@ -2,7 +2,6 @@
 
 A path's number is computed from it and the path from the number, so nothing is kept for a
 name, however many are looked at: `.../memory77/state` is a pattern, kept once, and the number 77.
-Imports errors, fuse_proto, kernfs, kobject.
 """
 
 from __future__ import annotations

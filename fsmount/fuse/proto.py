@@ -1,4 +1,4 @@
-"""The /dev/fuse protocol as data: include/uapi/linux/fuse.h (7.31 and later). Imports nothing of ours."""
+"""The /dev/fuse protocol as data: include/uapi/linux/fuse.h (7.31 and later)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The loop of a server: wait for requests and for whatever else is watched. One thread.
-
-Imports boundary only.
-"""
+"""The loop of a server: wait for requests and for whatever else is watched. One thread."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Namespaces and mounts as plain calls: unshare(2), mount(2), mount_setattr(2), /proc/PID/mountinfo.
 
-The vocabulary in which fsmount/rootfs.py says what `kdumpfs run` looks like from inside. A call
-that the host refuses raises RunError with one sentence. Imports errors; system calls go through
-ctypes, here and in supervisor.py only.
+The vocabulary in which fsmount/run/rootfs.py says what `kdumpfs run` looks like from inside. A call
+that the host refuses raises RunError with one sentence.
 """
 
 from __future__ import annotations

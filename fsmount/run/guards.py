@@ -2,7 +2,6 @@
 
 `kdumpfs run` refuses to start with the sentence of the first that is not up. The checks look at the
 mount table and at what the kernel says of this process; they never try the dangerous act itself.
-Imports hostfs, mountns, rootfs.
 """
 
 from __future__ import annotations

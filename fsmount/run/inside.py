@@ -6,8 +6,7 @@
 
 The command's user and mount namespaces are below init's: that locks the mounts (no unmounting to
 see the host's files below, no read-write remount) and leaves no capability over the host. Init ends
-when `run` is gone, and with init everything in its pid namespace. Imports guards, mountns, rootfs,
-supervisor, uevents.
+when `run` is gone, and with init everything in its pid namespace.
 """
 
 from __future__ import annotations

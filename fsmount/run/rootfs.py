@@ -2,7 +2,6 @@
 
 Everything here runs in the private mount namespace's first process; the tree is served by its
 parent meanwhile. Each step that fails raises RunError: a guard that cannot be put up means no run.
-Imports hostfs, mountns, sysplan.
 """
 
 from __future__ import annotations

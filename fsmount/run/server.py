@@ -2,8 +2,7 @@
 
 FUSE requests, supervised calls and the children's messages are served one at a time from one loop,
 so that the engine stays single-threaded and a call is answered only after its effect. When this
-process ends, however it ends, the kernel takes away the rest (see inside.py). Imports everything
-else of `run`.
+process ends, however it ends, the kernel takes away the rest (see inside.py).
 """
 
 from __future__ import annotations

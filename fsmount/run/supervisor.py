@@ -10,8 +10,6 @@ and has neither SECCOMP_IOCTL_NOTIF_ID_VALID nor SECCOMP_FILTER_FLAG_WAIT_KILLAB
 the first an answer can go to a process that took over the pid; without the second a signal makes
 the kernel run a call twice, and a second kexec_load is not the same as one. What is left for a
 library to do is a filter of two dozen instructions.
-
-Imports boundary; system calls go through ctypes, here and in mountns.py only.
 """
 
 from __future__ import annotations

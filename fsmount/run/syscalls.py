@@ -2,7 +2,7 @@
 
 Mirrors the entry code of kernel/kexec.c, kernel/kexec_file.c, kernel/reboot.c, kernel/printk,
 kernel/sys.c, kernel/module/main.c and fs/statfs.c: capability, copies from the caller, then one
-call of the engine. Imports elfcorehdr, kmsg, kobject, mountns, supervisor.
+call of the engine.
 """
 
 from __future__ import annotations

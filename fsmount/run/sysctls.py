@@ -1,7 +1,4 @@
-"""/proc/sys in `kdumpfs run`: fs/proc/proc_sysctl.c, kernel/sysctl.c. The host's to read, never to write.
-
-Imports elfcorehdr, hostfs, kmsg, kobject.
-"""
+"""/proc/sys in `kdumpfs run`: fs/proc/proc_sysctl.c, kernel/sysctl.c. The host's to read, never to write."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 Takes what util-linux's tests/ts/{lsmem,lscpu}/dumps and hwloc-gather-topology make: a tree, or a
 tar of one, with a `sys` and a `proc` somewhere in it. The files are as recorded and read-only;
 of memory, CPUs, nodes and firmware nothing emulated is left.
-Imports errors, kernfs, kobject.
 """
 
 from __future__ import annotations

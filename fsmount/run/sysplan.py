@@ -3,7 +3,6 @@
 Where the machine has a directory of its own (devices/system/memory) it is bound over the real one.
 A directory that both have (kernel, bus, ...) stays real and gets only the machine's parts, unless
 the real one lacks a name: then the machine's covers it and links lead to the real other names.
-Imports hostfs, kernfs.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A message to the kernel's own uevent socket is broadcast to the namespace of the sender, from port
 0 and root, with the host's SEQNUM appended; so a listener cannot tell it from a real one. Needs
-CAP_SYS_ADMIN over the namespace. Imports elfcorehdr.uevent.
+CAP_SYS_ADMIN over the namespace.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who asks: a request's uid, gid and pid, and what /proc says of that process. Imports kobject."""
+"""Who asks: a request's uid, gid and pid, and what /proc says of that process."""
 
 from __future__ import annotations
 
