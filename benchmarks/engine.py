@@ -20,11 +20,11 @@ from benchmarks.measure import (
 )
 from benchmarks.mounts import Workshop
 from benchmarks.rows import Cost, Row, ratio
-from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.phdrs import load_rows
 from elfcorehdr.lib.ranges import Range
+from elfcorehdr.mm.memory_hotplug import OnlineType
 from printer import parse
 from printer.forms import kernel_text
 
@@ -44,7 +44,7 @@ def full_kernel(phdrs: int = PHDRS, cpus: int = 8) -> Kernel:
 
 def header_of(kernel: Kernel) -> bytes:
     """The loaded header."""
-    header = kernel.crash_elfcorehdr()
+    header = kernel.kexec.elfcorehdr()
     assert header is not None
     return header
 
@@ -69,8 +69,8 @@ def events(kernel: Kernel, count: int = 20) -> float:
     from_ = time.process_time()
     for block in blocks:
         assert block is not None
-        memory.offline(block)
-        memory.online(block, OnlineType.ONLINE)
+        kernel.memory_hotplug.offline(block)
+        kernel.memory_hotplug.online(block, OnlineType.ONLINE)
     took = (time.process_time() - from_) / (2 * count)
     assert kernel.crash_hp.rebuilds == before + 2 * count
     return took

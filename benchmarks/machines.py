@@ -55,5 +55,5 @@ def booted(blocks: int, cpus: int = 8, *, nodes: int = 1, gaps: bool = False) ->
     """Such a machine's kernel, with kdump loaded."""
     machine = Machine.from_toml(toml(blocks, cpus, nodes=nodes, gaps=gaps), "bench.toml")
     kernel = Kernel.boot(machine)
-    kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
     return kernel

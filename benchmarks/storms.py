@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from benchmarks import machines
 from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import DRC_LMB
-from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.init.main import Kernel
+from elfcorehdr.mm.memory_hotplug import OnlineType
 
 BLOCKS = 8192
 EVENTS = (100, 1000, 4000)
@@ -22,25 +22,25 @@ Storm = Callable[[Kernel, int], None]
 
 def _count(kernel: Kernel, events: int) -> None:
     """Half of them out and in again, in two requests."""
-    assert kernel.dlpar is not None
-    kernel.dlpar.store(f"memory remove count {events // 2}")
-    kernel.dlpar.store(f"memory add count {events // 2}")
+    assert kernel.platform.dlpar is not None
+    kernel.platform.dlpar.store(f"memory remove count {events // 2}")
+    kernel.platform.dlpar.store(f"memory add count {events // 2}")
 
 
 def _index(kernel: Kernel, events: int) -> None:
     """Every other block out by its DRC index, then in again: the header gets a range for each."""
-    assert kernel.dlpar is not None
+    assert kernel.platform.dlpar is not None
     for action in ("remove", "add"):
         for k in range(events // 2):
             n = machines.RESERVED + 2 * k
-            kernel.dlpar.store(f"memory {action} index {DRC_LMB + n:#x}")
+            kernel.platform.dlpar.store(f"memory {action} index {DRC_LMB + n:#x}")
 
 
 def _probe(kernel: Kernel, events: int) -> None:
     """New blocks behind all others, one write each, every other one: they stay apart."""
-    kernel.memory.auto_online = OnlineType.ONLINE
+    kernel.memory_hotplug.auto_online = OnlineType.ONLINE
     for k in range(events):
-        kernel.memory.probe((BLOCKS + 1 + 2 * k) * machines.BLOCK)
+        kernel.memory_hotplug.probe((BLOCKS + 1 + 2 * k) * machines.BLOCK)
 
 
 def _chmem(kernel: Kernel, events: int) -> None:
@@ -49,28 +49,28 @@ def _chmem(kernel: Kernel, events: int) -> None:
     blocks = [memory.block(BLOCKS - 1 - k) for k in range(events // 2)]
     for block in blocks:
         assert block is not None
-        memory.offline(block)
+        kernel.memory_hotplug.offline(block)
     for block in reversed(blocks):
         assert block is not None
-        memory.online(block, OnlineType.ONLINE)
+        kernel.memory_hotplug.online(block, OnlineType.ONLINE)
 
 
 def _hypervisor(kernel: Kernel, events: int) -> None:
     """The hypervisor takes blocks and hands them out again, one event of its own each."""
     for k in range(events // 2):
         start = (machines.RESERVED + 2 * k) * machines.BLOCK
-        kernel.unplug_memory(start, machines.BLOCK)
+        kernel.platform.unplug_memory(start, machines.BLOCK)
     for k in range(events // 2):
-        kernel.plug_memory((machines.RESERVED + 2 * k) * machines.BLOCK, machines.BLOCK)
+        kernel.platform.plug_memory((machines.RESERVED + 2 * k) * machines.BLOCK, machines.BLOCK)
 
 
 def _cores(kernel: Kernel, events: int) -> None:
     """Cores of eight threads out and in again."""
-    assert kernel.dlpar is not None
+    assert kernel.platform.dlpar is not None
     for k in range(events // 16):
-        kernel.dlpar.cpu.remove(0x10000001 + k)
+        kernel.platform.dlpar.cpu.remove(0x10000001 + k)
     for k in range(events // 16):
-        kernel.dlpar.cpu.add(0x10000001 + k)
+        kernel.platform.dlpar.cpu.add(0x10000001 + k)
 
 
 STORMS: dict[str, Storm] = {

@@ -2,7 +2,6 @@
 
 Code asks kernel.has(BACKUP_OFFSET_AT_LOAD), never for a version number. A version "7.1" is the
 release as Linus tagged it; "6.12.107" also has what that stable series took up to then.
-Imports only .errors.
 """
 
 from __future__ import annotations

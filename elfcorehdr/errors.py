@@ -1,4 +1,4 @@
-"""What can go wrong: the kernel says no, or the user's input is wrong. Imports nothing of ours."""
+"""What can go wrong: the kernel says no, or the user's input is wrong."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A machine as it boots: frozen, described in TOML or made by code. Holds no state.
 
-Every address and size is in bytes; ranges are given as start and size. Imports only .errors, .ranges, .record.
+Every address and size is in bytes; ranges are given as start and size.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Machine(Record):
     cpus: CpuTopology
     description: str = ""
     platform: str = ""
-    """ppc64: pseries or powernv; elsewhere a word for `kdumpfs machines`."""
+    """Whose firmware: ppc64 pseries or powernv, x86_64 pc, arm64 and riscv64 virt; empty: the first of these."""
     page_size: int = 4096
     memory_block_size: int = 0x10000000
     cmdline: str = ""

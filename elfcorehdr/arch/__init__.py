@@ -1,4 +1,8 @@
-"""One class per architecture, and the table ARCHES."""
+"""What differs between architectures, laid out as Linux's arch/: one class each, and the table ARCHES.
+
+base.py has the defaults; platform.py what firmware does, which Arch.platforms lists for each architecture.
+May import all of elfcorehdr/ but init/. Start with base.py, then <architecture>/kernel/setup.py.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,10 @@ from elfcorehdr.errors import ProfileError
 
 if TYPE_CHECKING:
     from elfcorehdr.arch.base import Arch
+    from elfcorehdr.arch.platform import Platform
 
 ARCHES = {
-    "ppc64": ("powerpc.kexec.crash", "Ppc64"),
+    "ppc64": ("powerpc.kernel.setup", "Ppc64"),
     "x86_64": ("x86.kernel.setup", "X8664"),
     "arm64": ("arm64.kernel.setup", "Arm64"),
     "riscv64": ("riscv.kernel.setup", "Riscv64"),
@@ -32,3 +37,14 @@ def arch_of(name: str) -> Arch:
     module, class_name = ARCHES[name]
     arch: Arch = getattr(import_module(f".{module}", __name__), class_name)()
     return arch
+
+
+def platform_of(arch: Arch, name: str) -> type[Platform]:
+    """The platform of that name (empty: the architecture's first); ProfileError lists those there are."""
+    platforms = arch.platforms
+    if name and name not in platforms:
+        known = ", ".join(sorted(platforms))
+        raise ProfileError(f"platform {name!r}: expected one of {known} for arch {arch.name!r}")
+    module, class_name = platforms[name or next(iter(platforms))]
+    found: type[Platform] = getattr(import_module(f".{module}", __name__), class_name)
+    return found

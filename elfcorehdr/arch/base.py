@@ -1,7 +1,4 @@
-"""What an architecture is: constants, and the kernel's arch_*() functions with their __weak defaults.
-
-Imports elfcorehdr modules below kernel.
-"""
+"""What an architecture is: constants, and the kernel's arch_*() functions with their __weak defaults."""
 
 from __future__ import annotations
 
@@ -27,7 +24,6 @@ from elfcorehdr.machine import Machine
 from elfcorehdr.mm.memblock import DRV_MNG, NOMAP, Memblock, Region, split_by_node
 
 if TYPE_CHECKING:
-    from elfcorehdr.drivers.acpi import AcpiProcessors
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
@@ -41,8 +37,8 @@ class Arch:
 
     name = ""
     uts_machine = ""
-    platform = ""
-    """What a machine is where it does not say: pseries, powernv, pc, virt."""
+    platforms: Mapping[str, tuple[str, str]] = {"virt": ("virt", "Virt")}
+    """Module below arch/ and class of each platform; the first is a machine's that does not say which."""
     e_machine = 0
     prstatus_bytes = 0
     """sizeof(struct elf_prstatus)."""
@@ -88,10 +84,6 @@ class Arch:
         """CRASH_CORE_NOTE_BYTES: two note heads, "CORE" padded, the registers."""
         return 2 * NOTE_HEAD + 8 + self.prstatus_bytes
 
-    def vmcoreinfo_bytes(self, kernel: Kernel) -> int:
-        """VMCOREINFO_NOTE_SIZE: two note heads, "VMCOREINFO" padded, one page."""
-        return 2 * NOTE_HEAD + 12 + kernel.page_size
-
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): linear, pa + va(0) modulo 2^64."""
         return (pa + kernel.machine.direct_map_base) & ((1 << 64) - 1)
@@ -123,13 +115,6 @@ class Arch:
         """topology/die_id; -1 where firmware knows of none."""
         return -1
 
-    memory_container = ""
-    """Name of the ACPI container that memory devices are in; empty without ACPI."""
-
-    def acpi_processors(self, kernel: Kernel) -> AcpiProcessors | None:
-        """ACPI's view of the CPUs, where it plugs them."""
-        return None
-
     def boot_firmware_map(self, machine: Machine) -> FirmwareMap:
         """The firmware's memory map at boot; empty without CONFIG_FIRMWARE_MEMMAP."""
         return FirmwareMap()
@@ -142,54 +127,6 @@ class Arch:
 
     def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
         """What is seen when a CPU has stopped."""
-
-    # what a hypervisor does
-
-    def hotplug_base(self, kernel: Kernel) -> int:
-        """Where a hypervisor puts the first memory that it adds: behind that of the boot."""
-        return kernel.boot_memory_end
-
-    def plug_memory(self, kernel: Kernel, start: int, size: int, node: int, how: str) -> None:
-        """The hypervisor hands memory over: `how` is dimm, or virtio-mem as that grows.
-
-        KernelError: as Memory.add(); EOPNOTSUPP for a device there is not.
-        """
-        from elfcorehdr.drivers import acpi, virtio_mem
-
-        if how == "dimm":
-            acpi.plug_dimm(kernel, start, size, node)
-        elif how == "virtio-mem":
-            virtio_mem.plug(kernel, start, size, node)
-        else:
-            raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no memory device {how!r}")
-
-    def unplug_memory(
-        self, kernel: Kernel, start: int, size: int, how: str, order: Iterable[int]
-    ) -> None:
-        """The hypervisor asks memory back. KernelError: EBUSY if a block stays, ENODEV if there is none."""
-        if not kernel.memory.blocks_of(start, size):
-            raise KernelError(errno.ENODEV, "no memory there")
-        from elfcorehdr.drivers import acpi, virtio_mem
-
-        if how == "virtio-mem":
-            virtio_mem.unplug(kernel, start, size, order)
-        else:
-            acpi.unplug_dimm(kernel, start, size)
-
-    def plug_cpu(self, kernel: Kernel, slot: int, node: int) -> list[int]:
-        """The hypervisor plugs in the CPU of a slot; the CPUs that came.
-
-        KernelError: EOPNOTSUPP where CPUs cannot be plugged, else as AcpiProcessors.plug().
-        """
-        if kernel.acpi is None:
-            raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
-        return [kernel.acpi.plug(slot, node)]
-
-    def unplug_cpu(self, kernel: Kernel, cpu: int) -> None:
-        """The hypervisor asks a CPU back. KernelError: as plug_cpu()."""
-        if kernel.acpi is None:
-            raise KernelError(errno.EOPNOTSUPP, f"{self.name} has no CPU hotplug here")
-        kernel.acpi.unplug(cpu)
 
     def cpus_enabled(self, kernel: Kernel) -> Iterable[int]:
         """cpu_enabled_mask"""
@@ -298,7 +235,7 @@ class Arch:
         if machine.crash_notes_first:
             return machine.crash_notes_first, step
         units = len(kernel.cpus.possible) * step
-        return (kernel.boot_memory_end - units) // step * step - step, step
+        return (kernel.memory.boot_end - units) // step * step - step, step
 
     def crash_note_cpu(self, kernel: Kernel, start: int, end: int) -> int | None:
         """The lowest possible CPU whose crash note has a byte in start..end (included), or None."""
@@ -416,7 +353,7 @@ class Arch:
 
     def node_for_probe(self, kernel: Kernel, address: int) -> int:
         """memory_add_physaddr_to_nid(): the node of memory that is added through `probe`."""
-        return kernel.node_for_new(address)
+        return kernel.nodes.for_new(address)
 
     def memory_added(self, kernel: Kernel, r: Range) -> None:
         """arch_add_memory(): what the architecture says about a new range."""
@@ -434,5 +371,5 @@ class Arch:
             env.append(("OF_COMPATIBLE_N", "1"))
         if self.has_cpu_modalias:
             # Quirk: print_cpu_modalias() ends the value with a newline (golden arm64, ppc64 dumps).
-            env.append(("MODALIAS", kernel.cpu_modalias + "\n"))
+            env.append(("MODALIAS", kernel.cpus.modalias + "\n"))
         return tuple(env)

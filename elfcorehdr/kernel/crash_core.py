@@ -11,6 +11,7 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_core import U64, HpAction, Kimage
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.kernel.phdrs import ehdr_bytes, fixed_rows, header_size, load_rows
+from elfcorehdr.kernel.printk import hashed_pointer
 from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def crash_prepare_elf64_headers(kernel: Kernel, ranges: Iterable[Range]) -> byte
     phnum = len(fixed) // PHDR_SIZE + len(ranges)
     if phnum > 0xFFFF:
         raise KernelError(errno.ENOMEM, f"{phnum} program headers do not fit e_phnum")
-    if kernel.kexec_debug:
+    if kernel.kexec.file_dbg_print:
         _log_loads(kernel, ranges, phnum)
     # Room for all possible CPUs, also where only those present are listed.
     size = header_size(len(kernel.cpus.possible), len(ranges))
@@ -40,7 +41,7 @@ def crash_prepare_elf64_headers(kernel: Kernel, ranges: Iterable[Range]) -> byte
 def _log_loads(kernel: Kernel, ranges: list[Range], phnum: int) -> None:
     first = phnum - len(ranges) + 1
     for n, r in enumerate(ranges, first):
-        pointer = kernel.hashed_pointer(n)
+        pointer = hashed_pointer(n)
         kernel.log.info(
             f"crash_core: Crash PT_LOAD ELF header. phdr={pointer} vaddr={kernel.arch.va(kernel, r.start):#x}, "
             f"paddr={r.start:#x}, sz={r.size & U64:#x} e_phnum={n} p_offset={r.start:#x}"
@@ -88,7 +89,7 @@ class CrashHotplug:
         if image is None or not image.hotplug_support:
             return
         what = f", cpu {cpu}" if cpu >= 0 else ""
-        kernel.debug("crash_core", f"{self.PREFIX}hp_action {int(action)}{what}")
+        kernel.log.debug("crash_core", f"{self.PREFIX}hp_action {int(action)}{what}")
         if not self._locate(image):
             return
         image.hp_action = action

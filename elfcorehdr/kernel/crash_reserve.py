@@ -1,7 +1,4 @@
-"""crashkernel= on the command line, and the generic reservation: kernel/crash_reserve.c (v7.1).
-
-Imports .kexec_file, .ranges.
-"""
+"""crashkernel= on the command line, and the generic reservation: kernel/crash_reserve.c (v7.1)."""
 
 from __future__ import annotations
 

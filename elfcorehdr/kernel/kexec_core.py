@@ -1,17 +1,14 @@
-"""kexec images: loading, unloading, and the crash kernel's memory. kernel/kexec.c, kexec_file.c, kexec_core.c (v7.1).
-
-Imports .errors, .kexec_file, .ranges.
-"""
+"""kexec images: loading, unloading, and the crash kernel's memory. kernel/kexec.c, kexec_file.c, kexec_core.c (v7.1)."""
 
 from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
-from elfcorehdr.elf import ELFMAG
+from elfcorehdr.elf import EHDR_SIZE, ELFMAG, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_ARCH_MASK,
@@ -31,12 +28,22 @@ from elfcorehdr.kernel.kexec_file import (
     Segment,
     align_up,
 )
+from elfcorehdr.kernel.printk import hashed_pointer
+from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM, Resource
 from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
 U64 = (1 << 64) - 1
+
+
+class PrintMode(Enum):
+    """What reading crash_elfcorehdr_print does: return the table, log it, or both."""
+
+    TEXT = "text"
+    DMESG = "dmesg"
+    BOTH = "both"
 
 
 class HpAction(IntEnum):
@@ -136,11 +143,36 @@ class Kexec:
         self.crashk_res: Range | None = None
         self.crashk_low_res: Range | None = None
         self.crashk_cma_ranges: list[Range] = []
+        self.crashk_res_at_boot: Range | None = None
+        self.print_mode = PrintMode.TEXT
+        self.file_dbg_print = False
+        """kexec_file_dbg_print: set for the time of a load with KEXEC_FILE_DEBUG."""
         self.locked = False
         """The kexec lock; it is held across calls only by a kernel bug."""
         self.load_disabled = False
         self.limit_panic = LoadLimit()
         self.limit_reboot = LoadLimit()
+
+    def dprintk(self, text: str) -> None:
+        """kexec_dprintk(): said in a load with KEXEC_FILE_DEBUG."""
+        if self.file_dbg_print:
+            self._kernel.log.info(text)
+
+    def reserve(self) -> None:
+        """The reservation at boot: that which the machine pins, else as the architecture makes it."""
+        kernel = self._kernel
+        for region in kernel.machine.crashkernel:
+            r = Range.sized(region.start, region.size)
+            match region.kind:
+                case "crashk_low_res":
+                    self.crashk_low_res = r
+                case "cma":
+                    self.crashk_cma_ranges.append(r)
+                case _:
+                    self.crashk_res = r
+        if not kernel.machine.crashkernel:
+            kernel.arch.reserve_crashkernel(kernel)
+        self.crashk_res_at_boot = self.crashk_res
 
     # what sysfs asks
 
@@ -164,6 +196,17 @@ class Kexec:
             self._kernel.log.info("crash hp: kexec_trylock() failed, kdump image may be inaccurate")
             return False
         return self.crash_image is not None and self.crash_image.hotplug_support
+
+    def elfcorehdr(self) -> bytes | None:
+        """The loaded crash image's ELF core header as a capture kernel would read it; None without one.
+
+        Trimmed to its last program header.
+        """
+        segment = self.crash_image.elfcorehdr() if self.crash_image else None
+        if segment is None:
+            return None
+        phnum = int.from_bytes(segment.content[56:58], "little")
+        return bytes(segment.content[: EHDR_SIZE + phnum * PHDR_SIZE])
 
     # loading
 
@@ -277,13 +320,13 @@ class Kexec:
         if initrd is not None and not flags & KEXEC_FILE_NO_INITRAMFS:
             initrd.check()
         image = Kimage(crash=crash, file_mode=True, cmdline=cmdline)
-        kernel.kexec_debug = bool(flags & KEXEC_FILE_DEBUG)
+        self.file_dbg_print = bool(flags & KEXEC_FILE_DEBUG)
         try:
             kernel.arch.kexec_file_load(kernel, image, kernel_file, initrd)
-            if kernel.kexec_debug:
+            if self.file_dbg_print:
                 self._log_segments(image, crash=crash, flags=flags)
         finally:
-            kernel.kexec_debug = False
+            self.file_dbg_print = False
         image.hotplug_support = crash and kernel.arch.crash_hotplug(kernel)
         self._install(image, crash=crash)
 
@@ -292,7 +335,7 @@ class Kexec:
         info = self._kernel.log.info
         info(f"kexec_file: nr_segments = {len(image.segments)}")
         for i, s in enumerate(image.segments):
-            pointer = self._kernel.hashed_pointer(s.mem)
+            pointer = hashed_pointer(s.mem)
             info(
                 f"kexec_file: segment[{i}]: buf=0x{pointer} bufsz={s.bufsz:#x} mem={s.mem:#x} memsz={s.memsz:#x}"
             )
@@ -328,7 +371,7 @@ class Kexec:
             return
         if not new_size and kernel.has(changes.SHRINK_TO_ZERO_OOPS) and kernel.arch.shrink_oopses:
             self.locked = True
-            kernel.die("BUG: Kernel NULL pointer dereference on read at 0x00000038")
+            kernel.panic.die("BUG: Kernel NULL pointer dereference on read at 0x00000038")
         if new_size >= low:
             self.crashk_res = self._shrink(self.crashk_res, new_size - low)
             if self.crashk_res is None and self._low() is not None:
@@ -343,5 +386,12 @@ class Kexec:
         if region is None or region.size == new_size:
             return region
         left = Range.sized(region.start, new_size) if new_size else None
-        self._kernel.crash_memory_released(region, left)
+        iomem = self._kernel.iomem
+        row = iomem.find(region.start, region.end, CRASH_KERNEL)
+        if row is not None and left is None:
+            iomem.release(row)
+        elif row is not None and left is not None:
+            row.end = left.end
+        released = Range(left.end + 1 if left else region.start, region.end)
+        iomem.insert(Resource(released.start, released.end, SYSTEM_RAM))
         return left

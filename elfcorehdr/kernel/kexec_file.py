@@ -1,7 +1,4 @@
-"""Where the parts of a crash image go: struct kexec_buf and the search for holes, kernel/kexec_file.c (v7.1).
-
-Imports only .elf, .errors, .ranges, .record.
-"""
+"""Where the parts of a crash image go: struct kexec_buf and the search for holes, kernel/kexec_file.c (v7.1)."""
 
 from __future__ import annotations
 

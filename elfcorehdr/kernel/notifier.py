@@ -1,4 +1,4 @@
-"""Notifier chains, kernel/notifier.c: callbacks in order, any of which may veto. Imports nothing of ours."""
+"""Notifier chains, kernel/notifier.c: callbacks in order, any of which may veto."""
 
 from __future__ import annotations
 

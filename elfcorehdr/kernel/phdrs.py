@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from elfcorehdr import changes
 from elfcorehdr.elf import EHDR_SIZE, PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE, Ehdr
 from elfcorehdr.kernel.kexec_file import align_up
+from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.lanes import Lanes
 from elfcorehdr.lib.ranges import Range
 
@@ -48,7 +49,7 @@ def note_rows(kernel: Kernel) -> bytes:
     for cpu in note_cpus(kernel):
         address = arch.crash_note(kernel, cpu)
         rows.append(pack(PT_NOTE, 0, address, 0, address, size, size, 0))
-    address, size = kernel.vmcoreinfo
+    address, size = vmcoreinfo_note(kernel)
     rows.append(pack(PT_NOTE, 0, address, 0, address, size, size, 0))
     return b"".join(rows)
 

@@ -1,7 +1,6 @@
 """The kernel log: records with level, facility and time, as kernel/printk/printk.c keeps them.
 
 The engine speaks through Printk.emit() and its named levels; /dev/kmsg and syslog(2) read it.
-Imports nothing of ours.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 import enum
 import re
 import time
+import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 KERN_EMERG, KERN_ALERT, KERN_CRIT, KERN_ERR = 0, 1, 2, 3
 KERN_WARNING, KERN_NOTICE, KERN_INFO, KERN_DEBUG = 4, 5, 6, 7
@@ -60,6 +60,11 @@ class Record:
         self.device = device
 
 
+def hashed_pointer(value: int) -> str:
+    """What %p prints: sixteen digits that tell nothing, the upper eight zero."""
+    return f"{zlib.crc32(value.to_bytes(8, 'little')):016x}"
+
+
 def dyndbg_files(cmdline: str) -> frozenset[str]:
     """The source files, without path and .c, whose messages dyndbg= on a command line switches on.
 
@@ -79,8 +84,8 @@ def dyndbg_files(cmdline: str) -> frozenset[str]:
 class Printk:
     """The ring buffer: `size` bytes (a power of two) of text blocks, size / 32 descriptors.
 
-    The oldest records go first. pr_debug() texts are kept only while dynamic_debug is on, as with
-    CONFIG_DYNAMIC_DEBUG. clock gives nanoseconds; the log's times count from its making.
+    The oldest records go first. clock gives nanoseconds; the log's times count from its making.
+    dynamic_debug: the source files, without .c, whose pr_debug() is on (CONFIG_DYNAMIC_DEBUG); "*" for all.
     """
 
     def __init__(
@@ -88,11 +93,11 @@ class Printk:
         clock: Callable[[], int] = time.monotonic_ns,
         size: int = 1 << 18,
         *,
-        dynamic_debug: bool = False,
+        dynamic_debug: Iterable[str] = (),
     ) -> None:
         self.clock = clock
         self.size = size
-        self.dynamic_debug = dynamic_debug
+        self.dynamic_debug = frozenset(dynamic_debug)
         self.devkmsg = Devkmsg.RATELIMIT
         self.dmesg_restrict = False
         self.clear_seq = 0
@@ -186,7 +191,11 @@ class Printk:
         """pr_info()"""
         self.emit(KERN_INFO, text)
 
-    def debug(self, text: str) -> None:
-        """pr_debug(): kept only while dynamic_debug is on."""
-        if self.dynamic_debug:
+    def debugging(self, file: str) -> bool:
+        """Whether pr_debug() of a source file (named without .c) is on."""
+        return file in self.dynamic_debug or "*" in self.dynamic_debug
+
+    def debug(self, file: str, text: str) -> None:
+        """pr_debug() of a source file."""
+        if self.debugging(file):
             self.emit(KERN_DEBUG, text)

@@ -1,7 +1,4 @@
-"""The tree of physical memory resources, /proc/iomem: kernel/resource.c (v7.1).
-
-Imports .errors, .journal, .ranges.
-"""
+"""The tree of physical memory resources, /proc/iomem: kernel/resource.c (v7.1)."""
 
 from __future__ import annotations
 

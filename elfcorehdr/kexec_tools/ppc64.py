@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.kexec.ranges import BACKUP_SRC_SIZE
-from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD
-from elfcorehdr.kernel.kexec_file import align_down, align_up
+from elfcorehdr.elf import ELFMAG, PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD
+from elfcorehdr.kernel.kexec_core import Kimage
+from elfcorehdr.kernel.kexec_file import FileArg, Segment, align_down, align_up
 from elfcorehdr.kernel.phdrs import ehdr_bytes, note_rows
 from elfcorehdr.lib.ranges import CrashMem, Range
 
@@ -44,3 +45,17 @@ def header(kernel: Kernel, backup: int) -> bytes:
     )
     body = note_rows(kernel) + loads
     return ehdr_bytes(kernel, len(body) // PHDR_SIZE) + body
+
+
+def crash_segments(
+    kernel: Kernel, kernel_file: FileArg | None, initrd: FileArg | None, cmdline: bytes
+) -> tuple[int, list[Segment]]:
+    """Entry and segments: placed by the kernel's own rules (kexec-tools' are alike), the header its own. KernelError."""
+    image = Kimage(crash=True, cmdline=cmdline)
+    kernel.arch.kexec_file_load(kernel, image, kernel_file, initrd)
+    own = header(kernel, image.backup_start)
+    segments: list[Segment] = []
+    for s in image.segments:
+        content = own if s.content[:4] == ELFMAG else bytes(s.content)
+        segments.append((content, len(content), s.mem, s.memsz))
+    return image.entry, segments

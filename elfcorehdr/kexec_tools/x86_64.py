@@ -2,7 +2,6 @@
 
 Mirrors kexec/arch/i386/crashdump-x86.c and kexec/crashdump-elf.c of kexec-tools 2.0.32. All that it
 knows it reads from /proc/iomem and /sys, so CMA ranges and the low 1 MiB stay in.
-Imports .elf, .errors, .kexec_file, .ranges.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_file import Segment, align_down, align_up
 from elfcorehdr.kernel.phdrs import ehdr_bytes, load_rows
 from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM
+from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.ranges import Range
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def reserved(kernel: Kernel) -> list[Range]:
 
     KernelError(EADDRNOTAVAIL) if there is none: kexec(8) gives up before it makes a system call.
     """
-    rows = [r for _, r, name in kernel.iomem_rows() if name == CRASH_KERNEL and r.start != r.end]
+    rows = [r for _, r, name in kernel.iomem.rows() if name == CRASH_KERNEL and r.start != r.end]
     if not rows:
         raise KernelError(errno.EADDRNOTAVAIL, "Memory for crashkernel is not reserved")
     return rows
@@ -44,7 +44,7 @@ def reserved(kernel: Kernel) -> list[Range]:
 
 def crash_memory_ranges(kernel: Kernel) -> list[Range]:
     """get_crash_memory_ranges(): every row that begins with System RAM, nested ones too, less the reservations."""
-    rows = [r for _, r, name in kernel.iomem_rows() if name.startswith(SYSTEM_RAM)]
+    rows = [r for _, r, name in kernel.iomem.rows() if name.startswith(SYSTEM_RAM)]
     ranges = rows[:CRASH_MAX_MEMORY_RANGES]
     for crash in reserved(kernel):
         exclude_region(ranges, crash)
@@ -74,7 +74,7 @@ def exclude_region(ranges: list[Range], cut: Range) -> None:
 
 def backup_area(kernel: Kernel) -> Range:
     """get_backup_area(): the first RAM that ends below 640 KiB; purgatory copies it away."""
-    for _, r, name in kernel.iomem_rows():
+    for _, r, name in kernel.iomem.rows():
         if name == SYSTEM_RAM and r.end <= 0xA0000:
             return r
     return BACKUP_SRC
@@ -88,7 +88,7 @@ def elfcorehdr(kernel: Kernel, backup_start: int) -> bytes:
     arch, pack = kernel.arch, PHDR.pack
     rows = []
     notes = [(arch.crash_note(kernel, n), arch.crash_note_bytes) for n in kernel.cpus.with_device()]
-    for address, size in (*notes, kernel.vmcoreinfo):
+    for address, size in (*notes, vmcoreinfo_note(kernel)):
         rows.append(pack(PT_NOTE, 0, address, 0, address, size, size, 0))
     text = kernel.machine.kernel_text
     if text is not None:

@@ -1,7 +1,4 @@
-"""What changed in a list of ranges, written down for whoever keeps something that follows from it.
-
-Imports nothing of ours.
-"""
+"""What changed in a list of ranges, written down for whoever keeps something that follows from it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Sums of many 64-bit numbers at once, for program headers in bulk: half the time of one by one, for thousands.
-
-Imports nothing of ours.
-"""
+"""Sums of many 64-bit numbers at once, for program headers in bulk: half the time of one by one, for thousands."""
 
 from __future__ import annotations
 

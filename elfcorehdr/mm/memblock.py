@@ -1,7 +1,4 @@
-"""memblock.memory: what RAM there is, region by region. Mirrors mm/memblock.c (v6.18).
-
-Imports only .journal, .ranges.
-"""
+"""memblock.memory: what RAM there is, region by region. Mirrors mm/memblock.c (v6.18)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from elfcorehdr import profiles
 from elfcorehdr.errors import KernelError, ProfileError
-from elfcorehdr.init.main import Kernel, PrintMode
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_core import PrintMode
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.lib.record import Record, replace
 from fsmount.tree.kernfs import Tree
@@ -44,10 +45,10 @@ def boot(options: BootOptions) -> tuple[Kernel, Tree]:
         without=options.without,
         dynamic_debug=("*",) if options.debug else (),
     )
-    kernel.print_mode = PrintMode(options.print_mode)
+    kernel.kexec.print_mode = PrintMode(options.print_mode)
     if options.load:
         try:
-            kernel.kexec_file_load(None, None, kernel.cmdline.encode(), KEXEC_FILE_ON_CRASH)
+            kernel.kexec.file_load(None, None, kernel.cmdline.encode(), KEXEC_FILE_ON_CRASH)
         except KernelError as error:
             raise ProfileError(f"machine {machine.name}: kdump cannot be loaded: {error}") from None
     return kernel, tree_of(kernel, options)

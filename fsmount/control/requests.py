@@ -53,11 +53,11 @@ def _does(known: str) -> Callable[[Callable[[Kernel, Json], None]], Callable[[Ke
 
     def decorate(method: Callable[[Kernel, Json], None]) -> Callable[[Kernel, str], None]:
         def store(kernel: Kernel, buf: str) -> None:
-            kernel.control_error = ""
+            kernel.platform.refusal = ""
             try:
                 method(kernel, _request(kernel, buf, known))
             except KernelError as error:
-                kernel.control_error = str(error)
+                kernel.platform.refusal = str(error)
                 raise
 
         store.__name__, store.__doc__ = method.__name__, method.__doc__
@@ -105,12 +105,12 @@ def load_store(kernel: Kernel, request: Json) -> None:
         entry, segments = kernel.arch.kexec_tools_segments(
             kernel, image, initrd, cmdline, hotplug=hotplug
         )
-        kernel.kexec_load(entry, segments, flags)
+        kernel.kexec.load(entry, segments, flags)
         return
     flags = KEXEC_FILE_ON_CRASH | (KEXEC_FILE_DEBUG if request.get("debug") else 0)
     if image is not None and initrd is None:
         flags |= KEXEC_FILE_NO_INITRAMFS
-    kernel.kexec_file_load(image, initrd, cmdline, int(request.get("flags", flags)))
+    kernel.kexec.file_load(image, initrd, cmdline, int(request.get("flags", flags)))
 
 
 @control.store
@@ -118,9 +118,9 @@ def load_store(kernel: Kernel, request: Json) -> None:
 def unload_store(kernel: Kernel, request: Json) -> None:
     """Unload the crash image."""
     if request.get("syscall", "kexec_file_load") == "kexec_load":
-        kernel.kexec_load(0, [], KEXEC_ON_CRASH)
+        kernel.kexec.load(0, [], KEXEC_ON_CRASH)
     else:
-        kernel.kexec_file_load(None, None, b"", KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH)
+        kernel.kexec.file_load(None, None, b"", KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH)
 
 
 @control.store
@@ -128,13 +128,15 @@ def unload_store(kernel: Kernel, request: Json) -> None:
 def plug_store(kernel: Kernel, request: Json) -> None:
     """The hypervisor plugs in memory (address or null for the next free one, size in bytes) or a CPU slot."""
     if "cpu" in request:
-        kernel.plug_cpu(int(request["cpu"]), int(request.get("node", 0)))
+        kernel.platform.plug_cpu(int(request["cpu"]), int(request.get("node", 0)))
         return
     size = int(request["size"])
     start = request.get("memory")
     if start is None:
-        start = kernel.next_free_memory(size)
-    kernel.plug_memory(int(start), size, int(request.get("node", 0)), request.get("as", "dimm"))
+        start = kernel.platform.next_free_memory(size)
+    kernel.platform.plug_memory(
+        int(start), size, int(request.get("node", 0)), request.get("as", "dimm")
+    )
 
 
 @control.store
@@ -142,22 +144,22 @@ def plug_store(kernel: Kernel, request: Json) -> None:
 def unplug_store(kernel: Kernel, request: Json) -> None:
     """The hypervisor asks memory (address and size in bytes) or a CPU back."""
     if "cpu" in request:
-        kernel.unplug_cpu(int(request["cpu"]))
+        kernel.platform.unplug_cpu(int(request["cpu"]))
     else:
         size = int(request.get("size") or kernel.memory.block_size)
-        kernel.unplug_memory(int(request["memory"]), size, request.get("as", "dimm"))
+        kernel.platform.unplug_memory(int(request["memory"]), size, request.get("as", "dimm"))
 
 
 @control.show
 def error_show(kernel: Kernel) -> str:
     """Why the last request failed; empty if it did not."""
-    return f"{kernel.control_error}\n" if kernel.control_error else ""
+    return f"{kernel.platform.refusal}\n" if kernel.platform.refusal else ""
 
 
 @control.bin_show()
 def elfcorehdr_show(kernel: Kernel) -> bytes:
     """The loaded crash image's ELF core header, byte for byte; empty without one."""
-    return kernel.crash_elfcorehdr() or b""
+    return kernel.kexec.elfcorehdr() or b""
 
 
 @control.show
@@ -177,7 +179,7 @@ def machine_show(kernel: Kernel) -> str:
                 "machine": kernel.machine.name,
                 "summary": kernel.machine.summary(),
                 "release": kernel.release,
-                "changes": sorted(change.name for change in kernel.has_changes),
+                "changes": sorted(change.name for change in kernel.changes),
                 "pid": os.getpid(),
             }
         )

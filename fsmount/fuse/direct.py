@@ -160,7 +160,7 @@ class Connection:
         except KernelError as refused:
             error = -refused.errno
             if refused.reason:
-                self.log.debug(f"kdumpfs: {refused}")
+                self.log.debug("kdumpfs", f"kdumpfs: {refused}")
         except _Blocked:
             self._parked[unique] = bytes(self._view[:size])
             return

@@ -46,7 +46,7 @@ def headers(kernel: Kernel) -> bytes:
     text = kernel.machine.kernel_text
     if text is not None:
         areas.append((text.vaddr, text.paddr, text.size))
-    for _, ram, name in kernel.iomem_rows():
+    for _, ram, name in kernel.iomem.rows():
         if name == "System RAM":
             areas.append((kernel.arch.va(kernel, ram.start), ram.start, ram.size))
     behind = align_up(64 + 56 * (len(areas) + 1) + len(note), kernel.page_size)

@@ -20,7 +20,7 @@ def iomem_show(kernel: Kernel, caller: Caller) -> str:
     """Physical memory by owner, two blanks a level; every address is 0 without CAP_SYS_ADMIN."""
     hidden = not caller.capable(CAP_SYS_ADMIN)
     lines = []
-    for level, r, name in kernel.iomem_rows():
+    for level, r, name in kernel.iomem.rows():
         start, end = (0, 0) if hidden else (r.start, r.end)
         lines.append(f"{'  ' * level}{start:08x}-{end:08x} : {name}\n")
     return "".join(lines)
@@ -47,8 +47,8 @@ def version_show(kernel: Kernel) -> str:
 def meminfo_show(kernel: Kernel) -> str:
     """Memory in kB; what is used is the kernel and the crash kernel's reservation alone."""
     total = free = 0
-    for node in kernel.node_ids():
-        node_total, node_free = kernel.node_memory(node)
+    for node in kernel.nodes.ids():
+        node_total, node_free = kernel.nodes.memory(node)
         total, free = total + node_total, free + node_free
     rows = (
         ("MemTotal:", total),
@@ -94,27 +94,27 @@ def _say(kernel: Kernel, name: str, value: int) -> None:
 @sysctl.show
 def panic_show(kernel: Kernel) -> str:
     """Seconds from a panic to the reboot; 0: none, negative: at once."""
-    return f"{kernel.panic_timeout}\n"
+    return f"{kernel.panic.timeout}\n"
 
 
 @sysctl.store
 def panic_store(kernel: Kernel, buf: str) -> None:
     """Set the seconds from a panic to the reboot; EINVAL."""
-    kernel.panic_timeout = kstrtoint(buf)
-    _say(kernel, "panic", kernel.panic_timeout)
+    kernel.panic.timeout = kstrtoint(buf)
+    _say(kernel, "panic", kernel.panic.timeout)
 
 
 @sysctl.show
 def panic_on_oops_show(kernel: Kernel) -> str:
     """Whether an oops is a panic."""
-    return f"{kernel.panic_on_oops}\n"
+    return f"{kernel.panic.on_oops}\n"
 
 
 @sysctl.store
 def panic_on_oops_store(kernel: Kernel, buf: str) -> None:
     """Make an oops a panic, or not; EINVAL."""
-    kernel.panic_on_oops = kstrtoint(buf)
-    _say(kernel, "panic_on_oops", kernel.panic_on_oops)
+    kernel.panic.on_oops = kstrtoint(buf)
+    _say(kernel, "panic_on_oops", kernel.panic.on_oops)
 
 
 def _limit(name: str, of: Callable[[Kernel], LoadLimit], what: str) -> None:

@@ -11,7 +11,7 @@ proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
 def _store(kernel: Kernel, buf: str) -> None:
     # A leading underscore asks for every key that follows, else the first alone counts.
     for key in buf[1:].rstrip("\n") if buf.startswith("_") else buf[:1]:
-        kernel.sysrq(key)
+        kernel.panic.sysrq(key)
 
 
 proc.add(

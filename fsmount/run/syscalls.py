@@ -130,7 +130,7 @@ class Syscalls:
             # The engine refuses these sizes before it looks at the content.
             absurd = bufsz > memsz or memsz > ram
             segments.append((b"" if absurd else task.read(buf, bufsz), bufsz, mem, memsz))
-        self.kernel.kexec_load(entry, segments, flags)
+        self.kernel.kexec.load(entry, segments, flags)
         return 0
 
     def kexec_file_load(self, task: Task, args: tuple[int, ...]) -> int:
@@ -139,7 +139,7 @@ class Syscalls:
         flags = args[4]
         self._need(task, CAP_SYS_BOOT)
         if flags & KEXEC_FILE_UNLOAD:
-            self.kernel.kexec_file_load(None, None, b"", flags)
+            self.kernel.kexec.file_load(None, None, b"", flags)
             return 0
         kernel_file = self._file(task, kernel_fd)
         initrd = None if flags & KEXEC_FILE_NO_INITRAMFS else self._file(task, initrd_fd)
@@ -148,7 +148,7 @@ class Syscalls:
         cmdline = task.read(cmdline_ptr, length)
         if length and cmdline[-1]:
             raise KernelError(errno.EINVAL, "the command line does not end in NUL")
-        self.kernel.kexec_file_load(kernel_file, initrd, cmdline, flags)
+        self.kernel.kexec.file_load(kernel_file, initrd, cmdline, flags)
         return 0
 
     def _file(self, task: Task, fd: int) -> FileArg:
@@ -197,7 +197,7 @@ class Syscalls:
             raise KernelError(errno.EINVAL, "no image to start")
         if cmd not in _CAD_COMMANDS:
             self._debug(task, "reboot(2) asked for; the machine stays up")
-            self.kernel.reboot(REBOOT[cmd])
+            self.kernel.panic.reboot(REBOOT[cmd])
         return 0
 
     def init_module(self, task: Task, args: tuple[int, ...]) -> int:
@@ -237,7 +237,7 @@ class Syscalls:
     def uname(self, task: Task, args: tuple[int, ...]) -> int:
         """uname(buf): the emulated release and version; the machine if asked for."""
         host = os.uname()
-        machine = self.kernel.uts_machine if self.uname_machine else host.machine
+        machine = self.kernel.arch.uts_machine if self.uname_machine else host.machine
         fields = (
             "Linux",
             host.nodename,

@@ -93,7 +93,7 @@ def nohz_full_show(kernel: Kernel) -> str:
 @cpu.show
 def kernel_max_show(kernel: Kernel) -> str:
     """The highest number a CPU can have in this kernel."""
-    return f"{kernel.nr_cpus - 1}\n"
+    return f"{kernel.cpus.nr_cpus - 1}\n"
 
 
 @cpu.show(is_visible=has_crash_hotplug)
@@ -105,11 +105,11 @@ def crash_hotplug_show(kernel: Kernel) -> str:
 @cpu.show(is_visible=lambda kernel, obj: kernel.arch.has_cpu_modalias)
 def modalias_show(kernel: Kernel) -> str:
     """The CPU's type and features, for module loading."""
-    return f"{kernel.cpu_modalias}\n"
+    return f"{kernel.cpus.modalias}\n"
 
 
 def _has_dlpar(kernel: Kernel, obj: object) -> bool:
-    return kernel.dlpar is not None
+    return kernel.platform.dlpar is not None
 
 
 @cpu.store(is_visible=_has_dlpar)
@@ -119,15 +119,15 @@ def probe_store(kernel: Kernel, buf: str) -> None:
         drc = kstrtou32(buf)
     except KernelError:
         raise KernelError(errno.EINVAL, "not a DRC index") from None
-    assert kernel.dlpar is not None
-    kernel.dlpar.cpu.add(drc)
+    assert kernel.platform.dlpar is not None
+    kernel.platform.dlpar.cpu.add(drc)
 
 
 @cpu.store(is_visible=_has_dlpar)
 def release_store(kernel: Kernel, buf: str) -> None:
     """dlpar_cpu_release(): remove the core whose device-tree path this is; EINVAL."""
-    assert kernel.dlpar is not None
-    kernel.dlpar.cpu.release(buf)
+    assert kernel.platform.dlpar is not None
+    kernel.platform.dlpar.cpu.release(buf)
 
 
 smt = AttributeGroup("devices/system/cpu/smt", singleton)
@@ -199,7 +199,7 @@ def cpu_capacity_show(c: Cpu) -> str:
     return "1024\n"
 
 
-@device.show(is_visible=lambda kernel, c: kernel.dlpar is not None)
+@device.show(is_visible=lambda kernel, c: kernel.platform.dlpar is not None)
 def physical_id_show(c: Cpu) -> str:
     """Hardware number of the thread; 0 for a CPU that never was there, -1 for one that was."""
     return f"{c.hard_id if c.present else -1 if c.id in c.kernel.cpus.unplugged else 0}\n"
@@ -264,12 +264,12 @@ topology = AttributeGroup(
 
 def cpulist_bytes(kernel: Kernel) -> int:
     """CPULIST_FILE_MAX_BYTES, include/linux/cpumask.h: st_size of a list of CPUs."""
-    return max(kernel.nr_cpus * 7 // 2, kernel.page_size)
+    return max(kernel.cpus.nr_cpus * 7 // 2, kernel.page_size)
 
 
 def cpumap_bytes(kernel: Kernel) -> int:
     """CPUMAP_FILE_MAX_BYTES: st_size of a mask of CPUs."""
-    size = kernel.nr_cpus * 9 // 32
+    size = kernel.cpus.nr_cpus * 9 // 32
     return size - 1 if size > kernel.page_size else kernel.page_size
 
 
@@ -353,16 +353,20 @@ driver_link = Link(
     "devices/system/cpu/cpu*/driver",
     cpus,
     "bus/cpu/drivers/processor",
-    is_visible=lambda kernel, c: kernel.acpi is not None and kernel.acpi.bound(c.id),
+    is_visible=lambda kernel, c: (
+        kernel.platform.acpi is not None and kernel.platform.acpi.bound(c.id)
+    ),
 )
 firmware_node = Link(
     "devices/system/cpu/cpu*/firmware_node",
     cpus,
     lambda c: f"devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0010:00/LNXCPU:{c.hard_id:02x}",
-    is_visible=lambda kernel, c: kernel.acpi is not None,
+    is_visible=lambda kernel, c: kernel.platform.acpi is not None,
 )
 processor = AttributeGroup(
-    "bus/cpu/drivers/processor", singleton, is_visible=lambda kernel, obj: kernel.acpi is not None
+    "bus/cpu/drivers/processor",
+    singleton,
+    is_visible=lambda kernel, obj: kernel.platform.acpi is not None,
 )
 bound: Kset[Cpu] = Kset(
     names=lambda kernel: named("cpu", (n for n in kernel.cpus.with_device() if _bound(kernel, n))),
@@ -372,7 +376,7 @@ bound: Kset[Cpu] = Kset(
 
 
 def _bound(kernel: Kernel, n: int) -> bool:
-    return kernel.acpi is not None and kernel.acpi.bound(n)
+    return kernel.platform.acpi is not None and kernel.platform.acpi.bound(n)
 
 
 of_node = Link(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from elfcorehdr.drivers.base.bus import drivers_probe
 from elfcorehdr.init.main import Kernel
 from fsmount.tree.kobject import AttributeGroup, Kset, Link, singleton
 
@@ -34,7 +35,7 @@ def subsystem(
     @bus.store
     def drivers_probe_store(kernel: Kernel, buf: str) -> None:
         """Look for a driver for the named device."""
-        kernel.probe_driver(name, buf)
+        drivers_probe(kernel, name, buf)
 
     @bus.store
     def uevent_store(kernel: Kernel, buf: str) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from elfcorehdr import changes
 from elfcorehdr.errors import KernelError
-from elfcorehdr.init.main import Kernel, PrintMode
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_core import PrintMode
 from elfcorehdr.lib.kstrtox import kstrtoull
 from fsmount.tree.kobject import AttributeGroup, Declaration, Link, singleton
 from printer.forms import kernel_text
@@ -89,11 +90,11 @@ def print_elfcorehdr(kernel: Kernel) -> str | Iterator[bytes]:
     In the mail's tree the table goes to the log and the read returns 0, or 1 if the kexec lock was
     held (PrintMode.DMESG). PrintMode.TEXT returns the table, as the mail shows it on a console.
     """
-    text_only = kernel.print_mode is PrintMode.TEXT
+    text_only = kernel.kexec.print_mode is PrintMode.TEXT
     if kernel.kexec.locked:
         kernel.log.info("kexec_core: kexec_trylock() failed, kdump image may be inaccurate")
         return "" if text_only else "1\n"
-    header = kernel.crash_elfcorehdr()
+    header = kernel.kexec.elfcorehdr()
     if header is None:
         kernel.kexec.locked = kernel.has(changes.PRINT_LEAKS_LOCK)
         return "" if text_only else "0\n"
@@ -103,7 +104,7 @@ def print_elfcorehdr(kernel: Kernel) -> str | Iterator[bytes]:
     # The blank line is a second newline at the end of the record before it.
     for record in text.replace("\n\n", "\0\n").splitlines():
         kernel.log.err("kexec_core: " + record.replace("\0", "\n"))
-    return "0\n" if kernel.print_mode is PrintMode.DMESG else text
+    return "0\n" if kernel.kexec.print_mode is PrintMode.DMESG else text
 
 
 @kexec.show(is_visible=has_print)

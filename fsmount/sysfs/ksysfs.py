@@ -9,6 +9,7 @@ from elfcorehdr import changes
 from elfcorehdr.changes import Change
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.kstrtox import kstrtoint
 from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
@@ -22,7 +23,7 @@ LINUX_ELFNOTE_LTO_INFO = 0x101
 @ksysfs.show
 def vmcoreinfo_show(kernel: Kernel) -> str:
     """Physical address and size of the vmcoreinfo note, both hex, the size without 0x."""
-    address, size = kernel.vmcoreinfo
+    address, size = vmcoreinfo_note(kernel)
     return f"{address:#018x} {size:x}\n"
 
 
@@ -53,25 +54,25 @@ def fscaps_show(kernel: Kernel) -> str:
 @ksysfs.show
 def rcu_expedited_show(kernel: Kernel) -> str:
     """Whether RCU grace periods are expedited."""
-    return f"{kernel.rcu_expedited}\n"
+    return f"{kernel.ksysfs.rcu_expedited}\n"
 
 
 @ksysfs.store
 def rcu_expedited_store(kernel: Kernel, buf: str) -> None:
     """Expedite RCU grace periods, or not; a number, kept as it is. EINVAL."""
-    kernel.rcu_expedited = kstrtoint(buf)
+    kernel.ksysfs.rcu_expedited = kstrtoint(buf)
 
 
 @ksysfs.show
 def rcu_normal_show(kernel: Kernel) -> str:
     """Whether RCU grace periods are never expedited."""
-    return f"{kernel.rcu_normal}\n"
+    return f"{kernel.ksysfs.rcu_normal}\n"
 
 
 @ksysfs.store
 def rcu_normal_store(kernel: Kernel, buf: str) -> None:
     """Never expedite RCU grace periods, or do. EINVAL."""
-    kernel.rcu_normal = kstrtoint(buf)
+    kernel.ksysfs.rcu_normal = kstrtoint(buf)
 
 
 def _counter(name: str, change: Change, option: str = "") -> None:
@@ -93,21 +94,21 @@ _counter("rcu_stall_count", changes.LOCKUP_COUNTS)
 @ksysfs.show(is_visible=lambda kernel, obj: kernel.has(changes.OOPS_COUNTS))
 def oops_count_show(kernel: Kernel) -> str:
     """Oopses since boot."""
-    return f"{kernel.oopses}\n"
+    return f"{kernel.panic.oopses}\n"
 
 
 @ksysfs.show(is_visible=lambda kernel, obj: kernel.config("PROFILING"))
 def profiling_show(kernel: Kernel) -> str:
     """Whether the kernel is profiled."""
-    return f"{kernel.profiling}\n"
+    return f"{kernel.ksysfs.profiling}\n"
 
 
 @ksysfs.store(is_visible=lambda kernel, obj: kernel.config("PROFILING"))
 def profiling_store(kernel: Kernel, buf: str) -> None:
     """Switch profiling on, once: EEXIST. A number is the shift of the counted addresses; no profile is kept here."""
-    if kernel.profiling:
+    if kernel.ksysfs.profiling:
         raise KernelError(errno.EEXIST, "profiling is on")
-    kernel.profiling = int(buf[:1].isdecimal())
+    kernel.ksysfs.profiling = int(buf[:1].isdecimal())
 
 
 def _note(name: str, kind: int, desc: bytes) -> bytes:

@@ -6,11 +6,11 @@ import errno
 from collections.abc import Iterator
 
 from elfcorehdr import changes
-from elfcorehdr.drivers import acpi
-from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
+from elfcorehdr.drivers.base.memory import MemoryBlock
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoull, sysfs_streq
+from elfcorehdr.mm.memory_hotplug import OnlineType
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.kexec_core import has_crash_hotplug
 from fsmount.sysfs.power import power
@@ -44,13 +44,13 @@ def block_size_bytes_show(kernel: Kernel) -> str:
 @memory.show
 def auto_online_blocks_show(kernel: Kernel) -> str:
     """What happens to new blocks: offline, online, online_kernel or online_movable."""
-    return f"{kernel.memory.auto_online.value}\n"
+    return f"{kernel.memory_hotplug.auto_online.value}\n"
 
 
 @memory.store
 def auto_online_blocks_store(kernel: Kernel, buf: str) -> None:
     """Set what happens to new blocks; EINVAL for any other word."""
-    kernel.memory.auto_online = online_type(buf)
+    kernel.memory_hotplug.auto_online = online_type(buf)
 
 
 @memory.show(is_visible=has_crash_hotplug)
@@ -62,7 +62,7 @@ def crash_hotplug_show(kernel: Kernel) -> str:
 @memory.store(is_visible=lambda kernel, obj: kernel.arch.has_memory_probe)
 def probe_store(kernel: Kernel, buf: str) -> None:
     """Add the memory block at this physical address; EINVAL not a block's, EEXIST there already."""
-    kernel.memory.probe(kstrtoull(buf))
+    kernel.memory_hotplug.probe(kstrtoull(buf))
 
 
 def _poison(kernel: Kernel, buf: str, caller: Caller) -> int:
@@ -132,9 +132,9 @@ def online_show(b: MemoryBlock) -> str:
 def online_store(b: MemoryBlock, buf: str) -> None:
     """Take the block on- or offline; where it is so already, nothing happens. EINVAL, or as state."""
     if kstrtobool(buf):
-        b.memory.online(b, OnlineType.ONLINE)
+        b.kernel.memory_hotplug.online(b, OnlineType.ONLINE)
     else:
-        b.memory.offline(b)
+        b.kernel.memory_hotplug.offline(b)
 
 
 @block.show
@@ -156,7 +156,11 @@ def state_store(b: MemoryBlock, buf: str) -> None:
     EBUSY if something in it cannot be moved; a notifier's errno.
     """
     wanted = online_type(buf)
-    changed = b.memory.offline(b) if wanted is OnlineType.OFFLINE else b.memory.online(b, wanted)
+    changed = (
+        b.kernel.memory_hotplug.offline(b)
+        if wanted is OnlineType.OFFLINE
+        else b.kernel.memory_hotplug.online(b, wanted)
+    )
     if not changed:
         raise KernelError(errno.EINVAL, f"already {b.state.value}")
 
@@ -176,7 +180,7 @@ def removable_show(b: MemoryBlock) -> str:
 @block.show
 def valid_zones_show(b: MemoryBlock) -> str:
     """The block's zone, or the zones it may go to, the default one first."""
-    return f"{b.memory.valid_zones(b)}\n"
+    return f"{b.kernel.memory_hotplug.valid_zones(b)}\n"
 
 
 device_uevent(block, "memory")
@@ -198,13 +202,8 @@ node_link = Link(
 firmware_node = Link(
     "devices/system/memory/memory*/firmware_node",
     blocks,
-    lambda b: (
-        f"devices/LNXSYSTM:00/LNXSYBUS:00/{b.kernel.arch.memory_container}/"
-        f"PNP0C80:{acpi.dimm_instance(b.kernel, b.start):02x}"
-    ),
-    is_visible=lambda kernel, b: (
-        bool(kernel.arch.memory_container) and acpi.dimm_instance(kernel, b.start) is not None
-    ),
+    lambda b: f"devices/{b.kernel.platform.firmware_node(b.start)}",
+    is_visible=lambda kernel, b: bool(kernel.platform.firmware_node(b.start)),
 )
 GROUPS: tuple[Declaration, ...] = (
     memory,

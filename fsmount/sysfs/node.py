@@ -56,25 +56,25 @@ def _list(nodes: list[int]) -> str:
 @root.show
 def possible_show(kernel: Kernel) -> str:
     """Nodes there can ever be."""
-    return _list(kernel.node_ids())
+    return _list(kernel.nodes.ids())
 
 
 @root.show
 def online_show(kernel: Kernel) -> str:
     """Nodes with memory or CPUs."""
-    return _list(kernel.node_ids())
+    return _list(kernel.nodes.ids())
 
 
 @root.show
 def has_normal_memory_show(kernel: Kernel) -> str:
     """Nodes with memory that the kernel itself can use."""
-    return _list(kernel.memory_nodes())
+    return _list(kernel.nodes.with_memory())
 
 
 @root.show
 def has_memory_show(kernel: Kernel) -> str:
     """Nodes with memory."""
-    return _list(kernel.memory_nodes())
+    return _list(kernel.nodes.with_memory())
 
 
 @root.show
@@ -90,15 +90,15 @@ def has_generic_initiator_show(kernel: Kernel) -> str:
 
 
 nodes: Kset[Node] = Kset(
-    names=lambda kernel: named("node", iter(kernel.node_ids())),
+    names=lambda kernel: named("node", iter(kernel.nodes.ids())),
     lookup=lambda kernel, name: _node(kernel, name),
-    count=lambda kernel: len(kernel.node_ids()),
+    count=lambda kernel: len(kernel.nodes.ids()),
 )
 
 
 def _node(kernel: Kernel, name: str) -> Node | None:
     n = numbered("node", name)
-    return Node(kernel, n) if n is not None and n in kernel.node_ids() else None
+    return Node(kernel, n) if n is not None and n in kernel.nodes.ids() else None
 
 
 node = AttributeGroup("devices/system/node/node*", nodes)
@@ -132,7 +132,7 @@ def vmstat_show(n: Node) -> str:
 def distance_show(n: Node) -> str:
     """Distance to every node, 10 for itself."""
     other = str(n.kernel.arch.node_distance)
-    return " ".join("10" if m == n.id else other for m in n.kernel.node_ids()) + "\n"
+    return " ".join("10" if m == n.id else other for m in n.kernel.nodes.ids()) + "\n"
 
 
 @node.show
@@ -169,7 +169,7 @@ for _name in ("total", "ignored", "failed", "delayed", "recovered"):
     memory_failure.add(_name, show=lambda n: "0\n", doc="Poisoned pages; none are.")
 
 node_blocks: Kset[int] = Kset(
-    names=lambda n: named("memory", n.kernel.node_block_ids(n.id)),
+    names=lambda n: named("memory", n.kernel.nodes.block_ids(n.id)),
     lookup=lambda n, name: _node_block(n, name),
     count=lambda n: 0,  # links add nothing to a directory's link count
     parent=nodes,

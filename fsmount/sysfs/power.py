@@ -36,16 +36,16 @@ def _word(device: Any, buf: str, words: tuple[str, str]) -> str:
     raise KernelError(errno.EINVAL, f"{buf!r} is neither {words[0]} nor {words[1]}")
 
 
-def _settings(device: Any, path: str) -> dict[str, str]:
-    """What was set on a device: of the kernel for a subsystem's own device."""
+def _setting_of(device: Any, path: str, name: str, usual: str = "") -> str:
+    """What was set on a device, else the usual value: of the kernel for a subsystem's own device."""
     kernel = getattr(device, "kernel", device)
-    settings: dict[str, str] = kernel.pm.get(getattr(device, "devpath", path), {})
-    return settings
+    found: str | None = kernel.pm.get(getattr(device, "devpath", path), name)
+    return usual if found is None else found
 
 
 def _set(device: Any, path: str, name: str, value: str) -> None:
     kernel = getattr(device, "kernel", device)
-    kernel.pm.setdefault(getattr(device, "devpath", path), {})[name] = value
+    kernel.pm.set(getattr(device, "devpath", path), name, value)
 
 
 def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGroup[Any]:
@@ -57,7 +57,7 @@ def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGrou
 
     group.add(
         "runtime_usage",
-        show=lambda d: f"{int(_settings(d, path).get('control') == 'on')}\n",
+        show=lambda d: f"{int(_setting_of(d, path, 'control') == 'on')}\n",
         is_visible=_has_debug,
         doc="Users that keep the device active: one if control is on.",
     )
@@ -84,7 +84,7 @@ def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGrou
 
         group.add(
             "pm_qos_resume_latency_us",
-            show=lambda d: _settings(d, path).get("latency", "0") + "\n",
+            show=lambda d: _setting_of(d, path, "latency", "0") + "\n",
             store=store,
             doc="How long waking up may take, in microseconds; 0 is no limit.",
         )
@@ -110,7 +110,7 @@ def _setting(
 
     group.add(
         name,
-        show=lambda d: _settings(d, path).get(name, usual) + "\n",
+        show=lambda d: _setting_of(d, path, name, usual) + "\n",
         store=store,
         is_visible=visible,
         doc=f"{words[0]} or {words[1]}; EINVAL for any other word.",

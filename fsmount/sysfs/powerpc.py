@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import errno
+from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
-from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.lib.kstrtox import kstrtoint
 from fsmount.tree.kobject import AttributeGroup, Declaration, Link, singleton
+
+if TYPE_CHECKING:
+    from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
 
 dlpar = AttributeGroup("kernel", singleton)
 
 
 def _has_dlpar(kernel: Kernel, obj: object) -> bool:
-    return kernel.dlpar is not None
+    return kernel.platform.dlpar is not None
 
 
 @dlpar.show(is_visible=_has_dlpar)
 def dlpar_show(kernel: Kernel) -> str:
     """What can be added and removed at run time."""
-    assert kernel.dlpar is not None
-    return kernel.dlpar.show()
+    assert kernel.platform.dlpar is not None
+    return kernel.platform.dlpar.show()
 
 
 @dlpar.store(is_visible=_has_dlpar)
@@ -30,12 +31,17 @@ def dlpar_store(kernel: Kernel, buf: str) -> None:
 
     EINVAL for most that is wrong, ENODEV to remove a CPU that is not there, EBUSY, EIO.
     """
-    assert kernel.dlpar is not None
-    kernel.dlpar.store(buf)
+    assert kernel.platform.dlpar is not None
+    kernel.platform.dlpar.store(buf)
 
 
 def _has_fadump(kernel: Kernel, obj: object) -> bool:
-    return kernel.machine.fadump
+    return kernel.platform.fadump is not None
+
+
+def _fadump(kernel: Kernel) -> Fadump:
+    assert kernel.platform.fadump is not None
+    return kernel.platform.fadump
 
 
 fadump = AttributeGroup("kernel/fadump", singleton, is_visible=_has_fadump)
@@ -44,30 +50,25 @@ fadump = AttributeGroup("kernel/fadump", singleton, is_visible=_has_fadump)
 @fadump.show
 def enabled_show(kernel: Kernel) -> str:
     """1 if firmware-assisted dump was asked for at boot (fadump=on), else 0."""
-    return f"{int(kernel.fadump_enabled)}\n"
+    return f"{int(_fadump(kernel).enabled)}\n"
 
 
 @fadump.show
 def registered_show(kernel: Kernel) -> str:
     """1 if the dump is registered with firmware, else 0."""
-    return f"{int(kernel.fadump_registered)}\n"
+    return f"{int(_fadump(kernel).registered)}\n"
 
 
 @fadump.store
 def registered_store(kernel: Kernel, buf: str) -> None:
     """Register (1) or unregister (0); EPERM unless enabled, EINVAL for anything else."""
-    if not kernel.fadump_enabled:
-        raise KernelError(errno.EPERM, "fadump is not enabled")
-    value = kstrtoint(buf)
-    if value not in (0, 1):
-        raise KernelError(errno.EINVAL, "neither 0 nor 1")
-    kernel.fadump_registered = bool(value)
+    _fadump(kernel).store(buf)
 
 
 @fadump.show
 def mem_reserved_show(kernel: Kernel) -> str:
     """Bytes reserved for the dump, decimal."""
-    return f"{kernel.machine.fadump_reserved if kernel.fadump_enabled else 0}\n"
+    return f"{_fadump(kernel).reserved}\n"
 
 
 @fadump.show(is_visible=lambda kernel, obj: kernel.has(changes.FADUMP_HOTPLUG_READY))

@@ -96,7 +96,7 @@ def _names(kernel: Kernel, table: tuple[tuple[Condition, str], ...]) -> list[str
 
 def node_meminfo(kernel: Kernel, node: int) -> str:
     """A node's memory, in kB; what is used is the kernel and the crash kernel's reservation alone."""
-    total, free = kernel.node_memory(node)
+    total, free = kernel.nodes.memory(node)
     known = {"MemTotal": total, "MemFree": free, "MemUsed": total - free}
     rows = [
         f"Node {node} {name + ':':<{_column(kernel, name)}}{known.get(name, 0) // 1024:>8} kB\n"
@@ -119,6 +119,6 @@ HUGE = ("Total", "Free", "Surp")
 
 def node_vmstat(kernel: Kernel, node: int) -> str:
     """A node's counters, one a line."""
-    free = kernel.node_memory(node)[1] // kernel.page_size
+    free = kernel.nodes.memory(node)[1] // kernel.page_size
     known = {"nr_free_pages": free, "nr_free_pages_blocks": free}
     return "".join(f"{name} {known.get(name, 0)}\n" for name in _names(kernel, COUNTERS))

@@ -28,7 +28,7 @@ def attempt(printk: Printk, call: Callable[P, R], *args: P.args, **kwargs: P.kwa
         return call(*args, **kwargs)
     except KernelError as error:
         if error.reason:
-            printk.debug(f"kdumpfs: {error}")
+            printk.debug("kdumpfs", f"kdumpfs: {error}")
         return -error.errno
     except Exception as bug:
         oops(printk, bug)

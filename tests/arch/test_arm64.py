@@ -22,12 +22,12 @@ def booted(**changes):
 
 def loaded(**changes):
     kernel = booted(**changes)
-    kernel.kexec_file_load(None, None, b"", ON_CRASH)
+    kernel.kexec.file_load(None, None, b"", ON_CRASH)
     return kernel
 
 
 def ram(kernel):
-    header = ElfCoreHdr.unpack(kernel.crash_elfcorehdr())
+    header = ElfCoreHdr.unpack(kernel.kexec.elfcorehdr())
     loads = [p for p in header.phdrs if p.p_type == PT_LOAD]
     return [(hex(p.p_paddr), hex(p.p_memsz)) for p in loads[1:]]
 
@@ -39,7 +39,7 @@ def test_a_region_that_is_not_mapped_is_not_listed_but_moves_the_linear_map():
     )
     kernel = loaded(memory=memory, direct_map_base=0, blocks=())
     assert ram(kernel) == [("0x40000000", "0xb0000000"), ("0x100000000", "0x40000000")]
-    header = ElfCoreHdr.unpack(kernel.crash_elfcorehdr())
+    header = ElfCoreHdr.unpack(kernel.kexec.elfcorehdr())
     assert header.phdrs[-1].p_vaddr == 0xFFFF000100000000  # memstart is 0
 
 
@@ -55,23 +55,23 @@ def test_regions_of_two_nodes_stay_two_rows():
 def test_memory_of_virtio_mem_is_a_region_of_its_own_from_the_next_load_on():
     kernel = loaded()
     before = ram(kernel)
-    kernel.plug_memory(5 * GIB, GIB, 0, "virtio-mem")
+    kernel.platform.plug_memory(5 * GIB, GIB, 0, "virtio-mem")
     assert ram(kernel) == before
-    kernel.kexec_file_load(None, None, b"", ON_CRASH)
+    kernel.kexec.file_load(None, None, b"", ON_CRASH)
     assert ram(kernel) == [*before, ("0x140000000", "0x40000000")]
-    kernel.unplug_memory(5 * GIB, GIB, "virtio-mem")
+    kernel.platform.unplug_memory(5 * GIB, GIB, "virtio-mem")
     assert ram(kernel)[-1] == ("0x140000000", "0x40000000")
 
 
 def test_boot_memory_never_goes_offline_and_says_so():
     kernel = booted()
     with pytest.raises(KernelError, match="EPERM"):
-        kernel.memory.offline(kernel.memory.block(12))
+        kernel.memory_hotplug.offline(kernel.memory.block(12))
     said = [r.text for r in kernel.log]
     assert "Boot memory [60000000 68000000] offlining attempted" in said
     assert kernel.memory.block(12).online
-    kernel.plug_memory(5 * GIB, 1 << 27, 0, "virtio-mem")
-    assert kernel.memory.offline(kernel.memory.block(40))
+    kernel.platform.plug_memory(5 * GIB, 1 << 27, 0, "virtio-mem")
+    assert kernel.memory_hotplug.offline(kernel.memory.block(40))
 
 
 def test_the_header_lies_on_64_kib_at_the_top_and_the_kernel_on_2_mib_at_the_bottom():
@@ -84,7 +84,7 @@ def test_the_header_lies_on_64_kib_at_the_top_and_the_kernel_on_2_mib_at_the_bot
 def test_what_is_no_image_is_einval(data):
     kernel = loaded()
     with pytest.raises(KernelError, match="EINVAL"):
-        kernel.kexec_file_load(regular(data), None, b"", ON_CRASH)
+        kernel.kexec.file_load(regular(data), None, b"", ON_CRASH)
     assert kernel.kexec.crash_image is None
 
 
@@ -101,4 +101,4 @@ def test_without_a_pinned_reservation_the_highest_place_below_4_gib_is_taken():
 
 def test_there_is_no_cpu_hotplug():
     with pytest.raises(KernelError, match="no CPU hotplug here"):
-        booted().plug_cpu(4)
+        booted().platform.plug_cpu(4)

@@ -21,8 +21,8 @@ def kernel() -> Kernel:
 
 
 def dlpar(kernel: Kernel) -> Dlpar:
-    assert kernel.dlpar is not None
-    return kernel.dlpar
+    assert kernel.platform.dlpar is not None
+    return kernel.platform.dlpar
 
 
 def refused(kernel: Kernel, request: str) -> str:

@@ -34,12 +34,12 @@ def seed(**changed: object) -> Machine:
 
 def loaded(machine: Machine, release: str = "7.1", **options: object) -> Kernel:
     kernel = Kernel.boot(machine, release, **options)  # type: ignore[arg-type]
-    kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
     return kernel
 
 
 def rows(kernel: Kernel) -> tuple[Phdr, ...]:
-    header = kernel.crash_elfcorehdr()
+    header = kernel.kexec.elfcorehdr()
     assert header is not None
     return ElfCoreHdr.unpack(header).phdrs
 
@@ -51,11 +51,11 @@ def loads(kernel: Kernel) -> list[tuple[int, int]]:
 def offline(kernel: Kernel, n: int) -> None:
     block = kernel.memory.block(n)
     assert block is not None
-    kernel.memory.offline(block)
+    kernel.memory_hotplug.offline(block)
 
 
 def test_the_mail_s_table_comes_out_of_its_machine_byte_for_byte() -> None:
-    header = loaded(seed()).crash_elfcorehdr()
+    header = loaded(seed()).kexec.elfcorehdr()
     assert header is not None
     assert kernel_text.render(header) == SEED_TEXT
     assert len(SEED_TEXT) == 1946
@@ -150,18 +150,18 @@ def test_a_note_for_every_possible_cpu_since_6_6_and_for_present_ones_before() -
 
 def test_cpu_events_never_touch_the_header() -> None:
     kernel = loaded(seed())
-    before = kernel.crash_elfcorehdr()
+    before = kernel.kexec.elfcorehdr()
     kernel.cpus.down(3)
     kernel.cpus.up(3)
-    assert kernel.crash_elfcorehdr() == before
+    assert kernel.kexec.elfcorehdr() == before
     assert kernel.crash_hp.rebuilds == 0
 
 
 def test_before_6_10_the_header_never_follows_hotplug() -> None:
     kernel = loaded(seed(), "6.1")
-    before = kernel.crash_elfcorehdr()
+    before = kernel.kexec.elfcorehdr()
     offline(kernel, 30)
-    assert kernel.crash_elfcorehdr() == before
+    assert kernel.kexec.elfcorehdr() == before
     assert not kernel.kexec.crash_hotplug()
 
 

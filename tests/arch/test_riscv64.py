@@ -22,12 +22,12 @@ def booted(**changes):
 
 def loaded(**changes):
     kernel = booted(**changes)
-    kernel.kexec_file_load(None, None, b"", ON_CRASH)
+    kernel.kexec.file_load(None, None, b"", ON_CRASH)
     return kernel
 
 
 def rows(kernel):
-    header = ElfCoreHdr.unpack(kernel.crash_elfcorehdr())
+    header = ElfCoreHdr.unpack(kernel.kexec.elfcorehdr())
     return [p for p in header.phdrs if p.p_type == PT_LOAD]
 
 
@@ -55,7 +55,7 @@ def test_high_takes_128_mib_of_low_memory_too_and_says_both():
         "crashkernel low memory reserved: 0xf8000000 - 0x100000000 (128 MB)",
         "crashkernel reserved: 0x00000001dfe00000 - 0x00000001ffe00000 (512 MB)",
     ]
-    kernel.kexec_file_load(None, None, b"", ON_CRASH)
+    kernel.kexec.file_load(None, None, b"", ON_CRASH)
     assert [hex(p.p_paddr) for p in rows(kernel)[1:]] == [
         "0x80000000",
         "0x100000000",
@@ -70,19 +70,19 @@ def test_cma_is_not_known():
 
 def test_a_block_offline_is_listed_as_before():
     kernel = loaded()
-    before = kernel.crash_elfcorehdr()
-    kernel.memory.offline(kernel.memory.block(28))
-    assert kernel.crash_elfcorehdr() == before
-    kernel.kexec_file_load(None, None, b"", ON_CRASH)
-    assert kernel.crash_elfcorehdr() == before
+    before = kernel.kexec.elfcorehdr()
+    kernel.memory_hotplug.offline(kernel.memory.block(28))
+    assert kernel.kexec.elfcorehdr() == before
+    kernel.kexec.file_load(None, None, b"", ON_CRASH)
+    assert kernel.kexec.elfcorehdr() == before
 
 
 def test_text_is_einval_and_a_command_line_too_long_says_why():
     kernel = loaded()
     with pytest.raises(KernelError, match="EINVAL"):
-        kernel.kexec_file_load(regular(b"hello\n" * 20), None, b"", ON_CRASH)
+        kernel.kexec.file_load(regular(b"hello\n" * 20), None, b"", ON_CRASH)
     with pytest.raises(KernelError, match="EINVAL"):
-        kernel.kexec_file_load(None, None, b"x" * 2030, ON_CRASH)
+        kernel.kexec.file_load(None, None, b"x" * 2030, ON_CRASH)
     assert [r.text for r in kernel.log][-2:] == [
         "Appending elfcorehdr=<addr> exceeds cmdline size",
         "Setting up cmdline for kdump kernel failed",

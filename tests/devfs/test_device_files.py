@@ -64,12 +64,12 @@ def test_power_control_keeps_its_word_and_counts_as_a_user() -> None:
 def test_power_of_a_block_that_came_back_is_as_at_first() -> None:
     kernel, tree = booted()
     path = "sys/devices/system/memory/memory16/power/control"
-    kernel.plug_memory(4 * GIB, 1 << 28)
+    kernel.platform.plug_memory(4 * GIB, 1 << 28)
     write(tree, path, "on")
-    kernel.unplug_memory(4 * GIB, 1 << 28)
-    kernel.plug_memory(4 * GIB, 1 << 28)
+    kernel.platform.unplug_memory(4 * GIB, 1 << 28)
+    kernel.platform.plug_memory(4 * GIB, 1 << 28)
     assert read(tree, path) == "auto\n"
-    assert kernel.pm == {}
+    assert kernel.pm.get("/devices/system/memory/memory16", "control") is None
 
 
 def test_latency_of_a_cpu_is_a_number_or_not_applicable() -> None:
@@ -138,11 +138,11 @@ def test_hardware_number_of_an_unplugged_cpu_is_minus_one_until_it_is_replugged(
     kernel, tree = booted()
     path = "sys/devices/system/cpu/cpu2/physical_id"
     assert read(tree, path) == "0\n"
-    assert kernel.plug_cpu(3) == [2]
+    assert kernel.platform.plug_cpu(3) == [2]
     assert read(tree, path) == "3\n"
-    kernel.unplug_cpu(2)
+    kernel.platform.unplug_cpu(2)
     assert read(tree, path) == "-1\n"
-    kernel.plug_cpu(2)
+    kernel.platform.plug_cpu(2)
     assert read(tree, path) == "2\n"
 
 
@@ -174,13 +174,13 @@ def test_an_oops_is_counted() -> None:
     kernel, tree = booted()
     assert read(tree, "sys/kernel/oops_count") == "0\n"
     with pytest.raises(KernelError):
-        kernel.die("BUG: made for this test")
+        kernel.panic.die("BUG: made for this test")
     assert read(tree, "sys/kernel/oops_count") == "1\n"
 
 
 def test_memblock_is_what_the_header_is_made_of() -> None:
     kernel, tree = booted()
-    kernel.plug_memory(5 * GIB, 1 << 28)
+    kernel.platform.plug_memory(5 * GIB, 1 << 28)
     assert read(tree, "sys/kernel/debug/memblock/memory") == (
         "   0: 0x0000000000000000..0x00000000ffffffff    0 NONE\n"
         "   1: 0x0000000140000000..0x000000014fffffff    0 NONE\n"

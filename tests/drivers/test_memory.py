@@ -7,10 +7,11 @@ import errno
 import pytest
 
 from elfcorehdr import profiles
-from elfcorehdr.drivers.base.memory import MemoryBlock, MemState, OnlineType
+from elfcorehdr.drivers.base.memory import MemoryBlock, MemState
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
+from elfcorehdr.mm.memory_hotplug import OnlineType
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def code_of(call: object) -> str:
 @pytest.mark.parametrize("n", [0, 2, 3, 15])
 def test_blocks_that_hold_something_of_the_kernel_stay_online(kernel: Kernel, n: int) -> None:
     # 0: the kernel; 2, 3: the reservation and RTAS; 15: the crash notes
-    assert code_of(lambda: kernel.memory.offline(block(kernel, n))) == "EBUSY"
+    assert code_of(lambda: kernel.memory_hotplug.offline(block(kernel, n))) == "EBUSY"
     assert block(kernel, n).online
     assert [r.text for r in kernel.log][-1] == "page dumped because: unmovable page"
 
@@ -45,8 +46,8 @@ def test_the_notifiers_hear_every_phase_before_state_and_uevent_change(kernel: K
         heard.append((action, block(kernel, 8).state, kernel.uevents.seqnum))
 
     kernel.memory_chain.register(listener)
-    kernel.memory.offline(block(kernel, 8))
-    kernel.memory.online(block(kernel, 8), OnlineType.ONLINE)
+    kernel.memory_hotplug.offline(block(kernel, 8))
+    kernel.memory_hotplug.online(block(kernel, 8), OnlineType.ONLINE)
     assert heard == [
         (MemAction.GOING_OFFLINE, MemState.GOING_OFFLINE, 0),
         (MemAction.OFFLINE, MemState.GOING_OFFLINE, 0),
@@ -67,41 +68,42 @@ def test_an_injected_error_vetoes_and_leaves_the_block_as_it_was(
     kernel: Kernel, action: MemAction, start_offline: bool
 ) -> None:
     if start_offline:
-        kernel.memory.offline(block(kernel, 8))
+        kernel.memory_hotplug.offline(block(kernel, 8))
     before = block(kernel, 8).state
     kernel.memory_errors.set(action, -12)
     if start_offline:
         assert (
-            code_of(lambda: kernel.memory.online(block(kernel, 8), OnlineType.ONLINE)) == "ENOMEM"
+            code_of(lambda: kernel.memory_hotplug.online(block(kernel, 8), OnlineType.ONLINE))
+            == "ENOMEM"
         )
     else:
-        assert code_of(lambda: kernel.memory.offline(block(kernel, 8))) == "ENOMEM"
+        assert code_of(lambda: kernel.memory_hotplug.offline(block(kernel, 8))) == "ENOMEM"
     assert block(kernel, 8).state is before
     assert f"Injecting error (-12) to {action.value}" in [r.text for r in kernel.log]
 
 
 def test_zones_of_a_block_follow_where_it_was_put(kernel: Kernel) -> None:
     b = block(kernel, 8)
-    zones = kernel.memory.valid_zones
+    zones = kernel.memory_hotplug.valid_zones
     assert zones(b) == "Normal"
-    kernel.memory.offline(b)
+    kernel.memory_hotplug.offline(b)
     assert zones(b) == "Normal Movable"
-    kernel.memory.online(b, OnlineType.ONLINE_MOVABLE)
+    kernel.memory_hotplug.online(b, OnlineType.ONLINE_MOVABLE)
     assert zones(b) == "Movable"
-    kernel.memory.offline(b)
+    kernel.memory_hotplug.offline(b)
     assert zones(b) == "Normal Movable"  # Normal still reaches over it
 
 
 def test_the_policy_decides_the_zone_of_new_blocks(kernel: Kernel) -> None:
-    kernel.memory.auto_online = OnlineType.ONLINE_MOVABLE
-    kernel.plug_memory(0x100000000, 0x10000000)
-    assert kernel.memory.valid_zones(block(kernel, 16)) == "Movable"
+    kernel.memory_hotplug.auto_online = OnlineType.ONLINE_MOVABLE
+    kernel.platform.plug_memory(0x100000000, 0x10000000)
+    assert kernel.memory_hotplug.valid_zones(block(kernel, 16)) == "Movable"
 
 
 def test_removed_memory_is_gone_from_every_list(kernel: Kernel) -> None:
-    kernel.plug_memory(0x100000000, 0x20000000)
+    kernel.platform.plug_memory(0x100000000, 0x20000000)
     seq = kernel.names_seq
-    kernel.unplug_memory(0x100000000, 0x20000000)
+    kernel.platform.unplug_memory(0x100000000, 0x20000000)
     assert kernel.memory.block(16) is None
     assert kernel.memblock.end_of_dram() == 0x100000000
     assert kernel.names_seq > seq
@@ -115,9 +117,9 @@ def test_removed_memory_is_gone_from_every_list(kernel: Kernel) -> None:
     ("address", "code"), [(0x10000, "EINVAL"), (0, "EEXIST"), (1 << 60, "E2BIG")]
 )
 def test_probe_refuses_what_is_no_new_block(kernel: Kernel, address: int, code: str) -> None:
-    assert code_of(lambda: kernel.memory.probe(address)) == code
+    assert code_of(lambda: kernel.memory_hotplug.probe(address)) == code
 
 
 def test_removing_online_memory_is_ebusy_and_says_so(kernel: Kernel) -> None:
-    assert code_of(lambda: kernel.memory.remove(0x80000000, 0x10000000)) == "EBUSY"
+    assert code_of(lambda: kernel.memory_hotplug.remove(0x80000000, 0x10000000)) == "EBUSY"
     assert "is onlined" in [r.text for r in kernel.log][-1]

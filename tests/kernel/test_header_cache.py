@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elfcorehdr import profiles
-from elfcorehdr.drivers.base.memory import OnlineType
+from elfcorehdr.arch.powerpc.kexec.crash import sync_backup_region_phdr
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -30,6 +30,7 @@ from elfcorehdr.machine import (
 )
 from elfcorehdr.machine import Region as NamedRegion
 from elfcorehdr.mm.memblock import Memblock, Region
+from elfcorehdr.mm.memory_hotplug import OnlineType
 
 MIB = 1 << 20
 BLOCK = 16 * MIB
@@ -87,25 +88,27 @@ def do(kernel: Kernel, action: str, n: int, node: int) -> None:
     with suppress(KernelError):
         match action:
             case "offline" if block is not None:
-                memory.offline(block)
+                kernel.memory_hotplug.offline(block)
             case "online" if block is not None:
-                memory.online(block, OnlineType.ONLINE)
+                kernel.memory_hotplug.online(block, OnlineType.ONLINE)
             case "unplug" if block is not None:
-                memory.offline(block)
-                memory.remove(block.start, BLOCK)
+                kernel.memory_hotplug.offline(block)
+                kernel.memory_hotplug.remove(block.start, BLOCK)
             case "plug":
-                memory.add(n * BLOCK, BLOCK * (1 + node), node, OnlineType.ONLINE)
+                kernel.memory_hotplug.add(n * BLOCK, BLOCK * (1 + node), node, OnlineType.ONLINE)
             case "plug offline":
-                memory.add(n * BLOCK, BLOCK, node, OnlineType.OFFLINE)
+                kernel.memory_hotplug.add(n * BLOCK, BLOCK, node, OnlineType.OFFLINE)
             case "remove" if block is not None:
-                memory.remove(block.start, BLOCK)
+                kernel.memory_hotplug.remove(block.start, BLOCK)
             case "cpu":
                 (kernel.cpus.down if node else kernel.cpus.up)(n % 8)
             case "core":
-                assert kernel.dlpar is not None
-                (kernel.dlpar.cpu.add if node else kernel.dlpar.cpu.remove)(0x10000000 + n % 2)
+                assert kernel.platform.dlpar is not None
+                (kernel.platform.dlpar.cpu.add if node else kernel.platform.dlpar.cpu.remove)(
+                    0x10000000 + n % 2
+                )
             case "load":
-                kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+                kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
             case _:
                 pass
 
@@ -178,7 +181,7 @@ def test_x86_64_header_follows_the_resource_tree_after_any_events(seed, release)
         if action == "plug" and virtio:
             with suppress(KernelError):
                 name = "System RAM (virtio_mem)"
-                kernel.memory.add(n * BLOCK, BLOCK, 0, OnlineType.ONLINE, name)
+                kernel.memory_hotplug.add(n * BLOCK, BLOCK, 0, OnlineType.ONLINE, name)
         else:
             do(kernel, action, n, 0)
         if kernel.crash_hp.rebuilds > before and action != "unplug":
@@ -205,13 +208,13 @@ def big_kernel(regions: int) -> Kernel:
             kdump=KdumpFiles((LoadSegment(2 * BLOCK),)),
         )
     )
-    kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
     return kernel
 
 
 def test_event_packs_only_the_rows_that_change(monkeypatch):
     kernel = big_kernel(2000)
-    kernel.memory.offline(kernel.memory.block(RESERVED + 1))  # the first event builds all
+    kernel.memory_hotplug.offline(kernel.memory.block(RESERVED + 1))  # the first event builds all
     packed = []
 
     def counted(kernel, ranges):
@@ -221,11 +224,11 @@ def test_event_packs_only_the_rows_that_change(monkeypatch):
     monkeypatch.setattr("elfcorehdr.kernel.header_cache.load_rows", counted)
     for n in range(RESERVED + 3, RESERVED + 203, 2):
         block = kernel.memory.block(n)
-        kernel.memory.offline(block)
-        kernel.memory.remove(block.start, BLOCK)
+        kernel.memory_hotplug.offline(block)
+        kernel.memory_hotplug.remove(block.start, BLOCK)
     assert packed
     assert sum(packed) <= 2 * 100
-    header = ElfCoreHdr.unpack(kernel.crash_elfcorehdr())
+    header = ElfCoreHdr.unpack(kernel.kexec.elfcorehdr())
     # All but the last removal, which is not in memblock's journal at the time of its own event.
     assert len(header.phdrs) == 9 + 3 + 2000 - 100
 
@@ -234,11 +237,11 @@ def test_header_right_after_each_of_a_thousand_events_lists_what_is_in_memblock(
     kernel = big_kernel(1200)
     for n in range(RESERVED + 1, RESERVED + 1 + 2 * 1000, 2):
         block = kernel.memory.block(n)
-        kernel.memory.offline(block)
-        kernel.memory.remove(block.start, BLOCK)
-        listed = {p.p_paddr for p in ElfCoreHdr.unpack(kernel.crash_elfcorehdr()).phdrs[-4:]}
+        kernel.memory_hotplug.offline(block)
+        kernel.memory_hotplug.remove(block.start, BLOCK)
+        listed = {p.p_paddr for p in ElfCoreHdr.unpack(kernel.kexec.elfcorehdr()).phdrs[-4:]}
         assert block.start not in listed
-    assert [p.p_paddr for p in ElfCoreHdr.unpack(kernel.crash_elfcorehdr()).phdrs[9:13]] == [
+    assert [p.p_paddr for p in ElfCoreHdr.unpack(kernel.kexec.elfcorehdr()).phdrs[9:13]] == [
         0,
         0x10000,
         12 * BLOCK,
@@ -249,15 +252,15 @@ def test_header_right_after_each_of_a_thousand_events_lists_what_is_in_memblock(
 def test_storm_on_64_tib_keeps_header_and_log_right():
     """240 LMBs at once, each with its event: the header is the rebuilt one, the log a ring."""
     kernel = Kernel.boot(profiles.load("pseries-64t"))
-    kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
-    assert kernel.dlpar is not None
+    kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    assert kernel.platform.dlpar is not None
     for request in ("remove count 240", "add count 240", "remove count 17", "add count 3"):
-        kernel.dlpar.store(f"memory {request}")
+        kernel.platform.dlpar.store(f"memory {request}")
         image = kernel.kexec.crash_image
         assert image is not None
         if "add" in request:
             anew = crash_prepare_elf64_headers(kernel, kernel.arch.crash_ranges(kernel))
-            kernel.arch._sync_backup_region_phdr(kernel, image, anew, to_kimage=False)
+            sync_backup_region_phdr(kernel, image, anew, to_kimage=False)
             assert image.segments[image.elfcorehdr_index].content[: len(anew)] == anew
     assert kernel.crash_hp.rebuilds == 500
     assert sum(len(r.text) for r in kernel.log) < kernel.log.size

@@ -27,17 +27,17 @@ def headers() -> list[tuple[str, bytes]]:
     found = []
     for name in profiles.names():
         kernel = Kernel.boot(profiles.load(name))
-        kernel.kexec_file_load(None, None, b"", 2)
-        header = kernel.crash_elfcorehdr()
+        kernel.kexec.file_load(None, None, b"", 2)
+        header = kernel.kexec.elfcorehdr()
         assert header is not None
         found.append((f"{name}-loaded", header))
         for n in reversed(list(kernel.memory.block_ids())):
             block = kernel.memory.block(n)
             assert block is not None
             with suppress(KernelError):  # pinned, or boot memory of arm64
-                kernel.memory.offline(block)
+                kernel.memory_hotplug.offline(block)
                 break
-        after = kernel.crash_elfcorehdr()
+        after = kernel.kexec.elfcorehdr()
         assert after is not None
         found.append((f"{name}-offlined", after))
     return found

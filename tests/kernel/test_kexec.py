@@ -41,19 +41,19 @@ START = 0x18000000
 def test_kexec_load_refuses_segments_as_the_kernel_does(
     kernel: Kernel, segments: list[Segment], code: str
 ) -> None:
-    assert fails(lambda: kernel.kexec_load(START, segments, 1)) == code
+    assert fails(lambda: kernel.kexec.load(START, segments, 1)) == code
     assert kernel.kexec.crash_image is None
 
 
 def test_a_reload_that_fails_late_has_dropped_the_image(kernel: Kernel) -> None:
-    kernel.kexec_file_load(None, None, b"", 2)
-    assert fails(lambda: kernel.kexec_file_load(FileArg(FileKind.BAD), None, b"", 2)) == "EBADF"
+    kernel.kexec.file_load(None, None, b"", 2)
+    assert fails(lambda: kernel.kexec.file_load(FileArg(FileKind.BAD), None, b"", 2)) == "EBADF"
     assert kernel.kexec.crash_image is None
 
 
 def test_bad_flags_keep_the_image(kernel: Kernel) -> None:
-    kernel.kexec_file_load(None, None, b"", 2)
-    assert fails(lambda: kernel.kexec_file_load(None, None, b"", 0x82)) == "EINVAL"
+    kernel.kexec.file_load(None, None, b"", 2)
+    assert fails(lambda: kernel.kexec.file_load(None, None, b"", 0x82)) == "EINVAL"
     assert kernel.kexec.crash_image is not None
 
 
@@ -67,27 +67,27 @@ def test_bad_flags_keep_the_image(kernel: Kernel) -> None:
     ],
 )
 def test_files_that_are_no_kernel_are_refused(kernel: Kernel, file: FileArg, code: str) -> None:
-    assert fails(lambda: kernel.kexec_file_load(file, None, b"", 6)) == code
+    assert fails(lambda: kernel.kexec.file_load(file, None, b"", 6)) == code
 
 
 def test_unloading_nothing_succeeds(kernel: Kernel) -> None:
-    kernel.kexec_load(0, [], 1)
-    kernel.kexec_file_load(None, None, b"", 3)
+    kernel.kexec.load(0, [], 1)
+    kernel.kexec.file_load(None, None, b"", 3)
 
 
 def test_load_limits_count_down_and_can_only_be_lowered(kernel: Kernel) -> None:
     kernel.kexec.limit_panic.set(2)
-    kernel.kexec_file_load(None, None, b"", 2)
-    kernel.kexec_file_load(None, None, b"", 3)
+    kernel.kexec.file_load(None, None, b"", 2)
+    kernel.kexec.file_load(None, None, b"", 3)
     assert kernel.kexec.limit_panic.limit == 0
-    assert fails(lambda: kernel.kexec_file_load(None, None, b"", 2)) == "EPERM"
+    assert fails(lambda: kernel.kexec.file_load(None, None, b"", 2)) == "EPERM"
     assert fails(lambda: kernel.kexec.limit_panic.set(1)) == "EINVAL"
 
 
 def test_only_a_flagged_kexec_load_follows_hotplug(kernel: Kernel) -> None:
     entry, segments = kernel.arch.kexec_tools_segments(kernel, None, None, b"", hotplug=True)
     for flags, follows in ((1, False), (9, True)):
-        kernel.kexec_load(entry, segments, flags)
+        kernel.kexec.load(entry, segments, flags)
         assert kernel.kexec.crash_hotplug() is follows
 
 
@@ -98,7 +98,7 @@ def test_shrinking_rounds_up_to_pages_and_never_grows(kernel: Kernel) -> None:
 
 
 def test_shrinking_is_enoent_while_loaded(kernel: Kernel) -> None:
-    kernel.kexec_file_load(None, None, b"", 2)
+    kernel.kexec.file_load(None, None, b"", 2)
     assert fails(lambda: kernel.kexec.crash_shrink_memory(0)) == "ENOENT"
 
 
@@ -107,7 +107,7 @@ def test_shrinking_to_nothing_succeeds_unless_the_oops_is_asked_for() -> None:
     kernel = Kernel.boot(machine)
     kernel.kexec.crash_shrink_memory(0)
     assert kernel.kexec.crash_size() == 0
-    assert fails(lambda: kernel.kexec_file_load(None, None, b"", 2)) == "EADDRNOTAVAIL"
+    assert fails(lambda: kernel.kexec.file_load(None, None, b"", 2)) == "EADDRNOTAVAIL"
     kernel = Kernel.boot(machine, also=["shrink-to-zero-oops"])
     assert fails(lambda: kernel.kexec.crash_shrink_memory(0)) == "EIO"
     assert fails(kernel.kexec.crash_size) == "EBUSY"  # type: ignore[arg-type]

@@ -20,12 +20,12 @@ def test_records_are_numbered_and_timed_from_the_logs_making():
     ]
 
 
-def test_debug_is_kept_only_with_dynamic_debug():
-    log = Printk()
-    log.debug("no")
-    log.dynamic_debug = True
-    log.debug("yes")
+def test_debug_is_kept_only_of_files_with_dynamic_debug():
+    log = Printk(dynamic_debug=["memory_hotplug"])
+    log.debug("crash_core", "no")
+    log.debug("memory_hotplug", "yes")
     assert [(r.level, r.text) for r in log] == [(KERN_DEBUG, "yes")]
+    assert Printk(dynamic_debug="*").debugging("crash_core")
 
 
 def test_text_blocks_bound_the_buffer():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from benchmarks import machines
-from elfcorehdr.drivers.base.memory import OnlineType
+from elfcorehdr.arch.powerpc.kexec.crash import rebuilt_header
 from elfcorehdr.elf import PT_LOAD, ElfCoreHdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -21,6 +21,7 @@ from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import Machine
+from elfcorehdr.mm.memory_hotplug import OnlineType
 from fsmount.cli.boot import declarations_of
 from fsmount.devfs.kmsg import KmsgReader
 from fsmount.tree.file import joined
@@ -55,11 +56,11 @@ class Watched:
     def rebuilt(self, gone: Range | None = None) -> bytes:
         image = self.kernel.kexec.crash_image
         assert image is not None
-        return bytes(self.kernel.arch._rebuilt_header(self.kernel, image, gone))
+        return bytes(rebuilt_header(self.kernel, image, gone))
 
     def listed(self) -> set[int]:
         """The blocks that the loaded header lists, but for those in the first 3 GiB."""
-        header = self.kernel.crash_elfcorehdr()
+        header = self.kernel.kexec.elfcorehdr()
         assert header is not None
         return {
             n
@@ -69,8 +70,8 @@ class Watched:
         }
 
     def store(self, request: str) -> None:
-        assert self.kernel.dlpar is not None
-        self.kernel.dlpar.store(request)
+        assert self.kernel.platform.dlpar is not None
+        self.kernel.platform.dlpar.store(request)
 
 
 def test_4096_lmbs_in_one_request_each_leave_the_header_as_a_new_one():
@@ -111,7 +112,7 @@ def test_storm_over_blocks_of_alternating_nodes_joins_ranges_as_the_kernel_does(
     described = Machine.from_toml(text[: text.index("[[memory]]")] + memory, "nodes.toml")
     machine = Watched(16)
     machine.kernel = Kernel.boot(described)
-    machine.kernel.kexec_file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    machine.kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
     machine.kernel.memory_chain.register(machine._after)
     order = [FIRST + k * 211 % (600 - FIRST) for k in range(400)]
     for action in ("remove", "add"):
@@ -125,7 +126,7 @@ def test_1000_writes_to_probe_each_leave_the_header_as_a_new_one():
     machine = Watched(64)
     tree = Tree(machine.kernel, declarations_of())
     probe = tree.open(tree.lookup("sys/devices/system/memory/probe"), 1)
-    machine.kernel.memory.auto_online = OnlineType.ONLINE
+    machine.kernel.memory_hotplug.auto_online = OnlineType.ONLINE
     for k in range(1000):
         assert probe.write(f"{(65 + 2 * k) * BLOCK:#x}".encode(), 0) > 0
     assert machine.events == 1000
@@ -159,9 +160,9 @@ def test_4096_blocks_offline_and_online_again_through_their_files():
 def storm(kernel: Kernel, blocks: int = 1000) -> None:
     """Out and in again, block by block, as the hypervisor asks: the longest way there is."""
     for n in range(FIRST, FIRST + blocks):
-        kernel.unplug_memory(n * BLOCK, BLOCK)
+        kernel.platform.unplug_memory(n * BLOCK, BLOCK)
     for n in range(FIRST, FIRST + blocks):
-        kernel.plug_memory(n * BLOCK, BLOCK, n % 3)
+        kernel.platform.plug_memory(n * BLOCK, BLOCK, n % 3)
 
 
 def text_bytes(kernel: Kernel) -> int:
@@ -207,13 +208,13 @@ def test_nothing_grows_with_the_number_of_events():
         tracemalloc.stop()
     # 2,400 events: one word that is kept of each would be 19,200 bytes.
     assert after - before < 15_000
-    assert len(kernel.hotplug_nodes) <= 300
+    assert len(kernel.nodes.hotplugged) <= 300
 
 
 @pytest.mark.parametrize("rows", [512, 4096])
 def test_print_in_pieces_is_the_whole_print(rows):
     """Also where an index gets a digit more: row 0x1000."""
-    header = machines.booted(4400, gaps=True).crash_elfcorehdr()
+    header = machines.booted(4400, gaps=True).kexec.elfcorehdr()
     assert header is not None
     pieces = list(kernel_text.render_chunks(header, rows))
     assert len(pieces) == 1 + -(-len(ElfCoreHdr.unpack(header).phdrs) // rows)
@@ -224,7 +225,7 @@ def test_page_of_a_long_print_is_cut_from_as_few_rows_as_fill_it():
     kernel = machines.booted(4400, gaps=True)
     tree = Tree(kernel, declarations_of())
     node = tree.lookup("sys/kernel/kexec/crash_elfcorehdr_print")
-    whole = kernel_text.render(kernel.crash_elfcorehdr() or b"")
+    whole = kernel_text.render(kernel.kexec.elfcorehdr() or b"")
     assert tree.open(node).read(1 << 20, 0) == whole.encode()[: kernel.page_size - 1]
     assert [r.text for r in kernel.log][-1] == (
         "fill_read_buffer: kobj_attr_show returned bad count"

@@ -31,7 +31,7 @@ def test_cma_ranges_and_driver_s_memory_are_listed():
     kernel = booted(
         crashkernel=(CrashRegion(0x6E000000, 1 << 28), CrashRegion(0x40000000, 1 << 28, "cma"))
     )
-    kernel.plug_memory(4 << 30, 1 << 27, 0, "virtio-mem")
+    kernel.platform.plug_memory(4 << 30, 1 << 27, 0, "virtio-mem")
     assert kexec_tools.crash_memory_ranges(kernel)[1:] == [
         Range(0x100000, 0x6DFFFFFF),
         Range(0x7E000000, 0x7FFDFFFF),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.ranges import format_ids, parse_ids
 from fsmount.tree.kernfs import Node, Tree
 from tests.replay import compare
@@ -71,7 +72,7 @@ class Checks:
             verdict.check("crash_notes_size", told["crash_notes_size"], notes)
         if "vmcoreinfo" in told:
             size = number(told["vmcoreinfo"]["size"])
-            verdict.check("vmcoreinfo size", size, self.kernel.vmcoreinfo[1])
+            verdict.check("vmcoreinfo size", size, vmcoreinfo_note(self.kernel)[1])
         for group in told.get("blocks", ()):
             for n in parse_ids(group["blocks"]):
                 block = self.kernel.memory.block(n)
@@ -146,7 +147,7 @@ class Checks:
         if "resources" in seen:
             compare.check_resources(verdict, kernel, seen["resources"])
         if "vmcore" in seen:
-            page_size, header = kernel.page_size, kernel.crash_elfcorehdr()
+            page_size, header = kernel.page_size, kernel.kexec.elfcorehdr()
             compare.check_vmcore(verdict, self.dir, header, seen["vmcore"], page_size)
         if "crashkernel" in seen:
             compare.check_crashkernel(verdict, kernel, seen["crashkernel"])
@@ -159,7 +160,7 @@ class Checks:
 
     def check_header(self, verdict: Verdict, do: Json, seen: Json) -> None:
         """The header's bytes, and whether they changed."""
-        got = self.kernel.crash_elfcorehdr()
+        got = self.kernel.kexec.elfcorehdr()
         if do["op"] == "load":
             self.last_header = None
         if "header" not in seen:

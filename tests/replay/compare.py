@@ -112,7 +112,7 @@ def check_segment(verdict: Verdict, kernel: Kernel, case_dir: Path, seen: Json) 
     if "segment_sha256" in seen:
         verdict.check("segment_sha256", seen["segment_sha256"], hashlib.sha256(whole).hexdigest())
     if seen.get("segment_rest_zero"):
-        header = len(kernel.crash_elfcorehdr() or b"")
+        header = len(kernel.kexec.elfcorehdr() or b"")
         verdict.check("segment_rest_zero", True, not any(whole[header : align_up(header, 4096)]))
     if "stale_tail" in seen:
         tail = (case_dir / seen["stale_tail"]["file"]).read_bytes()
@@ -127,7 +127,7 @@ def check_memory(verdict: Verdict, kernel: Kernel, rows: list[Json]) -> None:
     ]
     if kernel.machine.arch in ("x86_64", "riscv64"):
         ram = [r for level, r, name in kernel.iomem.rows() if not level and name == "System RAM"]
-        got = [(r.start, r.size, kernel.nodes_of(r.start, r.end)) for r in ram]
+        got = [(r.start, r.size, kernel.nodes.of(r.start, r.end)) for r in ram]
     else:
         got = [(r.start, r.end - r.start + 1, [r.node]) for r in kernel.memblock]
     verdict.check("memory", expected, got)
@@ -199,10 +199,10 @@ class Surroundings:
         self._locked = locked
 
     def __enter__(self) -> None:
-        self._kernel.pinned += self._pinned
+        self._kernel.page_isolation.pinned += self._pinned
         self._kernel.kexec.locked = self._locked
-        if self._kernel.dlpar is not None:
-            self._kernel.dlpar.firmware.refuses = self._firmware
+        if self._kernel.platform.dlpar is not None:
+            self._kernel.platform.dlpar.firmware.refuses = self._firmware
 
     def __exit__(
         self,
@@ -212,9 +212,9 @@ class Surroundings:
     ) -> None:
         self._kernel.kexec.locked = False
         for r in self._pinned:
-            self._kernel.pinned.remove(r)
-        if self._kernel.dlpar is not None:
-            self._kernel.dlpar.firmware.refuses = False
+            self._kernel.page_isolation.pinned.remove(r)
+        if self._kernel.platform.dlpar is not None:
+            self._kernel.platform.dlpar.firmware.refuses = False
 
 
 def check_vmcore(

@@ -102,7 +102,6 @@ def build(case: Json) -> Machine:
         name=case["case"],
         source="replay.json",
         arch=case["arch"],
-        platform="pseries" if case["arch"] == "ppc64" else "pc",
         memory=memory_ranges(m["memory"]),
         nested_memory=memory_ranges(m.get("nested_memory", ())),
         system_ram=memory_ranges(m.get("system_ram", ())),

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elfcorehdr import changes
-from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import (
@@ -24,6 +23,7 @@ from elfcorehdr.kernel.kexec_file import (
 )
 from elfcorehdr.kexec_tools import x86_64 as kexec_tools
 from elfcorehdr.machine import Region
+from elfcorehdr.mm.memory_hotplug import OnlineType
 from fsmount import procfs, sysfs
 from fsmount.tree.kernfs import Tree
 from tests.replay import compare, files
@@ -198,7 +198,7 @@ class Run(Checks):
         kernel_file, initrd, cmdline = given
         if "flags" not in do and not self.machine.kdump.initrd and initrd is None:
             flags |= KEXEC_FILE_NO_INITRAMFS
-        self.kernel.kexec_file_load(kernel_file, initrd, cmdline, flags)
+        self.kernel.kexec.file_load(kernel_file, initrd, cmdline, flags)
         image = self.kernel.kexec.crash_image
         if image is not None and "elfcorehdr" in do:
             segment = image.elfcorehdr()
@@ -229,19 +229,19 @@ class Run(Checks):
         if do.get("hotplug"):
             new = kernel.has(changes.KEXEC_CRASH_HOTPLUG_FLAG)
             flags |= KEXEC_CRASH_HOTPLUG_SUPPORT if new else KEXEC_UPDATE_ELFCOREHDR
-        kernel.kexec_load(at, segments, number(do["flags"]) if "flags" in do else flags)
+        kernel.kexec.load(at, segments, number(do["flags"]) if "flags" in do else flags)
 
     def do_unload(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """Unload the crash image."""
         if do.get("syscall") == "kexec_file_load":
             flags = KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH
-            self.kernel.kexec_file_load(None, None, b"", number(do.get("flags", flags)))
+            self.kernel.kexec.file_load(None, None, b"", number(do.get("flags", flags)))
         else:
-            self.kernel.kexec_load(0, [], KEXEC_ON_CRASH)
+            self.kernel.kexec.load(0, [], KEXEC_ON_CRASH)
 
     def do_plug_memory(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """The hypervisor adds memory."""
-        self.kernel.plug_memory(
+        self.kernel.platform.plug_memory(
             number(do["start"]), number(do["size"]), do.get("node", 0), do.get("as", "dimm")
         )
         for n in do.get(
@@ -249,7 +249,7 @@ class Run(Checks):
         ):  # what the policy left offline, the guest's user space onlined
             block = self.kernel.memory.block(int(n))
             if block is not None and not block.online:
-                self.kernel.memory.online(block, OnlineType.ONLINE)
+                self.kernel.memory_hotplug.online(block, OnlineType.ONLINE)
 
     def do_unplug_memory(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """The hypervisor takes memory back, or fails to."""
@@ -257,7 +257,7 @@ class Run(Checks):
         refused = [Region(int(n) * size, size) for n in do.get("refused", ())]
         with compare.Surroundings(self.kernel, refused, False):
             try:
-                self.kernel.unplug_memory(
+                self.kernel.platform.unplug_memory(
                     number(do["start"]),
                     number(do["size"]),
                     do.get("as", "dimm"),
@@ -277,17 +277,17 @@ class Run(Checks):
             slots = [do["slot"]]
         if self.case["arch"] == "ppc64":
             slots = slots[:1]  # one core brings all its threads
-        ids = [n for slot in slots for n in self.kernel.plug_cpu(slot, do.get("node", 0))]
+        ids = [n for slot in slots for n in self.kernel.platform.plug_cpu(slot, do.get("node", 0))]
         verdict.check("cpus", do["cpus"], ids)
 
     def do_unplug_cpu(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """The hypervisor takes CPUs away."""
         for n in do["cpus"]:
-            self.kernel.unplug_cpu(n)
+            self.kernel.platform.unplug_cpu(n)
 
     def do_crash(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """sysrq c."""
-        self.kernel.sysrq("c")
+        self.kernel.panic.sysrq("c")
 
     def do_other(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """Nothing, but for loads of a normal image that are told in words."""
@@ -295,7 +295,7 @@ class Run(Checks):
         m = re.match(r"kexec_file_load flags (0x[0-9a-f]+): (un)?load (a|the) normal", what)
         if m:
             kernel_file, initrd, cmdline = files.of_words(what)
-            self.kernel.kexec_file_load(kernel_file, initrd, cmdline, number(m.group(1)))
+            self.kernel.kexec.file_load(kernel_file, initrd, cmdline, number(m.group(1)))
 
 
 def environment_locked(do: Json, seen: Json) -> bool:

@@ -1,7 +1,4 @@
-"""CPUs: which are possible, present and online, and how they come and go. drivers/base/cpu.c, kernel/cpu.c (v7.1).
-
-Imports .errors.
-"""
+"""CPUs: which are possible, present and online, and how they come and go. drivers/base/cpu.c, kernel/cpu.c (v7.1)."""
 
 from __future__ import annotations
 
@@ -44,10 +41,7 @@ class Cpu:
     @property
     def hard_id(self) -> int:
         """Hardware number of the thread: of an x86_64 its APIC id."""
-        if self.kernel.acpi is not None:
-            return self.kernel.acpi.apic_id(self.id)
-        threads = self.kernel.machine.cpus.threads
-        return self.core * threads + self.id % threads
+        return self.kernel.platform.hard_id(self)
 
     @property
     def node(self) -> int:
@@ -113,6 +107,10 @@ class Cpus:
         self._kernel = kernel
         self.possible = machine.possible_cpus
         self._possible = CpuMask(self.possible)
+        self.modalias = machine.cpus.modalias or kernel.arch.modalias(kernel)
+        """What cpu/modalias reads."""
+        self.nr_cpus = machine.nr_cpus or kernel.arch.nr_cpus
+        """CONFIG_NR_CPUS"""
         self.boot_nodes = frozenset(machine.cpus.node.values())
         """Nodes that the machine names for its CPUs."""
         said = machine.cpus

@@ -1,4 +1,4 @@
-"""The firmware's memory map, /sys/firmware/memmap: drivers/firmware/memmap.c (v7.1). Imports .iomem."""
+"""The firmware's memory map, /sys/firmware/memmap: drivers/firmware/memmap.c (v7.1)."""
 
 from __future__ import annotations
 

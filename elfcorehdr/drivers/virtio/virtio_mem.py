@@ -1,4 +1,4 @@
-"""Memory that grows and shrinks by blocks: drivers/virtio/virtio_mem.c (v7.1). Imports .errors."""
+"""Memory that grows and shrinks by blocks: drivers/virtio/virtio_mem.c (v7.1)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RESOURCE_NAME = "System RAM (virtio_mem)"
 def plug(kernel: Kernel, start: int, size: int, node: int) -> None:
     """virtio_mem_mb_add(): block by block, each merged with its neighbours and then, by policy, online.
 
-    start and size in bytes. KernelError: as Memory.add().
+    start and size in bytes. KernelError: as MemoryHotplug.add().
     """
     block = kernel.memory.block_size
     if not size or start % block or size % block:
         raise KernelError(errno.EINVAL, "not made of whole memory blocks")
     for at in range(start, start + size, block):
-        kernel.memory.add(at, block, node, name=RESOURCE_NAME)
+        kernel.memory_hotplug.add(at, block, node, name=RESOURCE_NAME)
 
 
 def unplug(kernel: Kernel, start: int, size: int, order: Iterable[int] = ()) -> None:
@@ -31,17 +31,17 @@ def unplug(kernel: Kernel, start: int, size: int, order: Iterable[int] = ()) -> 
 
     KernelError(EBUSY) if any block stays; the others are gone then.
     """
-    memory = kernel.memory
-    blocks = {block.id: block for block in memory.blocks_of(start, size)}
+    hotplug = kernel.memory_hotplug
+    blocks = {block.id: block for block in kernel.memory.blocks_of(start, size)}
     given = [n for n in order if n in blocks]
     rest = sorted(blocks.keys() - set(given), reverse=True)
     stays = 0
     for n in (*given, *rest):
         try:
-            memory.offline(blocks[n])
+            hotplug.offline(blocks[n])
         except KernelError:
             stays += 1
             continue
-        memory.remove(blocks[n].start, memory.block_size)
+        hotplug.remove(blocks[n].start, kernel.memory.block_size)
     if stays:
         raise KernelError(errno.EBUSY, f"{stays} memory blocks stay")

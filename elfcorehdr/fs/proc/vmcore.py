@@ -1,7 +1,4 @@
-"""/proc/vmcore's ELF header, as a capture kernel makes it from the ELF core header: fs/proc/vmcore.c (v7.1).
-
-Imports .elf, .errors, .kexec_file.
-"""
+"""/proc/vmcore's ELF header, as a capture kernel makes it from the ELF core header: fs/proc/vmcore.c (v7.1)."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Arm64(Arch):
             memsz = image_size(kernel_file, IMAGE_MAGIC)
         if not image.crash:
             return
-        log = kernel.log.info if kernel.kexec_debug else _quiet
+        log = kernel.kexec.dprintk
         image.entry = at = self.add_buffer(kernel, image, KexecBuf(memsz, memsz, SZ_2M))
         log(f"kexec_file: Loaded kernel at {at:#x} bufsz={memsz:#x} memsz={memsz:#x}")
         header = crash_prepare_elf64_headers(kernel, self.crash_ranges(kernel))
@@ -123,7 +123,3 @@ class Arm64(Arch):
     def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
         """cpu_psci_cpu_kill()"""
         kernel.log.info(f"psci: CPU{cpu} killed (polled 0 ms)")
-
-
-def _quiet(text: str) -> None:
-    """What a load without KEXEC_FILE_DEBUG says."""

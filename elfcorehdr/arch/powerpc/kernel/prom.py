@@ -1,6 +1,6 @@
 """The device tree of a ppc64 machine, as far as kdump tools read it: Documentation/devicetree, PAPR.
 
-All numbers are big endian. Imports ..machine types.
+All numbers are big endian.
 """
 
 from __future__ import annotations
@@ -150,17 +150,17 @@ class Node(Mapping[str, Any]):
 
 def devicetree(kernel: Kernel) -> Node:
     """The root node; nothing below it is made before it is asked for."""
-    machine = kernel.machine
+    machine, dlpar = kernel.machine, kernel.platform.dlpar
     tree: dict[str, Any] = {
         "#address-cells": u32(2),
         "#size-cells": u32(2),
-        "compatible": text("IBM,pSeries" if kernel.platform == "pseries" else "ibm,powernv"),
+        "compatible": text("ibm,powernv" if dlpar is None else "IBM,pSeries"),
         "name": b"\0",
         "chosen": partial(_chosen, kernel),
         "cpus": partial(_cpus, kernel),
     }
     behind: dict[str, Any] = {}
-    if machine.platform == "pseries":
+    if dlpar is not None:
         behind["device_type"] = text("chrp")
     if machine.rtas is not None:
         behind["rtas"] = partial(_rtas, kernel, machine.rtas)
@@ -170,8 +170,8 @@ def devicetree(kernel: Kernel) -> Node:
             "opal-base-address": u64(machine.opal.start),
             "opal-runtime-size": u64(machine.opal.size),
         }
-    if kernel.dlpar is not None:
-        behind["ibm,dynamic-reconfiguration-memory"] = partial(_drmem, kernel, kernel.dlpar)
+    if dlpar is not None:
+        behind["ibm,dynamic-reconfiguration-memory"] = partial(_drmem, kernel, dlpar)
     extra: dict[str, Any] = {}
     for path, value in machine.devicetree.items():
         _put(extra, path, value)
@@ -214,9 +214,10 @@ def _rtas(kernel: Kernel, rtas: Region) -> dict[str, Any]:
         "linux,rtas-entry": u32(rtas.start),
         "rtas-size": u32(rtas.size),
     }
-    if kernel.dlpar is not None:
+    dlpar = kernel.platform.dlpar
+    if dlpar is not None:
         lmb_size = kernel.machine.memory_block_size
-        end = _lmbs_end(kernel.dlpar, lmb_size)
+        end = _lmbs_end(dlpar, lmb_size)
         node["ibm,lrdr-capacity"] = u64(end, lmb_size) + u32(_cores(kernel))
     if kernel.machine.fadump:
         node["ibm,configure-kernel-dump"] = u32(1)
@@ -224,7 +225,7 @@ def _rtas(kernel: Kernel, rtas: Region) -> dict[str, Any]:
 
 
 def _drmem(kernel: Kernel, dlpar: Dlpar) -> dict[str, Any]:
-    nodes = kernel.node_ids()
+    nodes = kernel.nodes.ids()
     return {
         "name": text("ibm,dynamic-reconfiguration-memory"),
         "ibm,lmb-size": u64(kernel.machine.memory_block_size),
@@ -240,12 +241,12 @@ def _chosen(kernel: Kernel) -> dict[str, Any]:
         "name": text("chosen"),
         "bootargs": text(kernel.cmdline),
         "linux,kernel-end": u64(kernel.machine.kernel_end),
-        "linux,memory-limit": u64(kernel.boot_memory_end),
+        "linux,memory-limit": u64(kernel.memory.boot_end),
     }
     # What was reserved at boot: a later shrink does not change it (golden ppc64).
-    if kernel.boot_crashk_res is not None:
-        chosen["linux,crashkernel-base"] = u64(kernel.boot_crashk_res.start)
-        chosen["linux,crashkernel-size"] = u64(kernel.boot_crashk_res.size)
+    if kernel.kexec.crashk_res_at_boot is not None:
+        chosen["linux,crashkernel-base"] = u64(kernel.kexec.crashk_res_at_boot.start)
+        chosen["linux,crashkernel-size"] = u64(kernel.kexec.crashk_res_at_boot.size)
     return chosen
 
 
@@ -253,7 +254,7 @@ def _cpus(kernel: Kernel) -> Family:
     """One node a present core."""
     topology, cpus = kernel.machine.cpus, kernel.cpus
     nodes: dict[str, Any] = {"name": text("cpus"), "#address-cells": u32(1), "#size-cells": u32(0)}
-    if kernel.dlpar is not None:
+    if kernel.platform.dlpar is not None:
         nodes |= _drc_connectors(_cores(kernel))
     prefix = f"{topology.type}@"
 

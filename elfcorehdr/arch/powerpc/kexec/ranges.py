@@ -1,14 +1,19 @@
-"""Memory ranges of ppc64 kexec: arch/powerpc/kexec/ranges.c (v7.1). The list is Kernel-free but for its log."""
+"""Memory ranges of ppc64 kexec: arch/powerpc/kexec/ranges.c (v7.1)."""
 
 from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
+from elfcorehdr import changes
 from elfcorehdr.kernel.kexec_core import U64
 from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.mm.memblock import Memblock
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
 
 CHUNK = 2048
 """MEM_RANGE_CHUNK_SZ: what a list grows by, in bytes."""
@@ -149,3 +154,71 @@ class MemRanges(CrashMem):
                 self.ranges[i] = Range(start, base - 1)
                 self.add(end + 1, (base - end - 1) & U64 if wraps else last - end + 1)
             return
+
+
+def _list(kernel: Kernel) -> MemRanges:
+    if not kernel.log.debugging("ranges"):
+        return MemRanges()
+    return MemRanges(lambda text: kernel.log.debug("ranges", f"kexec ranges: {text}"))
+
+
+def _add_firmware(kernel: Kernel, ranges: MemRanges) -> None:
+    """add_rtas_mem_range(), add_opal_mem_range(): with the sizes of the device tree, not page rounded."""
+    for firmware in (kernel.machine.rtas, kernel.machine.opal):
+        if firmware is not None:
+            ranges.add(firmware.start, firmware.size)
+
+
+def get_crash_memory_ranges(kernel: Kernel) -> MemRanges:
+    """Memblock region by region, less the reservation, plus firmware and backup.
+
+    The backup range [0, 64 KiB) is an entry of its own, next to the one that follows it.
+    """
+    ranges = _list(kernel)
+    for region in kernel.memblock:
+        start = region.start
+        if start == 0:
+            if region.end < BACKUP_SRC_SIZE:
+                continue
+            start = BACKUP_SRC_SIZE
+        ranges.add(start, region.end - start + 1)
+        if ranges.full:
+            ranges.sort(merge=True)
+    if ranges.full:
+        ranges.grow()
+    kexec = kernel.kexec
+    for cut in (kexec.crashk_res, *kexec.crashk_cma_ranges):
+        if cut is not None:
+            if ranges.full:
+                ranges.grow()
+            ranges.exclude(cut.start, cut.end, continues=kernel.has(changes.EXCLUDE_CONTINUES))
+    _add_firmware(kernel, ranges)
+    ranges.add(0, BACKUP_SRC_SIZE)
+    ranges.sort()
+    return ranges
+
+
+def get_exclude_memory_ranges(kernel: Kernel) -> list[Range]:
+    """What no segment may touch."""
+    ranges = _list(kernel)
+    ranges.add(0, kernel.machine.kernel_end)
+    _add_firmware(kernel, ranges)
+    ranges.sort(merge=True)
+    return ranges.ranges
+
+
+def get_reserved_memory_ranges(kernel: Kernel) -> MemRanges:
+    """What firmware keeps."""
+    ranges = _list(kernel)
+    _add_firmware(kernel, ranges)
+    return ranges
+
+
+def get_usable_memory_ranges(kernel: Kernel) -> MemRanges:
+    """What the capture kernel may use: all below the end of the reservation, and firmware's."""
+    ranges = _list(kernel)
+    region = kernel.kexec.crashk_res
+    if region is not None:
+        ranges.add(0, region.end + 1)
+    _add_firmware(kernel, ranges)
+    return ranges

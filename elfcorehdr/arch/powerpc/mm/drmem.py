@@ -1,4 +1,4 @@
-"""The table of logical memory blocks: arch/powerpc/mm/drmem.c (v7.1). Imports .machine."""
+"""The table of logical memory blocks: arch/powerpc/mm/drmem.c (v7.1)."""
 
 from __future__ import annotations
 

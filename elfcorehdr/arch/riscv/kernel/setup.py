@@ -94,10 +94,11 @@ class Riscv64(Arch):
             if not elf:
                 kernel.log.err(f"kexec_file(Image): Error add kernel image ret={-error.errno}")
             raise
-        if not elf and kernel.kexec_debug:
+        if not elf:
             memsz = align_up(memsz, kernel.page_size)
-            text = f"kexec_file(Image): Loaded kernel at {at:#x} bufsz={bufsz:#x} memsz={memsz:#x}"
-            kernel.log.info(text)
+            kernel.kexec.dprintk(
+                f"kexec_file(Image): Loaded kernel at {at:#x} bufsz={bufsz:#x} memsz={memsz:#x}"
+            )
         self._load_extra_segments(kernel, image, initrd)
         if elf:
             # Golden riscv64/J: a program for user space fails after the header was placed.
@@ -106,7 +107,7 @@ class Riscv64(Arch):
     def _load_extra_segments(self, kernel: Kernel, image: Kimage, initrd: FileArg | None) -> None:
         """load_extra_segments(), machine_kexec_file.c"""
         kdump = kernel.machine.kdump
-        log = kernel.log.info if kernel.kexec_debug else _quiet
+        log = kernel.kexec.dprintk
         header = crash_prepare_elf64_headers(kernel, self.crash_ranges(kernel))
         size = len(header)
         at = self.add_buffer(
@@ -134,7 +135,3 @@ class Riscv64(Arch):
     def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
         """arch_cpuhp_cleanup_dead_cpu()"""
         kernel.log.info(f"CPU{cpu}: off")
-
-
-def _quiet(text: str) -> None:
-    """What a load without KEXEC_FILE_DEBUG says."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from elfcorehdr.arch.x86.kernel.crash import crash_setup_memmap_entries
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_up
-from elfcorehdr.lib.ranges import Range
+from elfcorehdr.kernel.printk import hashed_pointer
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -24,8 +24,6 @@ MAX_ELFCOREHDR_STR_LEN = 30
 BOOT_PARAMS, SETUP_DATA = 0x1000, 0xA0
 """struct boot_params, and the setup_data of EFI and of the random seed behind the command line."""
 MIN_PURGATORY = 0x3000
-E820_TYPES = (("ACPI Tables", 3), ("ACPI Non-volatile Storage", 4), ("Reserved", 2))
-"""enum e820_type, arch/x86/include/asm/e820/types.h."""
 
 
 class KernelPart(NamedTuple):
@@ -51,9 +49,8 @@ def probe(kernel: Kernel, image: Kimage, kernel_file: FileArg | None) -> KernelP
     elif kernel.machine.kdump.kernel:
         given = kernel.machine.kdump.kernel[0]
         part = KernelPart(given.memsz, given.filesz or given.memsz, given.align, given.setup)
-    if kernel.kexec_debug:
-        size = part.bufsz + part.setup
-        kernel.log.info(f"kexec_file: kernel: {kernel.hashed_pointer(size)} kernel_size: {size:#x}")
+    size = part.bufsz + part.setup
+    kernel.kexec.dprintk(f"kexec_file: kernel: {hashed_pointer(size)} kernel_size: {size:#x}")
     length = len(image.cmdline) + 1
     if length > CMDLINE_SIZE:
         kernel.log.err("kexec-bzImage64: Kernel command line too long")
@@ -86,8 +83,7 @@ def load(kernel: Kernel, image: Kimage, part: KernelPart, initrd: FileArg | None
     add = kernel.arch.add_buffer
 
     def log(text: str) -> None:
-        if kernel.kexec_debug:
-            kernel.log.info(f"kexec-bzImage64: {text}")
+        kernel.kexec.dprintk(f"kexec-bzImage64: {text}")
 
     buf = KexecBuf(PURGATORY_MEMSZ, PURGATORY_BUFSZ, buf_min=MIN_PURGATORY, top_down=True)
     image.entry = add(kernel, image, buf)
@@ -108,28 +104,6 @@ def load(kernel: Kernel, image: Kimage, part: KernelPart, initrd: FileArg | None
         log(f"Loaded initrd at {at:#x} bufsz={length:#x} memsz={length:#x}")
     log(f"Final command line is: {image.cmdline.decode(errors='replace')}")
     log("E820 memmap:")
-    if kernel.kexec_debug:
-        for r, kind in _memmap(kernel, image):
+    if kernel.kexec.file_dbg_print:
+        for r, kind in crash_setup_memmap_entries(kernel, image):
             log(f"{r.start:016x}-{r.end:016x} ({kind})")
-
-
-def _memmap(kernel: Kernel, image: Kimage) -> Iterator[tuple[Range, int]]:
-    """crash_setup_memmap_entries(), arch/x86/kernel/crash.c: what the capture kernel may know of.
-
-    RAM below 1 MiB, firmware's, then the reservation less the header.
-    """
-    for r in kernel.iomem.system_ram():
-        if r.start < 1 << 20:
-            yield Range(r.start, min(r.end, (1 << 20) - 1)), 1
-    for name, kind in E820_TYPES:
-        for level, r, row in kernel.iomem.rows():
-            if row == name and not level:
-                yield r, kind
-    kexec = kernel.kexec
-    if kexec.crashk_low_res is not None:
-        yield kexec.crashk_low_res, 1
-    if kexec.crashk_res is not None:
-        header = image.segments[0].mem
-        if header > kexec.crashk_res.start:
-            yield Range(kexec.crashk_res.start, header - 1), 1
-        yield Range(header + image.elf_headers_sz, kexec.crashk_res.end), 1

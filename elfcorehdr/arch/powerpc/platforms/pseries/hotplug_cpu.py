@@ -1,4 +1,4 @@
-"""DLPAR of CPUs: arch/powerpc/platforms/pseries/hotplug-cpu.c (v7.1). Imports .errors."""
+"""DLPAR of CPUs: arch/powerpc/platforms/pseries/hotplug-cpu.c (v7.1)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HotplugCpu:
     def add(self, drc: int) -> list[int]:
         """dlpar_cpu_add(): one core with all its threads, online at once; their numbers. EINVAL."""
         kernel = self._kernel
-        kernel.debug("hotplug-cpu", f"{CPU}Attempting to add CPU, drc index: {drc:x}")
+        kernel.log.debug("hotplug-cpu", f"{CPU}Attempting to add CPU, drc index: {drc:x}")
         core = self._core_of_drc(drc)
         if core is not None and kernel.cpus.threads_of_core(core):
             kernel.log.warning(f"{CPU}CPU with drc index {drc:x} already exists")
@@ -46,7 +46,7 @@ class HotplugCpu:
         for n in ids:
             kernel.cpus.up(n)
         name = kernel.machine.cpus.type
-        kernel.debug("hotplug-cpu", f"{CPU}Successfully added CPU {name}, drc index: {drc:x}")
+        kernel.log.debug("hotplug-cpu", f"{CPU}Successfully added CPU {name}, drc index: {drc:x}")
         return ids
 
     def release(self, path: str) -> None:
@@ -71,7 +71,7 @@ class HotplugCpu:
         if not ids:
             kernel.log.warning(f"{CPU}Cannot find CPU (drc index {drc:x}) to remove")
             raise KernelError(errno.ENODEV, "no such core")
-        kernel.debug("hotplug-cpu", f"{CPU}Attempting to remove CPU {name}, drc index: {drc:x}")
+        kernel.log.debug("hotplug-cpu", f"{CPU}Attempting to remove CPU {name}, drc index: {drc:x}")
         try:
             for n in ids:
                 kernel.cpus.down(n)
@@ -79,4 +79,4 @@ class HotplugCpu:
             kernel.log.warning(f"{CPU}Failed to offline CPU {name}, rc: {-error.errno}")
             raise KernelError(errno.EINVAL, "a thread does not stop") from None
         kernel.cpus.unplug(ids)
-        kernel.debug("hotplug-cpu", f"{CPU}Successfully removed CPU, drc index: {drc:x}")
+        kernel.log.debug("hotplug-cpu", f"{CPU}Successfully removed CPU, drc index: {drc:x}")

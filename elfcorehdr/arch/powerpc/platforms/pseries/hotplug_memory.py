@@ -1,4 +1,4 @@
-"""DLPAR of memory: arch/powerpc/platforms/pseries/hotplug-memory.c (v7.1). Imports .drmem, .errors, .memory."""
+"""DLPAR of memory: arch/powerpc/platforms/pseries/hotplug-memory.c (v7.1)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.mm.drmem import Lmb, LmbTable
 from elfcorehdr.arch.powerpc.platforms.pseries.firmware import Firmware
-from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
+from elfcorehdr.drivers.base.memory import MemoryBlock
 from elfcorehdr.errors import KernelError
+from elfcorehdr.mm.memory_hotplug import OnlineType
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -38,11 +39,11 @@ class HotplugMemory:
         """dlpar_add_lmb(): EINVAL if assigned; add the memory, bring it online whatever the policy."""
         if self.lmbs.assigned(lmb.row):
             raise KernelError(errno.EINVAL, "already assigned")
-        memory = self._kernel.memory
-        memory.add(lmb.base, self._lmb_size, self._kernel.node_for_new(lmb.base))
+        hotplug = self._kernel.memory_hotplug
+        hotplug.add(lmb.base, self._lmb_size, self._kernel.nodes.for_new(lmb.base))
         block = self._block(lmb)
         assert block is not None
-        memory.online(block, OnlineType.ONLINE)
+        hotplug.online(block, OnlineType.ONLINE)
         self.lmbs.assign(lmb.row, assigned=True)
 
     def _acquire_and_add(self, lmb: Lmb) -> None:
@@ -54,8 +55,8 @@ class HotplugMemory:
         block = self._block(lmb)
         if not self.lmbs.removable(lmb.row) or block is None:
             raise KernelError(errno.EINVAL, "not removable")
-        self._kernel.memory.offline(block)
-        self._kernel.memory.remove(lmb.base, self._lmb_size)
+        self._kernel.memory_hotplug.offline(block)
+        self._kernel.memory_hotplug.remove(lmb.base, self._lmb_size)
         self.lmbs.assign(lmb.row, assigned=False)
 
     def _range(self, count: int, drc: int) -> list[Lmb]:
@@ -100,7 +101,7 @@ class HotplugMemory:
             self._undo(done, added=True)
             raise KernelError(errno.EINVAL, "not all could be added")
         for lmb in done:
-            self._kernel.debug(
+            self._kernel.log.debug(
                 "hotplug-memory",
                 f"{MEM}Memory at {lmb.base:x} (drc index {lmb.drc:x}) was hot-added",
             )
@@ -164,7 +165,7 @@ class HotplugMemory:
         """One LMB; its lines are at debug level."""
 
         def debug(text: str) -> None:
-            self._kernel.debug("hotplug-memory", MEM + text)
+            self._kernel.log.debug("hotplug-memory", MEM + text)
 
         debug(f"Attempting to hot-remove LMB, drc index {drc:x}")
         lmb = self.lmbs.by_drc(drc)

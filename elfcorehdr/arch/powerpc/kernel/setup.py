@@ -1,0 +1,233 @@
+"""ppc64, little endian, on pseries and powernv: arch/powerpc/kernel/{setup-common,setup_64,sysfs}.c, mm/ (v7.1).
+
+What kexec/ defines is imported at its first use: a mount that loads nothing starts without it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from elfcorehdr import changes
+from elfcorehdr.arch.base import Arch
+from elfcorehdr.arch.powerpc.kexec import core, ranges
+from elfcorehdr.elf import EM_PPC64
+from elfcorehdr.kernel.resource import CRASH_KERNEL, Resource
+from elfcorehdr.lib.ranges import Range
+
+if TYPE_CHECKING:
+    from elfcorehdr.arch.powerpc.kexec.ranges import MemRanges
+    from elfcorehdr.drivers.base.cpu import Cpu
+    from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.header_cache import RangeSource
+    from elfcorehdr.kernel.kexec_core import Kimage
+    from elfcorehdr.kernel.kexec_file import FileArg, Segment
+    from elfcorehdr.kernel.notifier import MemoryNotify
+
+PAGE_OFFSET = 0xC000000000000000
+PPC_FEATURE2_EBB = 32 + 28
+_POWER9 = (
+    *(0x01, 0x06, 0x07, 0x08, 0x0A, 0x0D, 0x0E, 0x1A, 0x1B, 0x1C, 0x1E, 0x1F),
+    *(0x34, 0x35, 0x36, 0x37, 0x39, 0x3A, 0x3B, PPC_FEATURE2_EBB, 0x3D, 0x3F),
+)
+HWCAP = {"power9": _POWER9, "power10": (*_POWER9, 0x31, 0x32)}
+"""The features of a CPU type: bits of AT_HWCAP, then of AT_HWCAP2 from 32 on (golden ppc64/A and D)."""
+
+
+class Ppc64(Arch):
+    """Crash ranges come from memblock, and the first 64 KiB from the backup region."""
+
+    name = "ppc64"
+    uts_machine = "ppc64le"
+    platforms: Mapping[str, tuple[str, str]] = {
+        "pseries": ("powerpc.platforms.pseries.setup", "Pseries"),
+        "powernv": ("powerpc.platforms.powernv.setup", "Powernv"),
+    }
+    e_machine = EM_PPC64
+    prstatus_bytes = 504
+    note_align = 1024
+    need_kernel_map = False
+    has_iomem_crash_row = False
+    kernel_rows_in_iomem = False
+    cpu_dirs_for_possible = True
+    has_memory_probe = True
+    has_topology_cluster = False
+    has_cpu_modalias = True
+    shrink_oopses = True
+    boot_allocations = 0
+
+    def va(self, kernel: Kernel, pa: int) -> int:
+        """__va(): the direct map is the address with the top bits set."""
+        return pa | PAGE_OFFSET
+
+    # the header and hotplug, kexec/{ranges,crash}.c
+
+    def crash_ranges(self, kernel: Kernel) -> MemRanges:
+        """get_crash_memory_ranges()"""
+        return ranges.get_crash_memory_ranges(kernel)
+
+    def crash_ranges_source(self, kernel: Kernel) -> RangeSource | None:
+        """memblock's journal."""
+        from elfcorehdr.arch.powerpc.include.asm import kexec
+
+        return kexec.crash_ranges_source(kernel)
+
+    def crash_get_elfcorehdr_size(self, kernel: Kernel) -> int:
+        """arch_crash_get_elfcorehdr_size()"""
+        from elfcorehdr.arch.powerpc.include.asm import kexec
+
+        return kexec.arch_crash_get_elfcorehdr_size(kernel)
+
+    def crash_hotplug(self, kernel: Kernel) -> bool:
+        """CONFIG_CRASH_HOTPLUG, since 6.10."""
+        return kernel.has(changes.CRASH_HOTPLUG_PPC64)
+
+    def crash_handle_hotplug_event(
+        self, kernel: Kernel, image: Kimage, notify: MemoryNotify | None
+    ) -> None:
+        """arch_crash_handle_hotplug_event()"""
+        from elfcorehdr.arch.powerpc.include.asm import kexec
+
+        kexec.arch_crash_handle_hotplug_event(kernel, image, notify)
+
+    def machine_kexec_post_load(self, kernel: Kernel, image: Kimage) -> None:
+        """Where kexec-tools put the backup region."""
+        from elfcorehdr.arch.powerpc.include.asm import kexec
+
+        kexec.machine_kexec_post_load(kernel, image)
+
+    # reservation and loading, kexec/{core,elf_64,file_load_64}.c
+
+    def reserve_crashkernel(self, kernel: Kernel) -> None:
+        """arch_reserve_crashkernel()"""
+        core.arch_reserve_crashkernel(kernel)
+
+    def insert_crashkernel_resources(self, kernel: Kernel) -> None:
+        """None; on 6.16 to 6.18 one that kept every System RAM row it overlaps from being there."""
+        region = kernel.kexec.crashk_res
+        if region is None or not kernel.has(changes.IOMEM_CRASH_ROW_PPC64):
+            return
+        for level, r, name in list(kernel.iomem.rows()):
+            row = kernel.iomem.find(r.start, r.end, name)
+            if level == 0 and r.overlaps(region.start, region.end) and row is not None:
+                kernel.iomem.release(row)
+        row = Resource(region.start, region.end, CRASH_KERNEL)
+        kernel.iomem.insert(row)
+
+    def kexec_file_load(
+        self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
+    ) -> None:
+        """elf64_load()"""
+        from elfcorehdr.arch.powerpc.include.asm import kexec
+
+        kexec.elf64_load(kernel, image, kernel_file, initrd)
+
+    def kexec_tools_segments(
+        self,
+        kernel: Kernel,
+        kernel_file: FileArg | None,
+        initrd: FileArg | None,
+        cmdline: bytes,
+        *,
+        hotplug: bool,
+    ) -> tuple[int, list[Segment]]:
+        """As kexec_tools/ppc64.py has it."""
+        from elfcorehdr.kexec_tools import ppc64
+
+        return ppc64.crash_segments(kernel, kernel_file, initrd, cmdline)
+
+    # what else differs
+
+    def node_for_probe(self, kernel: Kernel, address: int) -> int:
+        """hot_add_scn_to_nid(): the node of an LMB that is assigned and not reserved, else the first."""
+        dlpar = kernel.platform.dlpar
+        if dlpar is not None:
+            lmb = dlpar.lmbs.by_base(address)
+            if lmb is None or not dlpar.lmbs.removable(lmb.row):
+                return kernel.nodes.ids()[0]
+        return kernel.nodes.for_new(address)
+
+    def memory_added(self, kernel: Kernel, r: Range) -> None:
+        """radix__create_section_mapping(): the pages that a new range is mapped with."""
+        if not (r.start | r.end + 1) & (1 << 30) - 1:
+            words = "1.00 GiB"
+        elif not (r.start | r.end + 1) & (2 << 20) - 1:
+            words = "2.00 MiB"
+        else:
+            return
+        kernel.log.info(f"radix-mmu: Mapped {r.start:#018x}-{r.end + 1:#018x} with {words} pages")
+
+    def unmovable(self, kernel: Kernel, start: int, end: int) -> str | None:
+        """RTAS and OPAL."""
+        for name, firmware in (("RTAS", kernel.machine.rtas), ("OPAL", kernel.machine.opal)):
+            if firmware is not None and firmware.range.overlaps(start, end):
+                return name
+        return None
+
+    def cpu_uevent(self, kernel: Kernel, cpu: Cpu) -> tuple[tuple[str, str], ...]:
+        """The device-tree part of a CPU's uevent (golden ppc64 dumps, cpuN/uevent).
+
+        Quirk: a CPU that has stopped has no node, and MODALIAS ends with a newline of its own.
+        """
+        modalias = ("MODALIAS", kernel.cpus.modalias + "\n")
+        if cpu.id in kernel.cpus.node_dropped:
+            return (modalias,)
+        name, node = kernel.machine.cpus.type, self.cpu_node(kernel, cpu)
+        if cpu.id in kernel.cpus.node_regained:
+            node = f"{name}@{self.core_id(cpu):x}"
+        return (
+            ("OF_NAME", name),
+            ("OF_FULLNAME", f"/cpus/{node}"),
+            ("OF_TYPE", "cpu"),
+            ("OF_COMPATIBLE_N", "0"),
+            modalias,
+        )
+
+    def cpu_node(self, kernel: Kernel, cpu: Cpu) -> str:
+        """Name of the device-tree node that cpuN/of_node points to.
+
+        Quirk: a CPU that was not present at boot has the first core's (golden ppc64/B, cpu2).
+        """
+        threads = kernel.machine.cpus.threads
+        core = cpu.id // threads if cpu.id in kernel.cpus.present_at_boot else 0
+        return f"{kernel.machine.cpus.type}@{core * threads:x}"
+
+    def modalias(self, kernel: Kernel) -> str:
+        """print_cpu_modalias(): the type, and AT_HWCAP and AT_HWCAP2 bit by bit.
+
+        Event based branches (PPC_FEATURE2_EBB) are there once the counters' driver is.
+        """
+        name = kernel.machine.cpus.type.removeprefix("PowerPC,").lower().rstrip("+")
+        bits = set(HWCAP.get(name, ()))
+        if not kernel.config("PPC_PERF_CTRS"):
+            bits.discard(PPC_FEATURE2_EBB)
+        return f"cpu:type:{name}:feature:" + "".join(f",{bit:04X}" for bit in sorted(bits))
+
+    def vmlinux_note(self, kernel: Kernel) -> tuple[str, int, bytes] | None:
+        """PPC_ELFNOTE_CAPABILITIES, arch/powerpc/kernel/note.S: bit 0 is PPCCAP_ULTRAVISOR_BIT."""
+        return "PowerPC", 1, struct.pack("<I", kernel.config("PPC_UV"))
+
+    def topology_die(self, kernel: Kernel) -> bool:
+        """Since some release between 6.12 and 7.2."""
+        return kernel.has(changes.TOPOLOGY_DIE_PPC64)
+
+    def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
+        """32 KiB each, lines of 128 bytes: what QEMU says of POWER9 and POWER10 (systemcfg in the ppc64 dumps)."""
+        return (("Data", 0x8000, 128), ("Instruction", 0x8000, 128))
+
+    def cpuinfo(self, kernel: Kernel) -> str:
+        """A paragraph a running CPU, then the machine; the clock is not known."""
+        name = kernel.machine.cpus.type.removeprefix("PowerPC,")
+        cpus = "".join(
+            f"processor\t: {n}\ncpu\t\t: {name} (architected), altivec supported\n\n"
+            for n in sorted(kernel.cpus.online)
+        )
+        platform = {"pseries": "pSeries", "powernv": "PowerNV"}[kernel.platform.name]
+        return f"{cpus}timebase\t: 512000000\nplatform\t: {platform}\nMMU\t\t: Radix\n"
+
+    def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
+        """What kexec-tools, makedumpfile and drmgr read of it."""
+        from elfcorehdr.arch.powerpc.kernel import prom
+
+        return prom.devicetree(kernel)

@@ -1,0 +1,60 @@
+"""Loading an ELF kernel as a crash image: arch/powerpc/kexec/elf_64.c (v7.1)."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from elfcorehdr.arch.powerpc.kexec.crash import FDT_MAGIC
+from elfcorehdr.arch.powerpc.kexec.file_load import setup_kdump_cmdline
+from elfcorehdr.arch.powerpc.kexec.file_load_64 import (
+    Placer,
+    load_crashdump_segments_ppc64,
+    setup_new_fdt_ppc64,
+)
+from elfcorehdr.kernel.kexec_core import Kimage
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, elf_load_phdrs
+from elfcorehdr.kernel.printk import hashed_pointer
+from elfcorehdr.machine import LoadSegment
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
+
+
+def elf64_load(
+    kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
+) -> None:
+    """Kernel, purgatory, backup, elfcorehdr, initrd, device tree, in this order."""
+    kdump = kernel.machine.kdump
+    parts = kdump.kernel or (LoadSegment(kernel.machine.kernel_end),)
+    if kernel_file is not None:
+        parts = tuple(
+            LoadSegment(p.p_memsz, p.p_filesz, max(p.p_align, 1), p.p_paddr)
+            for p in elf_load_phdrs(kernel_file.data)
+        )
+    if not image.crash:
+        return
+    log = kernel.kexec.dprintk
+    size = kernel_file.length if kernel_file else sum(p.filesz or p.memsz for p in parts)
+    log(f"kexec_file: kernel: {hashed_pointer(size)} kernel_size: {size:#x}")
+    placer = Placer(kernel, image)
+    for part in parts:
+        at = placer.add(
+            KexecBuf(part.memsz, part.filesz or part.memsz, part.align, buf_min=part.paddr)
+        )
+    log(f"kexec_elf: Loaded the kernel at {image.segments[0].mem:#x}")
+    at = placer.add(KexecBuf(kdump.purgatory, kdump.purgatory, top_down=True))
+    image.entry = at
+    log(f"kexec_elf: Loaded purgatory at {at:#x}")
+    align = parts[-1].align
+    at = load_crashdump_segments_ppc64(kernel, image, placer, align, log)
+    setup_kdump_cmdline(kernel, image, at)
+    length = initrd.length if initrd else kdump.initrd
+    if length:
+        at = placer.add(KexecBuf(length, length, kernel.page_size))
+        log(f"kexec_elf: Loaded initrd at {at:#x}")
+    setup_new_fdt_ppc64(kernel, log)
+    fdt = max(kdump.fdt, 8)
+    content = FDT_MAGIC + struct.pack(">I", fdt)
+    at = placer.add(KexecBuf(fdt, fdt, kernel.page_size, top_down=True, content=content))
+    log(f"kexec_elf: Loaded device tree at {at:#x}")

@@ -1,0 +1,63 @@
+"""pseries, a partition under PowerVM or KVM: arch/powerpc/platforms/pseries/{setup,ras}.c (v7.1).
+
+The hypervisor's hotplug events are DLPAR requests.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from elfcorehdr.arch.platform import Platform
+from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
+from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import (
+    Action,
+    Dlpar,
+    IdType,
+    Request,
+    Resource,
+)
+from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import DRC_CPU
+from elfcorehdr.errors import KernelError
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
+
+
+class Pseries(Platform):
+    """Memory comes by runs of LMBs, CPUs by cores."""
+
+    name = "pseries"
+    dlpar: Dlpar
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.dlpar = Dlpar(kernel)
+        if kernel.machine.fadump:
+            self.fadump = Fadump(kernel.machine)
+
+    def plug_memory(self, start: int, size: int, node: int = 0, how: str = "dimm") -> None:
+        """The hypervisor's event is a DLPAR request for a run of LMBs, whatever the device is called."""
+        self._kernel.nodes.hotplugged.put(start, start + size - 1, node)
+        self._request(Action.ADD, start, size)
+
+    def unplug_memory(
+        self, start: int, size: int, how: str = "dimm", order: Iterable[int] = ()
+    ) -> None:
+        """As plug_memory()."""
+        self._request(Action.REMOVE, start, size)
+
+    def _request(self, action: Action, start: int, size: int) -> None:
+        lmb, count = self.dlpar.lmbs.by_base(start), size // self._kernel.memory.block_size
+        if lmb is None or not lmb.drc:
+            raise KernelError(errno.EINVAL, f"no LMB with a DRC index begins at {start:#x}")
+        self.dlpar.handle(Request(Resource.MEMORY, action, IdType.INDEXED_COUNT, count, lmb.drc))
+
+    def plug_cpu(self, slot: int, node: int = 0) -> list[int]:
+        """A core: a DLPAR request for its DRC index."""
+        return self.dlpar.cpu.add(DRC_CPU + slot)
+
+    def unplug_cpu(self, cpu: int) -> None:
+        """The core that the CPU is a thread of."""
+        self.dlpar.cpu.remove(DRC_CPU + self._kernel.cpus.core_of(cpu))

@@ -1,0 +1,25 @@
+"""Binding by hand: drivers/base/bus.c (v7.1)."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from elfcorehdr.errors import KernelError
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
+
+
+def drivers_probe(kernel: Kernel, bus: str, device: str) -> None:
+    """drivers_probe_store(): KernelError(ENODEV) if the bus has no such device, else nothing happens."""
+    name = device.removesuffix("\n")
+    digits = name.removeprefix(bus)
+    n = int(digits) if name.startswith(bus) and digits.isdecimal() else -1
+    known = {
+        "memory": kernel.memory.block(n) is not None,
+        "cpu": kernel.cpus.device(n) is not None,
+        "node": n in kernel.nodes.ids(),
+    }
+    if not known[bus]:
+        raise KernelError(errno.ENODEV, f"no device {name!r} on bus {bus}")

@@ -1,0 +1,70 @@
+"""NUMA nodes: what memory and CPUs are on them. drivers/base/node.c, mm/numa_memblks.c (v7.1)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from elfcorehdr.lib.range_map import RangeMap
+from elfcorehdr.lib.ranges import Range
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
+
+
+class Nodes:
+    """The nodes of a kernel; they follow from memblock and the CPUs."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+        self.hotplugged = RangeMap()
+        """Nodes that firmware names for memory that was plugged in."""
+
+    def of(self, start: int, end: int) -> list[int]:
+        """Nodes of the RAM in start..end (included), ascending."""
+        return sorted({r.node for r in self._kernel.memblock.overlapping(start, end)})
+
+    def span(self, node: int) -> tuple[int, int]:
+        """First and last byte of a node's RAM."""
+        return self._kernel.memblock.node_span(node) or (0, 0)
+
+    def for_new(self, address: int) -> int:
+        """What firmware says of memory there: when it was plugged in, at boot, else the first node."""
+        node = self.hotplugged.get(address)
+        if node is None:
+            memory = self._kernel.machine.memory
+            i = bisect_right(memory, address, key=lambda m: m.start) - 1
+            node = memory[i].node if i >= 0 and address <= memory[i].end else self.ids()[0]
+        return node
+
+    def with_memory(self) -> list[int]:
+        """Nodes with memory, ascending."""
+        return self._kernel.memblock.nodes()
+
+    def ids(self) -> list[int]:
+        """Nodes with memory or CPUs, ascending."""
+        kernel = self._kernel
+        return sorted({*kernel.memblock.nodes(), *kernel.cpus.boot_nodes, 0})
+
+    def block_ids(self, node: int) -> Iterator[int]:
+        """The memory blocks with RAM on a node, ascending."""
+        memory = self._kernel.memory
+        size = memory.block_size
+        last = -1
+        for region in self._kernel.memblock.node_regions(node):
+            for n in range(max(last + 1, region.start // size), region.end // size + 1):
+                if memory.code(n):
+                    yield n
+                last = n
+
+    def memory(self, node: int) -> tuple[int, int]:
+        """Bytes in use by the page allocator on a node, and free ones.
+
+        Total is RAM less what boot took (kernel, reservation); nothing else is ever allocated here.
+        """
+        kernel = self._kernel
+        total = kernel.memblock.node_bytes(node)
+        taken = [Range(0, kernel.machine.kernel_end - 1), kernel.kexec.crashk_res]
+        total -= sum(r.size for r in taken if r and self.of(r.start, r.start) == [node])
+        return max(total, 0), max(total, 0)

@@ -1,0 +1,24 @@
+"""Where the vmcoreinfo note is: kernel/vmcore_info.c (v7.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elfcorehdr.kernel.kexec_file import align_up
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
+
+NOTE_HEADS = 2 * 12
+"""Two struct elf_note: namesz, descsz, type."""
+NAME_BYTES = 12
+""""VMCOREINFO", padded."""
+
+
+def vmcoreinfo_note(kernel: Kernel) -> tuple[int, int]:
+    """Physical address and bytes of the note: paddr_vmcoreinfo_note(), VMCOREINFO_NOTE_SIZE with one page of text.
+
+    Where the machine does not say it: behind the kernel, page aligned.
+    """
+    address = kernel.machine.vmcoreinfo or align_up(kernel.machine.kernel_end, kernel.page_size)
+    return address, NOTE_HEADS + NAME_BYTES + kernel.page_size
