@@ -20,11 +20,11 @@ from benchmarks.measure import (
 )
 from benchmarks.mounts import Workshop
 from benchmarks.rows import Cost, Row, ratio
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.phdrs import load_rows
 from elfcorehdr.lib.ranges import Range
-from elfcorehdr.mm.memory_hotplug import OnlineType
 from printer import parse
 from printer.forms import kernel_text
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from benchmarks import machines
 from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import DRC_LMB
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.mm.memory_hotplug import OnlineType
 
 BLOCKS = 8192
 EVENTS = (100, 1000, 4000)

@@ -2,7 +2,6 @@
 
 Field names and layout are those of include/uapi/linux/elf.h (v6.18). The kernel writes only
 ELFCLASS64, ELFDATA2LSB; the reader takes every combination, since captured files may be any.
-Imports only .errors.
 """
 
 from __future__ import annotations

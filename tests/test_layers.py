@@ -25,13 +25,13 @@ VALUES = {"elfcorehdr", "elfcorehdr.lib"}
 
 ROOMS: dict[str, set[str]] = {
     # the emulated kernel
-    "elfcorehdr": {"elfcorehdr.lib", "elfcorehdr.init"},
-    "elfcorehdr.lib": {"elfcorehdr", "elfcorehdr.kernel"},
+    "elfcorehdr": {"elfcorehdr.lib", "elfcorehdr.init", "elfcorehdr.profiles"},
+    "elfcorehdr.lib": {"elfcorehdr"},
     "elfcorehdr.profiles": VALUES,
-    "elfcorehdr.kernel": {*VALUES, "elfcorehdr.mm"},
+    "elfcorehdr.kernel": VALUES,
     "elfcorehdr.mm": {*VALUES, "elfcorehdr.kernel", "elfcorehdr.drivers"},
-    "elfcorehdr.drivers": {*VALUES, "elfcorehdr.kernel", "elfcorehdr.mm"},
-    "elfcorehdr.fs": {*VALUES, "elfcorehdr.kernel", "elfcorehdr.mm"},
+    "elfcorehdr.drivers": {*VALUES, "elfcorehdr.kernel"},
+    "elfcorehdr.fs": {*VALUES, "elfcorehdr.kernel"},
     "elfcorehdr.kexec_tools": {
         *VALUES,
         "elfcorehdr.kernel",
@@ -43,7 +43,6 @@ ROOMS: dict[str, set[str]] = {
         "elfcorehdr.kernel",
         "elfcorehdr.mm",
         "elfcorehdr.drivers",
-        "elfcorehdr.kexec_tools",
     },
     "elfcorehdr.init": {ENGINE},
     # bytes to text

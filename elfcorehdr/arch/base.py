@@ -14,7 +14,6 @@ from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     FileArg,
     KexecBuf,
-    Segment,
     locate_mem_hole,
 )
 from elfcorehdr.kernel.notifier import MemoryNotify
@@ -315,23 +314,6 @@ class Arch:
     ) -> None:
         """Place and fill the segments of an image; KernelError as kexec_file_load(2) fails."""
         raise KernelError(errno.ENOEXEC, f"{self.name} has no image loader here")
-
-    def kexec_tools_segments(
-        self,
-        kernel: Kernel,
-        kernel_file: FileArg | None,
-        initrd: FileArg | None,
-        cmdline: bytes,
-        *,
-        hotplug: bool,
-    ) -> tuple[int, list[Segment]]:
-        """Entry and segments that kexec-tools would hand to kexec_load for a crash image. KernelError.
-
-        hotplug is its option --hotplug.
-        """
-        raise KernelError(
-            errno.EOPNOTSUPP, f"kexec-tools' segments on {self.name} are not known here"
-        )
 
     def machine_kexec_post_load(self, kernel: Kernel, image: Kimage) -> None:
         """What the architecture learns from an image that kexec_load brought."""

@@ -1,0 +1,1 @@
+"""What Linux has in fs/: proc/ alone."""

@@ -47,15 +47,20 @@ def header(kernel: Kernel, backup: int) -> bytes:
     return ehdr_bytes(kernel, len(body) // PHDR_SIZE) + body
 
 
-def crash_segments(
-    kernel: Kernel, kernel_file: FileArg | None, initrd: FileArg | None, cmdline: bytes
+def segments(
+    kernel: Kernel,
+    kernel_file: FileArg | None,
+    initrd: FileArg | None,
+    cmdline: bytes,
+    *,
+    hotplug: bool,
 ) -> tuple[int, list[Segment]]:
     """Entry and segments: placed by the kernel's own rules (kexec-tools' are alike), the header its own. KernelError."""
     image = Kimage(crash=True, cmdline=cmdline)
     kernel.arch.kexec_file_load(kernel, image, kernel_file, initrd)
     own = header(kernel, image.backup_start)
-    segments: list[Segment] = []
+    made: list[Segment] = []
     for s in image.segments:
         content = own if s.content[:4] == ELFMAG else bytes(s.content)
-        segments.append((content, len(content), s.mem, s.memsz))
-    return image.entry, segments
+        made.append((content, len(content), s.mem, s.memsz))
+    return image.entry, made

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
 from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel.kexec_file import Segment, align_down, align_up
+from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
+from elfcorehdr.kernel.kexec_file import FileArg, Segment, align_down, align_up
 from elfcorehdr.kernel.phdrs import ehdr_bytes, load_rows
 from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
@@ -125,3 +127,20 @@ def crash_segments(kernel: Kernel, *, hotplug: bool) -> list[Segment]:
         raise KernelError(errno.EADDRNOTAVAIL, "the reservation is too small")
     size = align_up(size, kernel.page_size)
     return [(b"", 0, backup, size), (header, len(header), at, memsz)]
+
+
+def segments(
+    kernel: Kernel,
+    kernel_file: FileArg | None,
+    initrd: FileArg | None,
+    cmdline: bytes,
+    *,
+    hotplug: bool,
+) -> tuple[int, list[Segment]]:
+    """Entry and segments: backup region and header as kexec-tools places them, the rest by the kernel's rules."""
+    image = Kimage(crash=True, cmdline=cmdline)
+    part = bzimage.probe(kernel, image, kernel_file)
+    for content, bufsz, mem, memsz in crash_segments(kernel, hotplug=hotplug):
+        image.segments.append(KexecSegment(mem, memsz, bytearray(content), bufsz))
+    bzimage.load(kernel, image, part, initrd)
+    return image.entry, [(bytes(s.content), len(s.content), s.mem, s.memsz) for s in image.segments]

@@ -1,4 +1,4 @@
-"""uevents: what kobject_uevent_env() sends, lib/kobject_uevent.c. Imports .errors, .printk."""
+"""uevents: what kobject_uevent_env() sends, lib/kobject_uevent.c."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import errno
 import re
 from collections import deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel.printk import Printk
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Log(Protocol):
+        """Printk, which stands one floor above."""
+
+        def err(self, text: str) -> None: ...
+        def warning(self, text: str) -> None: ...
+
 
 ACTIONS = ("add", "remove", "change", "move", "online", "offline", "bind", "unbind")
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"  # compiled when first used
@@ -69,7 +79,7 @@ class UeventQueue:
 
     def synth(
         self,
-        log: Printk,
+        log: Log,
         devpath: str,
         subsystem: str,
         env: tuple[tuple[str, str], ...],
@@ -98,7 +108,7 @@ class UeventQueue:
         if send:
             self.send(words[0], devpath, subsystem, (*extra, *env))
 
-    def _refused(self, log: Printk, devpath: str, driver: str, why: str) -> KernelError:
+    def _refused(self, log: Log, devpath: str, driver: str, why: str) -> KernelError:
         """driver: dev_driver_string(), the driver's name, else the bus's, else nothing."""
         log.warning(f"synth uevent: {devpath}: {why}")
         device = devpath.rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""How the kernel reads what is written to its files: lib/kstrtox.c, lib/string.c (v7.1). Imports .errors."""
+"""How the kernel reads what is written to its files: lib/kstrtox.c, lib/string.c (v7.1)."""
 
 from __future__ import annotations
 

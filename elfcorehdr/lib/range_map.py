@@ -1,7 +1,4 @@
-"""What is said of address ranges, each later word overruling earlier ones; looked up in O(log n).
-
-Imports nothing of ours.
-"""
+"""What is said of address ranges, each later word overruling earlier ones; looked up in O(log n)."""
 
 from __future__ import annotations
 

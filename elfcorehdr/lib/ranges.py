@@ -1,7 +1,7 @@
 """Physical address ranges, ends included: struct range and struct crash_mem of the kernel.
 
 Mirrors crash_exclude_mem_range() of kernel/crash_core.c (v6.18) and the range arithmetic of
-arch/powerpc/kexec/ranges.c (v7.1). Imports only .errors.
+arch/powerpc/kexec/ranges.c (v7.1).
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
@@ -14,6 +13,7 @@ from elfcorehdr.drivers.base.memory import (
     OFFLINE,
     Memory,
     MemoryBlock,
+    OnlineType,
 )
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
@@ -23,15 +23,6 @@ from elfcorehdr.mm.memblock import DRV_MNG
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
-
-
-class OnlineType(Enum):
-    """MMOP_*, as online_type_to_str[] says it: what to do with a block, or with new ones."""
-
-    OFFLINE = "offline"
-    ONLINE = "online"
-    ONLINE_KERNEL = "online_kernel"
-    ONLINE_MOVABLE = "online_movable"
 
 
 ZONE_NORMAL, ZONE_MOVABLE = "Normal", "Movable"

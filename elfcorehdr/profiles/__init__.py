@@ -1,4 +1,4 @@
-"""Machines as TOML, shipped as package data. Imports .machine, .errors."""
+"""Machines as TOML, shipped as package data."""
 
 from __future__ import annotations
 

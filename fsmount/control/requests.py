@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from elfcorehdr import kexec_tools
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import (
@@ -102,9 +103,7 @@ def load_store(kernel: Kernel, request: Json) -> None:
         if request.get("hotplug"):
             flags |= KEXEC_CRASH_HOTPLUG_SUPPORT | KEXEC_UPDATE_ELFCOREHDR
         hotplug = bool(request.get("hotplug"))
-        entry, segments = kernel.arch.kexec_tools_segments(
-            kernel, image, initrd, cmdline, hotplug=hotplug
-        )
+        entry, segments = kexec_tools.segments(kernel, image, initrd, cmdline, hotplug=hotplug)
         kernel.kexec.load(entry, segments, flags)
         return
     flags = KEXEC_FILE_ON_CRASH | (KEXEC_FILE_DEBUG if request.get("debug") else 0)

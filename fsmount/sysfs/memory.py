@@ -6,11 +6,10 @@ import errno
 from collections.abc import Iterator
 
 from elfcorehdr import changes
-from elfcorehdr.drivers.base.memory import MemoryBlock
+from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoull, sysfs_streq
-from elfcorehdr.mm.memory_hotplug import OnlineType
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
 from fsmount.sysfs.kexec_core import has_crash_hotplug
 from fsmount.sysfs.power import power

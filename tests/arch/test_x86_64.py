@@ -8,14 +8,14 @@ import io
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from elfcorehdr import profiles
+from elfcorehdr import kexec_tools, profiles
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, ElfCoreHdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import FileArg, FileKind, regular
 from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import CpuTopology, CrashRegion, Machine, MemoryRange, Region
-from elfcorehdr.mm.memory_hotplug import OnlineType
 
 GIB, MIB = 1 << 30, 1 << 20
 BLOCK = 128 * MIB
@@ -136,7 +136,7 @@ def test_a_dimm_that_is_refused_is_online_again_as_a_whole():
 
 
 def flagged(kernel):
-    entry, segments = kernel.arch.kexec_tools_segments(kernel, None, None, b"", hotplug=True)
+    entry, segments = kexec_tools.segments(kernel, None, None, b"", hotplug=True)
     kernel.kexec.load(entry, segments, 1 | 8)
     return kernel
 

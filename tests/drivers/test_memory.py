@@ -7,11 +7,10 @@ import errno
 import pytest
 
 from elfcorehdr import profiles
-from elfcorehdr.drivers.base.memory import MemoryBlock, MemState
+from elfcorehdr.drivers.base.memory import MemoryBlock, MemState, OnlineType
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
-from elfcorehdr.mm.memory_hotplug import OnlineType
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from elfcorehdr import profiles
 from elfcorehdr.arch.powerpc.kexec.crash import sync_backup_region_phdr
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -30,7 +31,6 @@ from elfcorehdr.machine import (
 )
 from elfcorehdr.machine import Region as NamedRegion
 from elfcorehdr.mm.memblock import Memblock, Region
-from elfcorehdr.mm.memory_hotplug import OnlineType
 
 MIB = 1 << 20
 BLOCK = 16 * MIB

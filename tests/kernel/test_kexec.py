@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from elfcorehdr import profiles
+from elfcorehdr import kexec_tools, profiles
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import FileArg, FileKind, Segment, regular
@@ -85,7 +85,7 @@ def test_load_limits_count_down_and_can_only_be_lowered(kernel: Kernel) -> None:
 
 
 def test_only_a_flagged_kexec_load_follows_hotplug(kernel: Kernel) -> None:
-    entry, segments = kernel.arch.kexec_tools_segments(kernel, None, None, b"", hotplug=True)
+    entry, segments = kexec_tools.segments(kernel, None, None, b"", hotplug=True)
     for flags, follows in ((1, False), (9, True)):
         kernel.kexec.load(entry, segments, flags)
         assert kernel.kexec.crash_hotplug() is follows

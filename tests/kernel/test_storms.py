@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import machines
 from elfcorehdr.arch.powerpc.kexec.crash import rebuilt_header
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.elf import PT_LOAD, ElfCoreHdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -21,7 +22,6 @@ from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import Machine
-from elfcorehdr.mm.memory_hotplug import OnlineType
 from fsmount.cli.boot import declarations_of
 from fsmount.devfs.kmsg import KmsgReader
 from fsmount.tree.file import joined

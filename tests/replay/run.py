@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from elfcorehdr import changes
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import (
@@ -23,7 +24,6 @@ from elfcorehdr.kernel.kexec_file import (
 )
 from elfcorehdr.kexec_tools import x86_64 as kexec_tools
 from elfcorehdr.machine import Region
-from elfcorehdr.mm.memory_hotplug import OnlineType
 from fsmount import procfs, sysfs
 from fsmount.tree.kernfs import Tree
 from tests.replay import compare, files

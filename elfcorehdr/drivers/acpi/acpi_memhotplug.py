@@ -6,11 +6,11 @@ import errno
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
+from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.idr import Ida
 from elfcorehdr.lib.range_map import RangeMap
 from elfcorehdr.lib.ranges import Range
-from elfcorehdr.mm.memory_hotplug import OnlineType
 
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.memory import MemoryBlock

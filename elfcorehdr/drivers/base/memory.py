@@ -25,6 +25,15 @@ class MemState(Enum):
     GOING_OFFLINE = "going-offline"
 
 
+class OnlineType(Enum):
+    """MMOP_*, as online_type_to_str[] says it: what to do with a block, or with new ones."""
+
+    OFFLINE = "offline"
+    ONLINE = "online"
+    ONLINE_KERNEL = "online_kernel"
+    ONLINE_MOVABLE = "online_movable"
+
+
 ABSENT, OFFLINE, KERNEL, MOVABLE, GOING = range(5)
 """The byte of a block: there is none, it is offline, online in a kernel zone or in Movable, on the way."""
 _STATE = {

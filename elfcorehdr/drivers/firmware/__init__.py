@@ -1,0 +1,1 @@
+"""What firmware said: memmap, the map behind /sys/firmware/memmap. May import kernel/ and lib/."""

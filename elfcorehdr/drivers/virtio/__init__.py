@@ -1,0 +1,1 @@
+"""Drivers of virtio devices: virtio_mem alone. May import what drivers/acpi/ may."""

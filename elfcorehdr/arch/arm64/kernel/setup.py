@@ -1,4 +1,4 @@
-"""arm64, load only: arch/arm64/kernel/{machine_kexec_file,kexec_image}.c, mm/{init,mmu}.c (v7.1).
+"""arm64, load only: arch/arm64/mm/{init,mmu}.c, kernel/psci.c (v7.1). Loading is in machine_kexec_file.
 
 Headers follow memblock; no event changes one (golden arm64/B).
 """
@@ -10,27 +10,22 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
-from elfcorehdr.arch.image import image_size
 from elfcorehdr.elf import EM_AARCH64
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
-from elfcorehdr.kernel.kexec_core import Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_down
+from elfcorehdr.kernel.kexec_file import align_down
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.lib.ranges import CrashMem, Range
-from elfcorehdr.mm.memblock import NOMAP
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.kexec_core import Kimage
+    from elfcorehdr.kernel.kexec_file import FileArg
 
 PAGE_OFFSET = 0xFFFF000000000000
 """With 48 bits of virtual addresses."""
 MEMSTART_ALIGN = 1 << 30
-IMAGE_MAGIC = b"ARM\x64"
-KERNEL_SIZE = 0x850000
-"""_end - _text of the lab's kernel (golden arm64/B), where the machine names no other."""
-SZ_2M, SZ_64K, SZ_4G = 2 << 20, 64 << 10, 4 << 30
+SZ_4G = 4 << 30
 
 
 class Arm64(Arch):
@@ -70,40 +65,18 @@ class Arm64(Arch):
         reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL_ARM64))
 
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
-        """prepare_elf_headers(), machine_kexec_file.c"""
-        kexec, continues = kernel.kexec, kernel.has(changes.EXCLUDE_CONTINUES)
-        ranges = CrashMem(Range(r.start, r.end) for r in kernel.memblock if NOMAP not in r.flags)
-        for cut in (kexec.crashk_res, kexec.crashk_low_res, *kexec.crashk_cma_ranges):
-            if cut is not None:
-                ranges.exclude(cut.start, cut.end, continues=continues)
-        return ranges
+        """prepare_elf_headers()"""
+        from elfcorehdr.arch.arm64.kernel import machine_kexec_file
+
+        return machine_kexec_file.crash_ranges(kernel)
 
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:
-        """image_load(), load_other_segments(): kernel at the bottom, the header at the top, initrd, dtb."""
-        given, kdump = kernel.machine.kdump.kernel, kernel.machine.kdump
-        memsz = given[0].memsz if given else KERNEL_SIZE
-        if kernel_file is not None:
-            memsz = image_size(kernel_file, IMAGE_MAGIC)
-        if not image.crash:
-            return
-        log = kernel.kexec.dprintk
-        image.entry = at = self.add_buffer(kernel, image, KexecBuf(memsz, memsz, SZ_2M))
-        log(f"kexec_file: Loaded kernel at {at:#x} bufsz={memsz:#x} memsz={memsz:#x}")
-        header = crash_prepare_elf64_headers(kernel, self.crash_ranges(kernel))
-        size = len(header)
-        buf = KexecBuf(size, size, SZ_64K, top_down=True, content=bytes(header))
-        at = self.add_buffer(kernel, image, buf)
-        log(f"Loaded elf core header at {at:#x} bufsz={size:#x} memsz={buf.memsz:#x}")
-        length = initrd.length if initrd else kdump.initrd
-        if length:
-            low = image.segments[0].range.end + 1
-            at = self.add_buffer(kernel, image, KexecBuf(length, length, buf_min=low))
-            log(f"Loaded initrd at {at:#x} bufsz={length:#x} memsz={length:#x}")
-        fdt = max(kdump.fdt, 8)
-        at = self.add_buffer(kernel, image, KexecBuf(fdt, fdt, SZ_2M, top_down=True))
-        log(f"Loaded dtb at {at:#x} bufsz={fdt:#x} memsz={fdt:#x}")
+        """The kernel, then what belongs to it."""
+        from elfcorehdr.arch.arm64.kernel import machine_kexec_file
+
+        machine_kexec_file.load(kernel, image, kernel_file, initrd)
 
     def booted(self, kernel: Kernel) -> None:
         """prevent_bootmem_remove_init(), arch/arm64/mm/mmu.c: what was there at boot stays online."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
     from elfcorehdr.kernel.kexec_core import Kimage
-    from elfcorehdr.kernel.kexec_file import FileArg, Segment
+    from elfcorehdr.kernel.kexec_file import FileArg
     from elfcorehdr.kernel.notifier import MemoryNotify
 
 PAGE_OFFSET = 0xC000000000000000
@@ -122,20 +122,6 @@ class Ppc64(Arch):
         from elfcorehdr.arch.powerpc.include.asm import kexec
 
         kexec.elf64_load(kernel, image, kernel_file, initrd)
-
-    def kexec_tools_segments(
-        self,
-        kernel: Kernel,
-        kernel_file: FileArg | None,
-        initrd: FileArg | None,
-        cmdline: bytes,
-        *,
-        hotplug: bool,
-    ) -> tuple[int, list[Segment]]:
-        """As kexec_tools/ppc64.py has it."""
-        from elfcorehdr.kexec_tools import ppc64
-
-        return ppc64.crash_segments(kernel, kernel_file, initrd, cmdline)
 
     # what else differs
 

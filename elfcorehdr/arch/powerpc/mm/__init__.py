@@ -1,0 +1,1 @@
+"""arch/powerpc/mm/: drmem, the table of logical memory blocks."""

@@ -1,0 +1,1 @@
+"""arch/riscv/kernel/: setup (the class Riscv64), machine_kexec_file (headers and loading)."""

@@ -12,12 +12,11 @@ from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.elf import EM_X86_64
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
 from elfcorehdr.kernel.header_cache import RangeSource
-from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
+from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     KEXEC_UPDATE_ELFCOREHDR,
     FileArg,
-    Segment,
 )
 from elfcorehdr.kernel.notifier import MemoryNotify
 from elfcorehdr.lib.ranges import CrashMem, Range
@@ -126,28 +125,6 @@ class X8664(Arch):
         if image.crash:
             crash.crash_load_segments(kernel, image)
             bzimage.load(kernel, image, part, initrd)
-
-    def kexec_tools_segments(
-        self,
-        kernel: Kernel,
-        kernel_file: FileArg | None,
-        initrd: FileArg | None,
-        cmdline: bytes,
-        *,
-        hotplug: bool,
-    ) -> tuple[int, list[Segment]]:
-        """Backup region and header as kexec-tools makes and places them; the rest by the kernel's rules."""
-        from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
-        from elfcorehdr.kexec_tools import x86_64 as kexec_tools
-
-        image = Kimage(crash=True, cmdline=cmdline)
-        part = bzimage.probe(kernel, image, kernel_file)
-        for content, bufsz, mem, memsz in kexec_tools.crash_segments(kernel, hotplug=hotplug):
-            image.segments.append(KexecSegment(mem, memsz, bytearray(content), bufsz))
-        bzimage.load(kernel, image, part, initrd)
-        return image.entry, [
-            (bytes(s.content), len(s.content), s.mem, s.memsz) for s in image.segments
-        ]
 
     # firmware
 

@@ -1,0 +1,1 @@
+"""What a PC's firmware does: pc, by ACPI."""

@@ -1,0 +1,1 @@
+"""Bare metal under OPAL: setup, the class Powernv."""

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.mm.drmem import Lmb, LmbTable
 from elfcorehdr.arch.powerpc.platforms.pseries.firmware import Firmware
-from elfcorehdr.drivers.base.memory import MemoryBlock
+from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
 from elfcorehdr.errors import KernelError
-from elfcorehdr.mm.memory_hotplug import OnlineType
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
