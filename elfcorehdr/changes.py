@@ -230,6 +230,12 @@ LOCKUP_COUNTS = Change(
     (6, 16),
     "/sys/kernel/{softlockup,hardlockup,rcu_stall}_count exist.",
 )
+BUG_SPECTRE_V2_USER = Change(
+    "bug-spectre-v2-user",
+    "arch/x86/include/asm/cpufeatures.h X86_BUG_SPECTRE_V2_USER: in 7.2, not in 6.12",
+    (6, 17),
+    "/proc/cpuinfo of x86_64 names the bug spectre_v2_user.",
+)
 SYSFS_KEXEC_DIR = Change(
     "sysfs-kexec-dir",
     "kernel/kexec_core.c; golden x86_64 7.3.4 and ppc64 7.2.13 have it, 6.18.15 not",
@@ -310,6 +316,12 @@ PFN_WITHOUT_PAGE = Change(
     "commit 2ec41967189c (mm: handle poisoning of pfn without struct pages); golden x86_64 7.3.4",
     (6, 19),
     "hard_offline_page of an address without a page is EBUSY and logged; before, ENXIO.",
+)
+RISCV_HART_ISA = Change(
+    "riscv-hart-isa",
+    "arch/riscv/kernel/cpu.c c_show(): in 6.12, not in 6.1",
+    (6, 12),
+    "/proc/cpuinfo of riscv64 has a row `hart isa`, and names every extension that the kernel knows.",
 )
 NODE_COUNTERS_6_12 = Change(
     "node-counters-6.12",

@@ -191,6 +191,8 @@ class Machine(Record):
     fadump_reserved: int = 0
     devicetree: Mapping[str, str] = NONE
     """Extra device-tree properties: path below base, value as text or 0x hex bytes."""
+    cpuinfo: Mapping[str, str] = NONE
+    """Rows of /proc/cpuinfo that all CPUs share, by the kernel's words; else those of the architecture's capture."""
     kernel: str = ""
     """The kernel version this machine was seen with; empty: the default."""
 

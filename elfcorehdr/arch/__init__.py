@@ -15,6 +15,7 @@ from elfcorehdr.errors import ProfileError
 if TYPE_CHECKING:
     from elfcorehdr.arch.base import Arch
     from elfcorehdr.arch.platform import Platform
+    from elfcorehdr.machine import Machine
 
 ARCHES = {
     "ppc64": ("powerpc.kernel.setup", "Ppc64"),
@@ -48,3 +49,14 @@ def platform_of(arch: Arch, name: str) -> type[Platform]:
     module, class_name = platforms[name or next(iter(platforms))]
     found: type[Platform] = getattr(import_module(f".{module}", __name__), class_name)
     return found
+
+
+def check_cpuinfo(arch: Arch, machine: Machine) -> None:
+    """ProfileError if the machine says a row that the architecture's /proc/cpuinfo has not."""
+    rows = arch.cpuinfo_rows()
+    for key in machine.cpuinfo:
+        if key not in rows:
+            raise ProfileError(
+                f"machine {machine.name}: cpuinfo.{key!r}: no such row on {arch.name}, "
+                f"expected one of {', '.join(sorted(rows))}"
+            )

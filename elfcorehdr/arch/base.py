@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,9 @@ class Arch:
         """KEXEC_CRASH_MEM_ALIGN, in bytes."""
         return kernel.page_size
 
-    cluster_id = 0
-    """topology/cluster_id."""
+    def cluster_id(self, cpu: Cpu) -> int:
+        """topology/cluster_id."""
+        return 0
 
     def cluster_mask(self, cpu: Cpu) -> int:
         """The running CPUs of the CPU's cluster: without more words from firmware, of its package."""
@@ -159,9 +160,13 @@ class Arch:
         """A core's level-1 caches: type, size and line size in bytes; () where they are not known."""
         return ()
 
-    def cpuinfo(self, kernel: Kernel) -> str:
-        """/proc/cpuinfo"""
-        return "".join(f"processor\t: {n}\n\n" for n in sorted(kernel.cpus.online))
+    def cpuinfo_rows(self) -> frozenset[str]:
+        """The rows of /proc/cpuinfo that a machine may say."""
+        return frozenset()
+
+    def cpuinfo(self, kernel: Kernel) -> Iterator[str]:
+        """/proc/cpuinfo, in pieces."""
+        return (f"processor\t: {n}\n\n" for n in kernel.cpus.online)
 
     def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
         """The device tree: names to property bytes or to further nodes; empty without one."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from elfcorehdr import changes
-from elfcorehdr.arch import arch_of, platform_of
+from elfcorehdr.arch import arch_of, check_cpuinfo, platform_of
 from elfcorehdr.changes import Change
 from elfcorehdr.drivers.base.cpu import Cpus
 from elfcorehdr.drivers.base.memory import Memory
@@ -47,6 +47,8 @@ class Kernel:
         self.changes = has
         """All changes it has."""
         self.arch = arch_of(machine.arch)
+        if machine.cpuinfo:
+            check_cpuinfo(self.arch, machine)
         platform = platform_of(self.arch, machine.platform)
         self.page_size = machine.page_size
         self.cmdline = machine.cmdline

@@ -28,7 +28,10 @@ from fsmount.cli.options import MACHINE_OPTIONS
     help="Lay an unpacked package (its usr, etc, boot, ...) over the system, for this run only.",
 )
 @click.option(
-    "--uname", "uname_machine", is_flag=True, help="Let `uname -m` say the emulated machine too."
+    "--uname/--no-uname",
+    "uname_machine",
+    default=True,
+    help="Whether `uname -m` says the emulated machine or the host's.",
 )
 @click.option(
     "--record",

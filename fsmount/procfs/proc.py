@@ -66,7 +66,7 @@ def meminfo_show(kernel: Kernel) -> str:
 @proc.show
 def cpuinfo_show(kernel: Kernel) -> str:
     """One paragraph a running CPU."""
-    return kernel.arch.cpuinfo(kernel)
+    return "".join(kernel.arch.cpuinfo(kernel))
 
 
 sysctl = AttributeGroup("sys/kernel", singleton, fs=Filesystem.PROCFS)

@@ -44,7 +44,7 @@ class RunOptions(Record):
 
     share: tuple[str, ...] = ()
     over: tuple[str, ...] = ()
-    uname_machine: bool = False
+    uname_machine: bool = True
     record: Path | None = None
     environment: Mapping[str, str] = os.environ
 

@@ -59,6 +59,8 @@ _MAGIC = {"sys": SYSFS_MAGIC, "proc": PROC_SUPER_MAGIC, "dev": TMPFS_MAGIC}
 _STATFS = struct.Struct("=7Q2i3Q4Q")  # struct statfs of the 64-bit ABIs
 _ST_VALID_RELATIME = 0x0020 | 0x1000
 _UTS_LEN = 65
+BUILT_FOR_ONE_MACHINE = frozenset(("kexec",))
+"""Programs, by current->comm, that refuse to work where uname(2) says another machine than their own."""
 
 ARGUMENTS = {
     "kexec_load": 4, "kexec_file_load": 5, "reboot": 4, "syslog": 3, "uname": 1,
@@ -76,7 +78,7 @@ class Syscalls:
         syslog_state: Syslog,
         has_path: Callable[[str], bool],
         user_namespace: str | None = None,
-        uname_machine: bool = False,
+        uname_machine: bool = True,
     ) -> None:
         self.kernel = kernel
         self.syslog_state = syslog_state
@@ -235,9 +237,13 @@ class Syscalls:
         return result
 
     def uname(self, task: Task, args: tuple[int, ...]) -> int:
-        """uname(buf): the emulated release and version; the machine if asked for."""
+        """uname(buf): the emulated release, version and machine.
+
+        kexec(8) is told the host's machine, which it was built for: it refuses to say anything on another.
+        """
         host = os.uname()
-        machine = self.kernel.arch.uts_machine if self.uname_machine else host.machine
+        foreign = self.uname_machine and task.comm not in BUILT_FOR_ONE_MACHINE
+        machine = self.kernel.arch.uts_machine if foreign else host.machine
         fields = (
             "Linux",
             host.nodename,

@@ -319,7 +319,7 @@ _siblings("cluster_cpus", lambda c: c.kernel.arch.cluster_mask(c), _has_cluster)
 @topology.show(is_visible=_has_cluster)
 def cluster_id_show(c: Cpu) -> str:
     """The number of the CPU's cluster."""
-    return f"{c.kernel.arch.cluster_id}\n"
+    return f"{c.kernel.arch.cluster_id(c)}\n"
 
 
 @topology.show

@@ -109,10 +109,13 @@ def test_logger_reaches_no_log_of_the_host():
 # Names
 
 
-def test_uname_says_the_emulated_release_and_the_machine_only_if_asked():
+def test_uname_says_the_emulated_release_and_the_machine_unless_the_hosts_is_asked_for():
     host = os.uname()
-    assert inside("uname -r -m", "--kernel", "6.12").split() == ["6.12.0", host.machine]
-    assert inside("uname -r -m", "--kernel", "6.12", "--uname").split() == ["6.12.0", "ppc64le"]
+    assert inside("uname -r -m", "--kernel", "6.12").split() == ["6.12.0", "ppc64le"]
+    assert inside("uname -r -m", "--kernel", "6.12", "--no-uname").split() == [
+        "6.12.0",
+        host.machine,
+    ]
     assert inside("uname -n").strip() == host.nodename
     assert inside("cat /proc/sys/kernel/osrelease", "--kernel", "6.12") == "6.12.0\n"
 

@@ -6,6 +6,7 @@ Headers follow memblock; no event changes one (golden arm64/B).
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
@@ -96,3 +97,15 @@ class Arm64(Arch):
     def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
         """cpu_psci_cpu_kill()"""
         kernel.log.info(f"psci: CPU{cpu} killed (polled 0 ms)")
+
+    def cpuinfo_rows(self) -> frozenset[str]:
+        """As cpuinfo.py knows them."""
+        from elfcorehdr.arch.arm64.kernel.cpuinfo import ROWS
+
+        return ROWS
+
+    def cpuinfo(self, kernel: Kernel) -> Iterator[str]:
+        """show_cpuinfo()"""
+        from elfcorehdr.arch.arm64.kernel.cpuinfo import cpuinfo
+
+        return cpuinfo(kernel)

@@ -156,6 +156,9 @@ def devicetree(kernel: Kernel) -> Node:
         "#size-cells": u32(2),
         "compatible": text("ibm,powernv" if dlpar is None else "IBM,pSeries"),
         "name": b"\0",
+        "model": text(
+            f"IBM {'pSeries' if kernel.platform.name == 'pseries' else 'PowerNV'} (emulated by qemu)"
+        ),
         "chosen": partial(_chosen, kernel),
         "cpus": partial(_cpus, kernel),
     }

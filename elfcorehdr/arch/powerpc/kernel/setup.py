@@ -6,7 +6,7 @@ What kexec/ defines is imported at its first use: a mount that loads nothing sta
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
@@ -202,15 +202,17 @@ class Ppc64(Arch):
         """32 KiB each, lines of 128 bytes: what QEMU says of POWER9 and POWER10 (systemcfg in the ppc64 dumps)."""
         return (("Data", 0x8000, 128), ("Instruction", 0x8000, 128))
 
-    def cpuinfo(self, kernel: Kernel) -> str:
-        """A paragraph a running CPU, then the machine; the clock is not known."""
-        name = kernel.machine.cpus.type.removeprefix("PowerPC,")
-        cpus = "".join(
-            f"processor\t: {n}\ncpu\t\t: {name} (architected), altivec supported\n\n"
-            for n in sorted(kernel.cpus.online)
-        )
-        platform = {"pseries": "pSeries", "powernv": "PowerNV"}[kernel.platform.name]
-        return f"{cpus}timebase\t: 512000000\nplatform\t: {platform}\nMMU\t\t: Radix\n"
+    def cpuinfo_rows(self) -> frozenset[str]:
+        """As setup_common.py knows them."""
+        from elfcorehdr.arch.powerpc.kernel.setup_common import ROWS
+
+        return ROWS
+
+    def cpuinfo(self, kernel: Kernel) -> Iterator[str]:
+        """show_cpuinfo()"""
+        from elfcorehdr.arch.powerpc.kernel.setup_common import cpuinfo
+
+        return cpuinfo(kernel)
 
     def devicetree(self, kernel: Kernel) -> Mapping[str, Any]:
         """What kexec-tools, makedumpfile and drmgr read of it."""

@@ -5,6 +5,7 @@ Headers follow the resource tree; no event changes one (golden riscv64/A).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.base import Arch
@@ -74,3 +75,15 @@ class Riscv64(Arch):
     def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
         """arch_cpuhp_cleanup_dead_cpu()"""
         kernel.log.info(f"CPU{cpu}: off")
+
+    def cpuinfo_rows(self) -> frozenset[str]:
+        """As cpu.py knows them."""
+        from elfcorehdr.arch.riscv.kernel.cpu import ROWS
+
+        return ROWS
+
+    def cpuinfo(self, kernel: Kernel) -> Iterator[str]:
+        """show_cpuinfo()"""
+        from elfcorehdr.arch.riscv.kernel.cpu import cpuinfo
+
+        return cpuinfo(kernel)

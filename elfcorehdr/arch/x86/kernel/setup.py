@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
@@ -135,16 +135,27 @@ class X8664(Arch):
     # CPUs
 
     def core_id(self, cpu: Cpu) -> int:
-        """The APIC number in its package; packages are of one size, and a node has one."""
-        packages = max(len(cpu.kernel.nodes.ids()), 1)
-        return cpu.hard_id % max(len(cpu.kernel.cpus.possible) // packages, 1)
+        """The core's number in its package: the APIC number's bits above the threads'. Packages are of one size."""
+        topology = cpu.kernel.machine.cpus
+        cores = topology.cores_per_package
+        if not cores:
+            packages = max(len(cpu.kernel.nodes.ids()), 1)
+            cores = max(len(cpu.kernel.cpus.possible) // topology.threads // packages, 1)
+        return cpu.hard_id // topology.threads % cores
 
     def die_id(self, cpu: Cpu) -> int:
         """A package has one die."""
         return cpu.package
 
-    cluster_id = 65535
-    """BAD_APICID: the L2 cache is not shared."""
+    def cluster_id(self, cpu: Cpu) -> int:
+        """l2c_id: on Intel's the lowest APIC number of those that share the L2 cache, else BAD_APICID.
+
+        arch/x86/kernel/cpu/cacheinfo.c (v7.3; golden identity x86_64).
+        """
+        if cpu.kernel.machine.cpuinfo.get("vendor_id") != "GenuineIntel":
+            return 65535
+        threads = cpu.kernel.machine.cpus.threads
+        return cpu.hard_id & -(1 << (threads - 1).bit_length())
 
     def cluster_mask(self, cpu: Cpu) -> int:
         """Those with the same L2 cache: the core's."""
@@ -181,3 +192,15 @@ class X8664(Arch):
         bound = acpi is not None and acpi.bound(cpu.id)
         driver = (("DRIVER", "processor"),) if bound else ()
         return (*driver, *super().cpu_uevent(kernel, cpu))
+
+    def cpuinfo_rows(self) -> frozenset[str]:
+        """As proc.py knows them."""
+        from elfcorehdr.arch.x86.kernel.proc import ROWS
+
+        return ROWS
+
+    def cpuinfo(self, kernel: Kernel) -> Iterator[str]:
+        """show_cpuinfo()"""
+        from elfcorehdr.arch.x86.kernel.proc import cpuinfo
+
+        return cpuinfo(kernel)

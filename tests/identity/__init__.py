@@ -1,0 +1,1 @@
+"""What real kernels said of themselves in /proc and /sys, against the emulated machine: `python -m tests.identity DIR...`."""
