@@ -11,7 +11,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from elfcorehdr.changes import Change as Change
+    from elfcorehdr.changes.change import Change as Change
     from elfcorehdr.elf import ElfCoreHdr as ElfCoreHdr
     from elfcorehdr.errors import ElfFormatError as ElfFormatError
     from elfcorehdr.errors import KernelError as KernelError

@@ -49,7 +49,7 @@ CONFIG = {
     "LOCKUP_DETECTOR": ("/sys/kernel/softlockup_count", ""),
     "PPC_PERF_CTRS": (CPU + "/modalias", ",003C"),
     "PPC_UV": ("/sys/kernel/notes", r"PowerPC\x00\x01"),
-    "BUILD_SALT": ("/sys/kernel/notes", r"[67]\.\d+\.\d+"),
+    "BUILD_SALT": ("/sys/kernel/notes", r"[67]\.\d+[.-]"),
 }
 """How a dump tells an option of the kernel's configuration: a path, and what stands in it."""
 

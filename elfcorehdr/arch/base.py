@@ -73,6 +73,8 @@ class Arch:
     """What smt/control reads on a machine without threads."""
     node_distance = 20
     """Distance of two nodes where firmware gives none: REMOTE_DISTANCE."""
+    cpu_capacity_always = False
+    """Whether cpuN/cpu_capacity is older than the kernels that are known here."""
     has_cpu_modalias = False
     """CONFIG_GENERIC_CPU_AUTOPROBE."""
     shrink_oopses = False

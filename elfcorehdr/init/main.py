@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from elfcorehdr import changes
 from elfcorehdr.arch import arch_of, check_cpuinfo, platform_of
-from elfcorehdr.changes import Change
+from elfcorehdr.changes.change import DEFAULT_RELEASE, Change, uts_release
 from elfcorehdr.drivers.base.cpu import Cpus
 from elfcorehdr.drivers.base.memory import Memory
 from elfcorehdr.drivers.base.node import Nodes
@@ -94,11 +94,9 @@ class Kernel:
         dynamic_debug: source files, without .c, whose pr_debug() is on; "*" for all.
         ProfileError for an unknown architecture, platform, release or change.
         """
-        release = release or machine.kernel or changes.DEFAULT_RELEASE
+        release = release or machine.kernel or DEFAULT_RELEASE
         has = changes.changes_of(release, also=also, without=without)
-        if release.count(".") == 1:
-            release += ".0"
-        kernel = cls(machine, has, release, clock, dynamic_debug)
+        kernel = cls(machine, has, uts_release(release), clock, dynamic_debug)
         kernel._start()
         return kernel
 

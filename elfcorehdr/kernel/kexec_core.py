@@ -304,7 +304,9 @@ class Kexec:
         if kernel.has(changes.FILE_DEBUG_FLAG):
             known |= KEXEC_FILE_DEBUG
         if kernel.has(changes.FILE_NO_CMA_FLAG):
-            known |= KEXEC_FILE_NO_CMA | KEXEC_FILE_FORCE_DTB
+            known |= KEXEC_FILE_NO_CMA
+        if kernel.has(changes.FILE_FORCE_DTB_FLAG):
+            known |= KEXEC_FILE_FORCE_DTB
         if flags & ~known:
             raise KernelError(errno.EINVAL, "flags")
         self.trylock()

@@ -123,11 +123,13 @@ def locate_mem_hole(
     page_size: int,
     placed: Sequence[Range],
     excluded: Sequence[Range] = (),
+    *,
+    inclusive: bool = True,
 ) -> int:
     """kexec_locate_mem_hole(): the address for buf in window, or KernelError(EADDRNOTAVAIL).
 
     placed are the segments so far, excluded what the architecture keeps free
-    (arch_kexec_locate_mem_hole() of ppc64, sorted). buf.memsz is rounded up to pages.
+    (ppc64's, sorted; whether their last byte counts). buf.memsz is rounded up to pages.
     """
     memsz = buf.memsz = align_up(buf.memsz, page_size)
     align = max(buf.align, page_size)
@@ -136,7 +138,7 @@ def locate_mem_hole(
     while low <= start and start + memsz - 1 <= high:
         end = start + memsz - 1
         if not any(r.overlaps(start, end) for r in placed) and not any(
-            start < r.end and end + 1 > r.start for r in excluded
+            start < r.end + inclusive and end + 1 > r.start for r in excluded
         ):
             return start
         step = start - page_size if buf.top_down else start + page_size

@@ -229,7 +229,8 @@ def kernels() -> None:
     kdumpfs kernels
     kdumpfs mount --kernel 6.12.107 /mnt
     """
-    from elfcorehdr.changes import DEFAULT_RELEASE, RELEASES, changes_of
+    from elfcorehdr.changes import changes_of
+    from elfcorehdr.changes.change import DEFAULT_RELEASE, RELEASES
 
     before: frozenset[Any] = frozenset()
     for release in RELEASES:
@@ -252,7 +253,8 @@ def changes(name: str | None) -> None:
     kdumpfs changes backup-offset-at-load
     kdumpfs mount --kernel 7.0 --with backup-offset-at-load /mnt
     """
-    from elfcorehdr.changes import CHANGES, NEVER, find
+    from elfcorehdr.changes import CHANGES, find
+    from elfcorehdr.changes.change import NEVER
 
     for change in CHANGES if name is None else (find(name),):
         since = "none" if change.since == NEVER else ".".join(map(str, change.since))

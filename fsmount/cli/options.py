@@ -27,7 +27,7 @@ def _changes() -> Iterable[str]:
 
 
 def _releases() -> Iterable[str]:
-    from elfcorehdr.changes import RELEASES
+    from elfcorehdr.changes.change import RELEASES
 
     return RELEASES
 

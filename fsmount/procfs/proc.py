@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from elfcorehdr import changes
+from elfcorehdr.changes import in_sysfs
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_core import LoadLimit
@@ -28,7 +28,7 @@ def iomem_show(kernel: Kernel, caller: Caller) -> str:
 
 def _cmdline_bytes(kernel: Kernel) -> int:
     """st_size of /proc/cmdline."""
-    return len(cmdline_show(kernel)) if kernel.has(changes.CMDLINE_SIZE) else 0
+    return len(cmdline_show(kernel)) if kernel.has(in_sysfs.CMDLINE_SIZE) else 0
 
 
 @proc.bin_show(size=_cmdline_bytes)
@@ -122,7 +122,7 @@ def _limit(name: str, of: Callable[[Kernel], LoadLimit], what: str) -> None:
         name,
         show=lambda kernel: f"{of(kernel).limit}\n",
         store=lambda kernel, buf: of(kernel).set(kstrtoint(buf)),
-        is_visible=lambda kernel, obj: kernel.has(changes.LOAD_LIMITS),
+        is_visible=lambda kernel, obj: kernel.has(in_sysfs.LOAD_LIMITS),
         doc=f"How often {what} may still be loaded or unloaded; -1 without limit. It can only be lowered: EINVAL.",
     )
 

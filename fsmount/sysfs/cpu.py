@@ -6,7 +6,7 @@ import errno
 import re
 from collections.abc import Callable, Iterable
 
-from elfcorehdr import changes
+from elfcorehdr.changes import in_sysfs
 from elfcorehdr.drivers.base.cpu import Cpu
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -63,7 +63,7 @@ def offline_show(kernel: Kernel) -> str:
     return _list(n for n in kernel.cpus.possible if n not in kernel.cpus.online)
 
 
-@cpu.show(is_visible=lambda kernel, obj: kernel.has(changes.CPU_ENABLED))
+@cpu.show(is_visible=lambda kernel, obj: kernel.has(in_sysfs.CPU_ENABLED))
 def enabled_show(kernel: Kernel) -> str:
     """CPUs that can be brought online."""
     return _list(kernel.arch.cpus_enabled(kernel))
@@ -75,7 +75,7 @@ def isolated_show(kernel: Kernel) -> str:
     return "\n"
 
 
-@cpu.show(is_visible=lambda kernel, obj: kernel.has(changes.CPU_HOUSEKEEPING))
+@cpu.show(is_visible=lambda kernel, obj: kernel.has(in_sysfs.CPU_HOUSEKEEPING))
 def housekeeping_show(kernel: Kernel) -> str:
     """CPUs that do the kernel's own work where others are kept free: an empty line without isolcpus=."""
     return "\n"
@@ -84,7 +84,7 @@ def housekeeping_show(kernel: Kernel) -> str:
 @cpu.show(is_visible=lambda kernel, obj: kernel.config("NO_HZ_FULL"))
 def nohz_full_show(kernel: Kernel) -> str:
     """CPUs without a tick: none here."""
-    if kernel.has(changes.NOHZ_FULL_MASK) or not kernel.arch.cpumask_offstack:
+    if kernel.has(in_sysfs.NOHZ_FULL_MASK) or not kernel.arch.cpumask_offstack:
         return "\n"
     # Quirk: %*pbl of a NULL mask, right-aligned in as many columns as there can be CPUs.
     return "(null)".rjust(kernel.cpus.nr_cpu_ids) + "\n"
@@ -193,7 +193,12 @@ def crash_notes_size_show(c: Cpu) -> str:
     return f"{c.kernel.arch.crash_note_bytes}\n"
 
 
-@device.show(is_visible=lambda kernel, c: kernel.has(changes.CPU_CAPACITY) and c.online)
+def _has_capacity(kernel: Kernel, c: Cpu) -> bool:
+    always = kernel.arch.cpu_capacity_always
+    return c.online and (always or kernel.has(in_sysfs.CPU_CAPACITY))
+
+
+@device.show(is_visible=_has_capacity)
 def cpu_capacity_show(c: Cpu) -> str:
     """The CPU's speed, that of the fastest being 1024."""
     return "1024\n"
@@ -214,11 +219,20 @@ hotplug = AttributeGroup(
     is_visible=lambda kernel, c: c.id not in kernel.cpus.plugged,
 )
 CPUHP_OFFLINE, CPUHP_INVALID = 0, -1
+CPUHP_ONLINE = (
+    (238, in_sysfs.CPUHP_ONLINE_238),
+    (237, in_sysfs.CPUHP_ONLINE_237),
+    (235, in_sysfs.CPUHP_ONLINE_235),
+)
+"""Where it is not 236."""
 
 
 def cpuhp_online(kernel: Kernel) -> int:
     """CPUHP_ONLINE, the last of enum cpuhp_state."""
-    return 235 if kernel.has(changes.CPUHP_ONLINE_235) else 236
+    for value, change in CPUHP_ONLINE:
+        if kernel.has(change):
+            return value
+    return 236
 
 
 @hotplug.show
@@ -230,7 +244,7 @@ def state_show(c: Cpu) -> str:
 @hotplug.show
 def target_show(c: Cpu) -> str:
     """The state that the CPU is to be in."""
-    if not c.id and not c.kernel.has(changes.BOOT_CPU_TARGET):
+    if not c.id and not c.kernel.has(in_sysfs.BOOT_CPU_TARGET):
         return f"{CPUHP_OFFLINE}\n"
     return state_show(c)
 

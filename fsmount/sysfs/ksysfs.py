@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import struct
 
-from elfcorehdr import changes
-from elfcorehdr.changes import Change
+from elfcorehdr.changes import in_sysfs
+from elfcorehdr.changes.change import Change
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
@@ -33,13 +33,13 @@ def uevent_seqnum_show(kernel: Kernel) -> str:
     return f"{kernel.uevents.seqnum}\n"
 
 
-@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(changes.CPU_BYTEORDER))
+@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(in_sysfs.CPU_BYTEORDER))
 def cpu_byteorder_show(kernel: Kernel) -> str:
     """Byte order of the CPU."""
     return "little\n"
 
 
-@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(changes.ADDRESS_BITS))
+@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(in_sysfs.ADDRESS_BITS))
 def address_bits_show(kernel: Kernel) -> str:
     """Width of an address."""
     return "64\n"
@@ -85,13 +85,13 @@ def _counter(name: str, change: Change, option: str = "") -> None:
     )
 
 
-_counter("warn_count", changes.OOPS_COUNTS)
-_counter("softlockup_count", changes.LOCKUP_COUNTS, "LOCKUP_DETECTOR")
-_counter("hardlockup_count", changes.LOCKUP_COUNTS, "LOCKUP_DETECTOR")
-_counter("rcu_stall_count", changes.LOCKUP_COUNTS)
+_counter("warn_count", in_sysfs.OOPS_COUNTS)
+_counter("softlockup_count", in_sysfs.LOCKUP_COUNTS, "LOCKUP_DETECTOR")
+_counter("hardlockup_count", in_sysfs.LOCKUP_COUNTS, "LOCKUP_DETECTOR")
+_counter("rcu_stall_count", in_sysfs.LOCKUP_COUNTS)
 
 
-@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(changes.OOPS_COUNTS))
+@ksysfs.show(is_visible=lambda kernel, obj: kernel.has(in_sysfs.OOPS_COUNTS))
 def oops_count_show(kernel: Kernel) -> str:
     """Oopses since boot."""
     return f"{kernel.panic.oopses}\n"

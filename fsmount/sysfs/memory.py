@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
-from elfcorehdr import changes
+from elfcorehdr.changes import in_sysfs
 from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -96,7 +96,10 @@ def hard_offline_page_store(kernel: Kernel, buf: str, caller: Caller) -> None:
         address = _poison(kernel, buf, caller)
         what, result = "free page", "Recovered"
     except KernelError as error:
-        if error.errno != errno.ENXIO or not kernel.has(changes.PFN_WITHOUT_PAGE):
+        if error.errno != errno.ENXIO or not kernel.has(in_sysfs.PFN_WITHOUT_PAGE):
+            if error.errno == errno.ENXIO:
+                pfn = kstrtoull(buf) // kernel.page_size
+                kernel.log.err(f"Memory failure: {pfn:#x}: memory outside kernel control")
             raise
         address, what, result = kstrtoull(buf), "non struct page pfn", "Ignored"
     pfn = address // kernel.page_size

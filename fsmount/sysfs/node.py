@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from elfcorehdr import changes
+from elfcorehdr.changes import in_sysfs
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.crash_reserve import memparse
@@ -147,7 +147,7 @@ def compact_store(n: Node, buf: str) -> None:
     """Compact the node's memory: nothing to do here."""
 
 
-@node.store(is_visible=lambda kernel, n: kernel.has(changes.NODE_RECLAIM))
+@node.store(is_visible=lambda kernel, n: kernel.has(in_sysfs.NODE_RECLAIM))
 def reclaim_store(n: Node, buf: str) -> None:
     """Free memory of the node: so many bytes, with a unit. EINVAL, EAGAIN: nobody uses any."""
     size, rest = memparse(buf.split("\0", 1)[0].strip())
@@ -162,7 +162,7 @@ memory_failure = AttributeGroup(
     "devices/system/node/node*/memory_failure",
     nodes,
     is_visible=lambda kernel, n: (
-        kernel.config("MEMORY_FAILURE") and kernel.has(changes.MEMORY_FAILURE_STATS)
+        kernel.config("MEMORY_FAILURE") and kernel.has(in_sysfs.MEMORY_FAILURE_STATS)
     ),
 )
 for _name in ("total", "ignored", "failed", "delayed", "recovered"):

@@ -6,8 +6,8 @@ counts what nothing here does.
 
 from __future__ import annotations
 
-from elfcorehdr import changes
-from elfcorehdr.changes import Change
+from elfcorehdr.changes import in_sysfs
+from elfcorehdr.changes.change import Change
 from elfcorehdr.init.main import Kernel
 
 Condition = tuple[tuple[Change | str, ...], tuple[Change, ...]]
@@ -25,13 +25,13 @@ def _before(change: Change) -> Condition:
 
 COUNTERS: tuple[tuple[Condition, str], ...] = (
     (ALWAYS, "nr_free_pages"),
-    (_with(changes.NODE_COUNTERS_7_2), "nr_free_pages_blocks"),
+    (_with(in_sysfs.NODE_COUNTERS_6_16), "nr_free_pages_blocks"),
     (ALWAYS, "nr_zone_inactive_anon nr_zone_active_anon nr_zone_inactive_file"),
     (ALWAYS, "nr_zone_active_file nr_zone_unevictable nr_zone_write_pending nr_mlock"),
-    (_before(changes.NODE_COUNTERS_7_2), "nr_bounce"),
+    (_before(in_sysfs.NODE_COUNTERS_6_16), "nr_bounce"),
     (_with("ZSMALLOC"), "nr_zspages"),
     (ALWAYS, "nr_free_cma"),
-    (_with(changes.UNACCEPTED_MEMORY, "UNACCEPTED_MEMORY"), "nr_unaccepted"),
+    (_with(in_sysfs.UNACCEPTED_MEMORY, "UNACCEPTED_MEMORY"), "nr_unaccepted"),
     (ALWAYS, "numa_hit numa_miss numa_foreign numa_interleave numa_local numa_other"),
     (ALWAYS, "nr_inactive_anon nr_active_anon nr_inactive_file nr_active_file nr_unevictable"),
     (ALWAYS, "nr_slab_reclaimable nr_slab_unreclaimable nr_isolated_anon nr_isolated_file"),
@@ -39,33 +39,41 @@ COUNTERS: tuple[tuple[Condition, str], ...] = (
     (ALWAYS, "workingset_activate_anon workingset_activate_file workingset_restore_anon"),
     (ALWAYS, "workingset_restore_file workingset_nodereclaim nr_anon_pages nr_mapped"),
     (ALWAYS, "nr_file_pages nr_dirty nr_writeback"),
-    (_before(changes.NODE_COUNTERS_7_2), "nr_writeback_temp"),
+    (_before(in_sysfs.NODE_COUNTERS_6_17), "nr_writeback_temp"),
     (ALWAYS, "nr_shmem nr_shmem_hugepages nr_shmem_pmdmapped nr_file_hugepages"),
     (ALWAYS, "nr_file_pmdmapped nr_anon_transparent_hugepages nr_vmscan_write"),
     (ALWAYS, "nr_vmscan_immediate_reclaim nr_dirtied nr_written nr_throttled_written"),
     (ALWAYS, "nr_kernel_misc_reclaimable nr_foll_pin_acquired nr_foll_pin_released"),
-    (_with(changes.NODE_COUNTERS_7_2), "nr_vmalloc"),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "nr_vmalloc"),
     (ALWAYS, "nr_kernel_stack nr_page_table_pages nr_sec_page_table_pages"),
-    (_with(changes.NODE_COUNTERS_6_12, "IOMMU_SUPPORT"), "nr_iommu_pages"),
+    (_with(in_sysfs.NODE_COUNTERS_6_12, "IOMMU_SUPPORT"), "nr_iommu_pages"),
     (_with("SWAP"), "nr_swapcached"),
     (_with("NUMA_BALANCING"), "pgpromote_success pgpromote_candidate"),
     (
-        _with("NUMA_BALANCING", changes.NODE_COUNTERS_7_2),
+        _with("NUMA_BALANCING", in_sysfs.NODE_COUNTERS_6_18),
         "pgpromote_candidate_nrl",
     ),
-    (_with(changes.NODE_COUNTERS_6_12), "pgdemote_kswapd pgdemote_direct pgdemote_khugepaged"),
-    (_with(changes.NODE_COUNTERS_7_2), "pgdemote_proactive pgsteal_kswapd pgsteal_direct"),
-    (_with(changes.NODE_COUNTERS_7_2), "pgsteal_khugepaged pgsteal_proactive pgsteal_anon"),
-    (_with(changes.NODE_COUNTERS_7_2), "pgsteal_file pgscan_kswapd pgscan_direct"),
-    (_with(changes.NODE_COUNTERS_7_2), "pgscan_khugepaged pgscan_proactive pgscan_anon"),
-    (_with(changes.NODE_COUNTERS_7_2), "pgscan_file"),
-    (_with(changes.NODE_COUNTERS_7_3), "pgrotate_anon pgrotate_file"),
-    (_with(changes.NODE_COUNTERS_7_2), "pgrefill"),
-    (_with(changes.NODE_COUNTERS_7_2, "HUGETLB_PAGE"), "nr_hugetlb"),
-    (_with(changes.NODE_COUNTERS_7_2), "nr_balloon_pages nr_kernel_file_pages"),
-    (_with(changes.NODE_COUNTERS_7_2), "nr_gpu_active nr_gpu_reclaim"),
+    (
+        _with(in_sysfs.NODE_COUNTERS_6_12),
+        "pgdemote_kswapd pgdemote_direct pgdemote_khugepaged",
+    ),
+    (_with(in_sysfs.NODE_COUNTERS_6_16), "pgdemote_proactive"),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "pgsteal_kswapd pgsteal_direct"),
+    (
+        _with(in_sysfs.NODE_COUNTERS_7_1),
+        "pgsteal_khugepaged pgsteal_proactive pgsteal_anon",
+    ),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "pgsteal_file pgscan_kswapd pgscan_direct"),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "pgscan_khugepaged pgscan_proactive pgscan_anon"),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "pgscan_file"),
+    (_with(in_sysfs.NODE_COUNTERS_7_3), "pgrotate_anon pgrotate_file"),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "pgrefill"),
+    (_with(in_sysfs.NODE_COUNTERS_6_16, "HUGETLB_PAGE"), "nr_hugetlb"),
+    (_with(in_sysfs.NODE_COUNTERS_6_16), "nr_balloon_pages"),
+    (_with(in_sysfs.NODE_COUNTERS_6_18), "nr_kernel_file_pages"),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "nr_gpu_active nr_gpu_reclaim"),
 )
-"""The counters of nodeN/vmstat in their order (golden ppc64 6.12.107, 7.2.13; x86_64 6.1, 7.3.4)."""
+"""The counters of nodeN/vmstat in their order (golden ppc64 6.12 to 7.3, x86_64 6.1 to 7.3)."""
 
 ROWS: tuple[tuple[Condition, str], ...] = (
     (ALWAYS, "MemTotal MemFree MemUsed SwapCached Active Inactive Active(anon) Inactive(anon)"),
@@ -74,8 +82,9 @@ ROWS: tuple[tuple[Condition, str], ...] = (
     (ALWAYS, "WritebackTmp KReclaimable Slab SReclaimable SUnreclaim"),
     (_with("TRANSPARENT_HUGEPAGE"), "AnonHugePages ShmemHugePages ShmemPmdMapped"),
     (_with("TRANSPARENT_HUGEPAGE"), "FileHugePages FilePmdMapped"),
-    (_with(changes.UNACCEPTED_MEMORY, "UNACCEPTED_MEMORY"), "Unaccepted"),
-    (_with(changes.NODE_COUNTERS_7_2), "Balloon GPUActive GPUReclaim"),
+    (_with(in_sysfs.UNACCEPTED_MEMORY, "UNACCEPTED_MEMORY"), "Unaccepted"),
+    (_with(in_sysfs.NODE_COUNTERS_7_2), "Balloon"),
+    (_with(in_sysfs.NODE_COUNTERS_7_1), "GPUActive GPUReclaim"),
 )
 """The rows of nodeN/meminfo that are in kB, in their order (the same golden cases)."""
 
@@ -110,7 +119,7 @@ def node_meminfo(kernel: Kernel, node: int) -> str:
 def _column(kernel: Kernel, name: str) -> int:
     """Where a number's field begins. Quirk: in old kernels a column early in two rows (golden x86_64 6.1)."""
     early = name in ("FileHugePages", "FilePmdMapped")
-    return 15 if early and not kernel.has(changes.NODE_COUNTERS_6_12) else 16
+    return 15 if early and not kernel.has(in_sysfs.NODE_COUNTERS_6_12) else 16
 
 
 HUGE = ("Total", "Free", "Surp")

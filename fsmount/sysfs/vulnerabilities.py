@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfcorehdr import changes
+from elfcorehdr.changes import in_sysfs
 from elfcorehdr.init.main import Kernel
 from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
@@ -41,7 +41,7 @@ for _name in ("ghostwrite", "old_microcode"):
     vulnerabilities.add(
         _name,
         show=not_affected_show,
-        is_visible=lambda kernel, obj: kernel.has(changes.VULNERABILITIES_6_16),
+        is_visible=lambda kernel, obj: kernel.has(in_sysfs.VULNERABILITIES_6_16),
     )
 
 GROUPS: tuple[Declaration, ...] = (vulnerabilities,)

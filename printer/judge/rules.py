@@ -63,7 +63,7 @@ RULES = (
         _ERROR,
         "a size that is one byte too long",
         "the range reaches into memory behind it, which may be gone; vmcore is a page longer",
-        "powerpc: remove_mem_range() after Linux commit 7afe2383eff0 (v6.19, 6.18.2; still in 7.2.13), "
+        "powerpc: remove_mem_range() after Linux commit 7afe2383eff0 (v6.19, 6.18.2; until v7.3), "
         "when a block is taken from inside a range",
     ),
     Rule(
@@ -157,7 +157,7 @@ RULES = (
         _WARNING,
         "loads that do not ascend",
         "tools that search by halves miss rows; vmcore's offsets no longer follow the addresses",
-        "powerpc: remove_mem_range() appends the split-off part last (since v6.10, still in 7.2.13); kexec-tools "
+        "powerpc: remove_mem_range() appends the split-off part last (since v6.10, until v7.3); kexec-tools "
         "appends RTAS",
     ),
     Rule(

@@ -11,6 +11,8 @@ import pytest
 
 from benchmarks import machines
 from elfcorehdr import changes, profiles
+from elfcorehdr.changes import in_sysfs
+from elfcorehdr.changes.change import Change
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from fsmount.cli.boot import BootOptions, boot
@@ -115,14 +117,21 @@ def test_every_change_is_asked_for_somewhere() -> None:
 
     root = Path(__file__).parents[2]
     sources = [p for d in ("elfcorehdr", "fsmount") for p in (root / d).rglob("*.py")]
-    code = "".join(p.read_text() for p in sources if p.name != "changes.py")
-    named = {n for n, v in vars(changes).items() if isinstance(v, changes.Change)}
-    assert {n for n in named if f"changes.{n}" not in code} == set()
+    code = "".join(p.read_text() for p in sources if p.parent.name != "changes")
+    named = {
+        f"{module.__name__.rpartition('.')[2]}.{name}"
+        for module in (changes, in_sysfs)
+        for name, value in vars(module).items()
+        if isinstance(value, Change)
+    }
+    assert {name for name in named if name not in code} == set()
 
 
-def test_iomem_of_6_16_to_6_18_has_the_reservation_instead_of_the_memory_around_it() -> None:
-    _, tree = booted(kernel="6.18", with_=("iomem-crash-row-ppc64",))
-    assert read(tree, "proc/iomem") == "18000000-57ffffff : Crash kernel\n"
+@pytest.mark.parametrize(("kernel", "has"), [("6.12", 0), ("6.16", 1), ("6.17", 1), ("6.18", 0)])
+def test_iomem_of_ppc64_has_the_reservation_on_6_16_and_6_17_alone(kernel: str, has: int) -> None:
+    _, tree = booted(kernel=kernel)
+    row = "  18000000-57ffffff : Crash kernel\n"
+    assert read(tree, "proc/iomem") == "00000000-3ffffffff : System RAM\n" + row * has
     _, tree = booted(kernel="6.18")
     assert read(tree, "proc/iomem") == "00000000-3ffffffff : System RAM\n"
 

@@ -38,6 +38,8 @@ class Arm64(Arch):
     prstatus_bytes = 392
     nr_cpus = 512
     has_topology_die = False
+    cpu_capacity_always = True
+    cpumask_offstack = True
     cpu_modalias = "cpu:type:aarch64:feature:,"
     has_cpu_modalias = True
 
@@ -60,6 +62,12 @@ class Arm64(Arch):
     def zone_limits(self, kernel: Kernel, zone: str) -> Range:
         """As zones_of()."""
         return Range(SZ_4G, (1 << 64) - 1) if zone == "Normal" else Range(0, SZ_4G - 1)
+
+    def huge_page_sizes(self, kernel: Kernel) -> tuple[int, ...]:
+        """arm64_hugetlb_cma_order() and hugetlbpage_init(), arch/arm64/mm/hugetlbpage.c: with contiguous entries."""
+        if kernel.page_size == 4096:
+            return (1048576, 32768, 2048, 64)
+        return (1048576, 32768, 2048) if kernel.page_size == 16384 else (16777216, 524288, 2048)
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """arch_reserve_crashkernel()"""

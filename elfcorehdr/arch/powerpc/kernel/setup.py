@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
 from elfcorehdr.arch.powerpc.kexec import core, ranges
+from elfcorehdr.changes import in_sysfs
 from elfcorehdr.elf import EM_PPC64
 from elfcorehdr.kernel.resource import CRASH_KERNEL, Resource
 from elfcorehdr.lib.ranges import Range
@@ -104,16 +105,10 @@ class Ppc64(Arch):
         core.arch_reserve_crashkernel(kernel)
 
     def insert_crashkernel_resources(self, kernel: Kernel) -> None:
-        """None; on 6.16 to 6.18 one that kept every System RAM row it overlaps from being there."""
+        """None; on 6.16 and 6.17 one in System RAM (golden ppc64/K-6.16.12)."""
         region = kernel.kexec.crashk_res
-        if region is None or not kernel.has(changes.IOMEM_CRASH_ROW_PPC64):
-            return
-        for level, r, name in list(kernel.iomem.rows()):
-            row = kernel.iomem.find(r.start, r.end, name)
-            if level == 0 and r.overlaps(region.start, region.end) and row is not None:
-                kernel.iomem.release(row)
-        row = Resource(region.start, region.end, CRASH_KERNEL)
-        kernel.iomem.insert(row)
+        if region is not None and kernel.has(changes.IOMEM_CRASH_ROW_PPC64):
+            self._insert(kernel, Resource(region.start, region.end, CRASH_KERNEL))
 
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
@@ -196,7 +191,7 @@ class Ppc64(Arch):
 
     def topology_die(self, kernel: Kernel) -> bool:
         """Since some release between 6.12 and 7.2."""
-        return kernel.has(changes.TOPOLOGY_DIE_PPC64)
+        return kernel.has(in_sysfs.TOPOLOGY_DIE_PPC64)
 
     def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
         """32 KiB each, lines of 128 bytes: what QEMU says of POWER9 and POWER10 (systemcfg in the ppc64 dumps)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from elfcorehdr import changes
 from elfcorehdr.arch.powerpc.kexec.crash import FDT_MAGIC
 from elfcorehdr.arch.powerpc.kexec.file_load import setup_kdump_cmdline
 from elfcorehdr.arch.powerpc.kexec.file_load_64 import (
@@ -49,6 +50,8 @@ def elf64_load(
     align = parts[-1].align
     at = load_crashdump_segments_ppc64(kernel, image, placer, align, log)
     setup_kdump_cmdline(kernel, image, at)
+    if kernel.has(changes.FILE_LOAD_CMDLINE_PPC64):
+        log(f"kexec_elf: Command line: {image.cmdline.decode(errors='surrogateescape')}")
     length = initrd.length if initrd else kdump.initrd
     if length:
         at = placer.add(KexecBuf(length, length, kernel.page_size))

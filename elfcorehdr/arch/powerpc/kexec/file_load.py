@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from elfcorehdr import changes
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_core import Kimage
 
@@ -18,7 +19,8 @@ def setup_kdump_cmdline(kernel: Kernel, image: Kimage, elfcorehdr: int) -> None:
     """Put elfcorehdr= in front. KernelError(EINVAL) where the address does not fit in front."""
     prefix = f"elfcorehdr={elfcorehdr:#x} ".encode()
     if len(prefix) + len(image.cmdline) + 1 > COMMAND_LINE_SIZE:
-        kernel.log.err("Appending elfcorehdr=<addr> exceeds cmdline size")
+        verb = "Prepending" if kernel.has(changes.FILE_LOAD_CMDLINE_PPC64) else "Appending"
+        kernel.log.err(f"{verb} elfcorehdr=<addr> exceeds cmdline size")
         kernel.log.err("kexec_elf: Setting up cmdline for kdump kernel failed")
         raise KernelError(errno.EINVAL, "command line too long")
     image.cmdline = prefix + image.cmdline

@@ -44,12 +44,15 @@ class Placer:
         rma = ppc64_rma_size(kernel)
         self._buf_max = region.end if region.end < rma else rma - 1
         self._excluded = get_exclude_memory_ranges(kernel)
+        self._inclusive = kernel.has(changes.EXCLUDED_INCLUSIVE)
 
     def add(self, buf: KexecBuf) -> int:
         """Place buf and make it the next segment; its address. KernelError(EADDRNOTAVAIL) without room."""
         buf.buf_max = min(buf.buf_max, self._buf_max)
         placed = [s.range for s in self._image.segments]
-        at = locate_mem_hole(buf, self._window, self._page_size, placed, self._excluded)
+        at = locate_mem_hole(
+            buf, self._window, self._page_size, placed, self._excluded, inclusive=self._inclusive
+        )
         self._image.segments.append(KexecSegment(at, buf.memsz, bytearray(buf.content), buf.bufsz))
         return at
 

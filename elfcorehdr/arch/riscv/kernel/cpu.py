@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from elfcorehdr import changes
+from elfcorehdr.changes import in_sysfs
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -52,7 +52,7 @@ def cpuinfo(kernel: Kernel) -> Iterator[str]:
         for row in ("mvendorid\t", "marchid\t\t", "mimpid\t\t")
     )
     hart_isa = ""
-    if kernel.has(changes.RISCV_HART_ISA):
+    if kernel.has(in_sysfs.RISCV_HART_ISA):
         hart_isa = f"hart isa\t: {known.get('hart isa', isa)}\n"
     else:
         isa = isa_6_1(isa)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
+from elfcorehdr import changes
 from elfcorehdr.arch.image import image_size
 from elfcorehdr.elf import ELFMAG
 from elfcorehdr.errors import KernelError
@@ -26,9 +27,11 @@ PMD_SIZE = 2 << 20
 def crash_ranges(kernel: Kernel) -> CrashMem:
     """prepare_elf_headers(): System RAM less the reservations."""
     ranges = CrashMem(kernel.iomem.system_ram())
-    for cut in (kernel.kexec.crashk_res, kernel.kexec.crashk_low_res):
+    kexec, continues = kernel.kexec, kernel.has(changes.EXCLUDE_CONTINUES)
+    low = kexec.crashk_low_res if kernel.has(changes.LOW_EXCLUDED_RISCV64) else None
+    for cut in (kexec.crashk_res, low, *kexec.crashk_cma_ranges):
         if cut is not None:
-            ranges.exclude(cut.start, cut.end)
+            ranges.exclude(cut.start, cut.end, continues=continues)
     return ranges
 
 

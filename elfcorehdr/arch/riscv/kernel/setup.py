@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
 from elfcorehdr.elf import EM_RISCV
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
@@ -33,6 +34,7 @@ class Riscv64(Arch):
     prstatus_bytes = 376
     nr_cpus = 256
     has_topology_die = False
+    cpu_capacity_always = True
     smt_control = "notimplemented"
 
     def va(self, kernel: Kernel, pa: int) -> int:
@@ -55,8 +57,8 @@ class Riscv64(Arch):
         return Range(SZ_4G, (1 << 64) - 1) if zone == "Normal" else Range(0, SZ_4G - 1)
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
-        """arch_reserve_crashkernel(): no CMA."""
-        reserve_crashkernel(kernel, cma=False)
+        """arch_reserve_crashkernel()"""
+        reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL_RISCV64))
 
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
         """prepare_elf_headers()"""

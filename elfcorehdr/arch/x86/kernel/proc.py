@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from elfcorehdr import changes
+from elfcorehdr.changes import in_sysfs
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -68,7 +68,7 @@ def said(kernel: Kernel) -> Mapping[str, str]:
         known["TLB size"] = own.get(
             "TLB size", ""
         )  # x86_tlbsize: AMD's, Hygon's and Zhaoxin's CPUID
-    if "bugs" not in own and not kernel.has(changes.BUG_SPECTRE_V2_USER):
+    if "bugs" not in own and not kernel.has(in_sysfs.BUG_SPECTRE_V2_USER):
         known["bugs"] = known["bugs"].removesuffix(" spectre_v2_user")
     return known
 

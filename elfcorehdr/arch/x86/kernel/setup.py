@@ -74,11 +74,11 @@ class X8664(Arch):
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """arch_reserve_crashkernel()"""
-        reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL_X86))
+        reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL))
 
     def generic_reservation(self, kernel: Kernel) -> bool:
         """Since 6.7."""
-        return kernel.has(changes.GENERIC_RESERVATION_X86)
+        return kernel.has(changes.GENERIC_RESERVATION)
 
     def crash_low_size_default(self, kernel: Kernel) -> int:
         """arch_crash_low_size_default(): room for a swiotlb and 8 MiB, at least 256 MiB."""
