@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from elfcorehdr import kexec_tools
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import (
@@ -103,6 +102,8 @@ def load_store(kernel: Kernel, request: Json) -> None:
         if request.get("hotplug"):
             flags |= KEXEC_CRASH_HOTPLUG_SUPPORT | KEXEC_UPDATE_ELFCOREHDR
         hotplug = bool(request.get("hotplug"))
+        from elfcorehdr import kexec_tools
+
         entry, segments = kexec_tools.segments(kernel, image, initrd, cmdline, hotplug=hotplug)
         kernel.kexec.load(entry, segments, flags)
         return

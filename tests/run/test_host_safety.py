@@ -50,7 +50,7 @@ def test_sysctl_is_set_for_the_machine_and_not_for_the_host(name: str, value: st
 
 def test_sysctl_program_sets_panic_on_oops_of_the_machine_only():
     before = Path("/proc/sys/kernel/panic_on_oops").read_text()
-    printed = inside("sysctl -w kernel.panic_on_oops=1 && sysctl -n kernel.panic.on_oops")
+    printed = inside("sysctl -w kernel.panic_on_oops=1 && sysctl -n kernel.panic_on_oops")
     assert printed == "kernel.panic_on_oops = 1\n1\n"
     assert Path("/proc/sys/kernel/panic_on_oops").read_text() == before
 

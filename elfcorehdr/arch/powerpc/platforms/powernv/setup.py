@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.platform import Platform
-from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -19,4 +18,6 @@ class Powernv(Platform):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         if kernel.machine.fadump:
+            from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
+
             self.fadump = Fadump(kernel.machine)

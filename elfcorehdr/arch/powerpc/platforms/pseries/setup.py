@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.platform import Platform
-from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
 from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import (
     Action,
     Dlpar,
@@ -35,6 +34,8 @@ class Pseries(Platform):
         super().__init__(kernel)
         self.dlpar = Dlpar(kernel)
         if kernel.machine.fadump:
+            from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
+
             self.fadump = Fadump(kernel.machine)
 
     def plug_memory(self, start: int, size: int, node: int = 0, how: str = "dimm") -> None:
