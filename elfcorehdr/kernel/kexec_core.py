@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING
 
@@ -139,7 +139,9 @@ class Kexec:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self.image: Kimage | None = None
-        self.crash_image: Kimage | None = None
+        self._crash_image: Kimage | None = None
+        self.on_image: list[Callable[[], None]] = []
+        """Called when the crash image was loaded or dropped, or an event has changed its header."""
         self.crashk_res: Range | None = None
         self.crashk_low_res: Range | None = None
         self.crashk_cma_ranges: list[Range] = []
@@ -173,6 +175,21 @@ class Kexec:
         if not kernel.machine.crashkernel:
             kernel.arch.reserve_crashkernel(kernel)
         self.crashk_res_at_boot = self.crashk_res
+
+    @property
+    def crash_image(self) -> Kimage | None:
+        """The loaded crash image."""
+        return self._crash_image
+
+    @crash_image.setter
+    def crash_image(self, image: Kimage | None) -> None:
+        self._crash_image = image
+        self.image_changed()
+
+    def image_changed(self) -> None:
+        """Tell who listens that there is another crash image, or header."""
+        for listener in self.on_image:
+            listener()
 
     # what sysfs asks
 

@@ -46,12 +46,13 @@ def boot(options: BootOptions) -> tuple[Kernel, Tree]:
         dynamic_debug=("*",) if options.debug else (),
     )
     kernel.kexec.print_mode = PrintMode(options.print_mode)
+    tree = tree_of(kernel, options)
     if options.load:
         try:
             kernel.kexec.file_load(None, None, kernel.cmdline.encode(), KEXEC_FILE_ON_CRASH)
         except KernelError as error:
             raise ProfileError(f"machine {machine.name}: kdump cannot be loaded: {error}") from None
-    return kernel, tree_of(kernel, options)
+    return kernel, tree
 
 
 def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
@@ -64,7 +65,7 @@ def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
     for path in modules:
         from fsmount.tree.modules import load_module
 
-        declarations += load_module(path, declarations)
+        declarations += load_module(path, declarations).declarations
     return declarations
 
 
@@ -72,5 +73,11 @@ def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
     """The tree of a kernel."""
     # Root's files would be read-only to an ordinary user who mounts: the machine is his.
     owner = (os.geteuid(), os.getegid())
-    declarations = declarations_of(options.modules)
-    return Tree(kernel, declarations, page_limit=options.page_limit, owner=owner)
+    from fsmount.control.requests import UserModules
+
+    modules = UserModules()
+    declarations = [*declarations_of(), modules.group()]
+    tree = modules.tree = Tree(kernel, declarations, page_limit=options.page_limit, owner=owner)
+    if options.modules:
+        modules.load(options.modules)
+    return tree

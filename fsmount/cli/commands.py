@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
+from fsmount.cli import propose, watch
 from fsmount.cli import run as cli_run
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import MOUNT_OPTIONS
@@ -264,25 +265,8 @@ def changes(name: str | None) -> None:
         click.echo(f"    since {since}{f'; also {stable}' if stable else ''}; {change.source}")
 
 
-@kdumpfs.command()
-@click.option(
-    "--module", "modules", metavar="FILE.py", multiple=True, help="Your own attributes too."
-)
-@click.argument("path", default="")
-def abi(path: str, modules: tuple[str, ...]) -> None:
-    """Print what each file is, in the form of the kernel's Documentation/ABI; PATH limits it.
-
-    \b
-    kdumpfs abi /sys/kernel/kexec
-    kdumpfs abi --module proposal.py /sys/kernel/kexec
-    """
-    from fsmount.cli.boot import declarations_of
-    from fsmount.tree.abi import abi_text
-
-    click.echo(abi_text(declarations_of(modules), path), nl=False)
-
-
-kdumpfs.add_command(cli_run.run)
+for _command in (cli_run.run, *watch.COMMANDS, *propose.COMMANDS):
+    kdumpfs.add_command(_command)
 
 
 def run() -> None:

@@ -46,6 +46,9 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
         serve(lambda: None)
     else:
         in_background(serve)
+        if options.get("modules") and not os.isatty(2):
+            told = f"{directory}/control/log has what the modules print, and their mistakes"
+            os.write(2, f"kdumpfs: {told}\n".encode())
 
 
 def mount_at(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
@@ -180,11 +180,56 @@ def machine_show(kernel: Kernel) -> str:
                 "summary": kernel.machine.summary(),
                 "release": kernel.release,
                 "changes": sorted(change.name for change in kernel.changes),
+                "crash_loaded": kernel.kexec.crash_image is not None,
                 "pid": os.getpid(),
             }
         )
         + "\n"
     )
+
+
+class UserModules:
+    """The user's modules of a tree, for control/; what loads them is imported when it is asked for."""
+
+    def __init__(self) -> None:
+        self.tree: Any = None
+        self._loader: Any = None
+
+    def load(self, paths: Iterable[str] = ()) -> None:
+        """Load files, or without any those that are loaded, anew. ProfileError changes nothing."""
+        if self._loader is None:
+            from fsmount.tree.loader import Loader
+
+            self._loader = Loader(self.tree.kernel, self.tree)
+        self._loader.load(paths)
+
+    def group(self) -> AttributeGroup[Kernel]:
+        """Their files in control/."""
+        group: AttributeGroup[Kernel] = AttributeGroup("", singleton, fs=Filesystem.CONTROL)
+
+        @group.store
+        def reload_store(kernel: Kernel, buf: str) -> None:
+            """Take the modules' files, or those of the key `modules`, into the running machine."""
+            kernel.platform.refusal = ""
+            try:
+                self.load(map(str, _request(kernel, buf, "modules").get("modules", ())))
+            except ProfileError as error:
+                kernel.platform.refusal = str(error)
+                raise KernelError(errno.EINVAL, str(error)) from None
+
+        @group.show
+        def modules_show(kernel: Kernel) -> str:
+            """The modules that are loaded, one file a line."""
+            return "".join(f"{one.file}\n" for one in self._loader.modules) if self._loader else ""
+
+        @group.show
+        def log_show(kernel: Kernel) -> str:
+            """What the modules printed, and their mistakes."""
+            return (
+                "".join(f"{line}\n" for line in self._loader.journal.lines) if self._loader else ""
+            )
+
+        return group
 
 
 GROUPS = (control,)

@@ -200,9 +200,8 @@ class NodeTable:
 
     def _attr_valid(self, node: Any) -> int:
         # A file with operations of its own has to hear of SEEK_END, see Connection._seek_end().
-        attr = getattr(getattr(node, "entry", None), "attr", None)
-        own = attr is not None and attr.open is not None
-        return 0 if own or getattr(node, "fleeting", False) else self.valid
+        live = getattr(getattr(node, "entry", None), "live", False)
+        return 0 if live or getattr(node, "fleeting", False) else self.valid
 
     def _attr(self, node: Any) -> tuple[int, ...]:
         mode, nlink, size, ino, uid, gid, atime, mtime, ctime = self.nodes.getattr(node)

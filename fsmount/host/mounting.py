@@ -154,6 +154,8 @@ def request(directory: str, name: str, body: dict[str, object]) -> None:
                 why = file.read().strip()
         except OSError:
             why = ""
+        if name == "reload" and why:
+            raise ProfileError(why) from None
         raise ProfileError(f"{name}: {error.strerror}" + (f" ({why})" if why else "")) from None
 
 

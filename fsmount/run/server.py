@@ -58,7 +58,7 @@ def run_command(
     """
     options = options or RunOptions()
     # Inside, whoever runs this is root, and the machine's files are root's.
-    tree = Tree(kernel, tree.declarations, page_limit=tree.page_limit, owner=(0, 0))
+    tree.owner = 0, 0
     record = options.record.open("w") if options.record is not None else None
     try:
         return _Run(kernel, tree, options, record).run(argv)

@@ -88,9 +88,16 @@ class Directories:
 
     def __init__(self, kernel: KernelState, declarations: Iterable[Declaration]) -> None:
         self.kernel = kernel
-        self.declarations = tuple(declarations)
-        self._root = compiled(self.declarations)
-        self._static = dict(self._root.static())
+        self.declare(declarations)
+
+    def declare(self, declarations: Iterable[Declaration]) -> None:
+        """These declarations from now on, in place of all before; ValueError changes nothing.
+
+        Who serves the tree is told by Kernel.names_changed().
+        """
+        declarations = tuple(declarations)
+        root = compiled(declarations)
+        self.declarations, self._root, self._static = declarations, root, dict(root.static())
 
     # Look-up
 

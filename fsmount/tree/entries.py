@@ -21,7 +21,16 @@ from fsmount.tree.kobject import (
 class FileEntry:
     """A declared file, as compiled."""
 
-    __slots__ = ("attr", "fs", "show_caller", "sized", "store_caller", "visible")
+    __slots__ = (
+        "attr",
+        "fs",
+        "live",
+        "overrides",
+        "show_caller",
+        "sized",
+        "store_caller",
+        "visible",
+    )
 
     def __init__(self, attr: Attribute[Any], group: AttributeGroup[Any]) -> None:
         self.attr = attr
@@ -30,6 +39,10 @@ class FileEntry:
         self.show_caller = attr.show is not None and wants_caller(attr.show, 1)
         self.store_caller = attr.store is not None and wants_caller(attr.store, 2)
         self.sized = self.fs is Filesystem.SYSFS and not attr.binary and attr.open is None
+        self.overrides = group.overrides
+        follows = attr.size is None or (group.overrides and callable(attr.size))
+        self.live = attr.open is not None or (attr.binary and follows)
+        """Whether st_size is to be asked each time: it may change while the names stay."""
 
 
 class LinkEntry:
@@ -161,14 +174,18 @@ def compiled(declarations: Iterable[Declaration]) -> DirEntry:
     """The root directory of the declarations. ValueError if two claim one name."""
     root = DirEntry(None, always=True)
     declarations = tuple(declarations)
+    present = {declaration.fs for declaration in declarations}
+    if Filesystem.DEBUGFS in present:
+        present.add(Filesystem.SYSFS)
     for fs in Filesystem:
-        if any(declaration.fs is fs for declaration in declarations):
+        if fs in present and fs is not Filesystem.DEBUGFS:
             root.children[fs.value] = (DirEntry(fs, always=True),)
     for declaration in declarations:
-        (place,) = root.children[declaration.fs.value]
+        mount, *on = declaration.fs.value.split("/")
+        (place,) = root.children[mount]
         assert isinstance(place, DirEntry)
         sets = iter(declaration.kset.chain())
-        parts = declaration.path.split("/") if declaration.path else []
+        parts = [*on, *(declaration.path.split("/") if declaration.path else ())]
         if isinstance(declaration, AttributeGroup):
             _add_group(_directory(place, parts, sets), declaration)
         else:
@@ -214,7 +231,15 @@ def _add_group(place: DirEntry, group: AttributeGroup[Any]) -> None:
         place.visible = (*place.visible, group.is_visible)
     for name, alternatives in group.attributes.items():
         files = tuple(FileEntry(attr, group) for attr in alternatives)
-        place.children[name] = (*place.children.get(name, ()), *files)
+        others = place.children.get(name, ())
+        if any(isinstance(one, DirEntry | SubtreeEntry) for one in others):
+            raise ValueError(f"{group.fs.value}/{group.path}/{name} is a directory")
+        if not group.overrides or any(getattr(one, "overrides", False) for one in others):
+            place.children[name] = (*others, *files)
+        elif any(not one.visible for one in files):
+            place.children[name] = files
+        else:
+            place.children[name] = (*files, *others)
 
 
 def _add_leaf(

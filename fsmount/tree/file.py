@@ -96,7 +96,7 @@ class OpenFile:
                 node = tree.lookup(path)
             except KernelError:
                 raise KernelError(errno.ENODEV) from None
-            same = node.entry is entry and node.identities == self._was
+            same = _same(node.entry, entry) and node.identities == self._was
             self._node = node if same else None
         if self._node is None:
             raise KernelError(errno.ENODEV)
@@ -119,6 +119,13 @@ class OpenFile:
         if limit is not None and len(content) >= limit:
             return bad_count(tree.kernel, show, content, device=self._is_device())
         return content
+
+
+def _same(entry: object, was: object) -> bool:
+    """Whether two entries are one file: declarations may have been compiled anew in between."""
+    if isinstance(entry, FileEntry) and isinstance(was, FileEntry):
+        return entry.attr is was.attr
+    return entry is was
 
 
 def joined(pieces: Iterable[bytes], limit: int | None) -> bytes:

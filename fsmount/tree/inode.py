@@ -63,7 +63,7 @@ class Inodes(Directories):
     ) -> None:
         super().__init__(kernel, declarations)
         self.page_limit = page_limit
-        self._owner = owner
+        self.owner = owner
         self.boot_ns = time.time_ns()
         self._setattr: dict[str, Setattr] = {}
         self._setattr_seq = kernel.names_seq
@@ -85,7 +85,7 @@ class Inodes(Directories):
             root = node.path == Filesystem.SYSFS.value
             mode = stat.S_IFDIR | (0o555 if proc or root else 0o755)
             nlink = 2 + self._subdirs(node)
-        uid, gid = self._owner
+        uid, gid = self.owner
         found = Stat(mode, nlink, size, node.ino, uid, gid, *[self.boot_ns] * 3)
         return self._overridden(node, found) if self._setattr else found
 
@@ -97,7 +97,10 @@ class Inodes(Directories):
             return size(obj)
         if not entry.attr.binary or entry.attr.show is None:
             return 0
-        shown = entry.attr.show(obj, ROOT) if entry.show_caller else entry.attr.show(obj)
+        try:
+            shown = entry.attr.show(obj, ROOT) if entry.show_caller else entry.attr.show(obj)
+        except KernelError:
+            return 0  # it can be looked at though it cannot be read
         return len(shown) if isinstance(shown, str | bytes) else sum(map(len, shown))
 
     def _subdirs(self, node: Node) -> int:

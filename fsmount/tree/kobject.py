@@ -64,6 +64,8 @@ class Filesystem(enum.Enum):
 
     SYSFS = "sys"
     """Text files have st_size = page size; show() is cut at a page, store() gets at most one."""
+    DEBUGFS = "sys/kernel/debug"
+    """st_size 0, no page limit: a seq_file."""
     PROCFS = "proc"
     """st_size 0, no page limit, directories 0555."""
     DEVTMPFS = "dev"
@@ -132,6 +134,8 @@ class Attribute(Record, Generic[T]):
     size: int | Callable[[T], int] | None = None
     """st_size of a binary attribute; None is the length of what show returns."""
     doc: str = ""
+    store_doc: str = ""
+    """What a store added to the doc of a show."""
 
     @property
     def mode(self) -> int:
@@ -166,6 +170,8 @@ class AttributeGroup(Generic[T]):
         self.fs = fs
         self.doc = doc
         self.attributes: dict[str, list[Attribute[T]]] = {}
+        self.overrides = False
+        """Whether its files stand before others of the same name: a user's module."""
 
     @overload
     def show(self, method: ShowFn, /) -> ShowFn: ...
@@ -292,6 +298,8 @@ class AttributeGroup(Generic[T]):
         """Declare the file `name`; a second call for the name adds the method that was missing."""
         if not name or "/" in name or name in (".", ".."):
             raise ValueError(f"{self.path}: {name!r} is not a file name")
+        if mode is not None:
+            check_mode(f"{self.path}/{name}", mode)
         method = show or store or open
         doc = doc or (getattr(method, "__doc__", None) or "")
         new = Attribute(name, show, store, open, mode, is_visible, binary, size, doc)
@@ -305,13 +313,15 @@ class AttributeGroup(Generic[T]):
                 raise ValueError(f"{self.path}/{name} is declared twice")
             alternatives.append(new)
             return
+        docs = (doc, old.doc) if show else (old.doc, doc)
         alternatives[-1] = replace(
             old,
             show=old.show or show,
             store=old.store or store,
             given_mode=mode if mode is not None else old.given_mode,
             is_visible=is_visible or old.is_visible,
-            doc="\n\n".join(part for part in (old.doc, doc) if part),
+            doc=docs[0],
+            store_doc=docs[1],
         )
 
 
@@ -385,6 +395,18 @@ def check_path(path: str, kset: Kset[Any], fs: Filesystem) -> None:
     if stars != len(kset.chain()):
         raise ValueError(
             f"{fs.value}/{path}: has {stars} `*`, but its objects come from {len(kset.chain())} set(s)"
+        )
+
+
+def check_mode(where: str, mode: int) -> None:
+    """ValueError unless an attribute may have the mode: VERIFY_OCTAL_PERMISSIONS(), include/linux/kernel.h."""
+    user, group, other = mode >> 6, mode >> 3 & 7, mode & 7
+    more = (group & ~user) | (other & ~group) | (other & 2)
+    if mode & ~0o666 or more or mode == 400:
+        meant = f"0o{mode}" if set(str(mode)) <= set("0246") else "0o644"
+        raise ValueError(
+            f"{where}: mode {mode:#o} ({mode} in decimal), expected octal read and write bits, no more for the group "
+            f"than for the owner, none to write for others, such as {meant}"
         )
 
 

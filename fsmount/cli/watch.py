@@ -1,0 +1,97 @@
+"""Commands about a machine that is mounted already: what runs, what it says, a module taken in anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import click
+
+_DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path())
+
+
+def _print(lines: Iterable[str]) -> None:
+    """Each line as it comes, until there are no more or Ctrl-C."""
+    try:
+        for line in lines:
+            click.echo(line)
+    except KeyboardInterrupt:
+        pass
+
+
+@click.command()
+@click.argument("directory", metavar="[DIR]", type=click.Path(), required=False)
+def status(directory: str | None) -> None:
+    """Tell what is mounted where: machine, kernel, whether kdump is loaded, modules, server.
+
+    \b
+    kdumpfs status
+    kdumpfs status /mnt
+    """
+    from elfcorehdr.errors import ProfileError
+    from fsmount.host.mounted import mounted, state_of
+
+    here = mounted()
+    if directory is not None:
+        path = os.path.abspath(directory)
+        if path not in here:
+            raise ProfileError(
+                f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
+            )
+        here = [path]
+    for point in here:
+        click.echo(state_of(point))
+    if not here:
+        click.echo("no kdumpfs is mounted")
+
+
+@click.command()
+@click.option("-w", "--follow", "wait", is_flag=True, help="Go on with what is still to come.")
+@click.option("-T", "--ctime", "dates", is_flag=True, help="Dates instead of seconds since boot.")
+@_DIRECTORY
+def dmesg(directory: str, wait: bool, dates: bool) -> None:
+    """Print the kernel log of the machine in DIR.
+
+    \b
+    kdumpfs dmesg /mnt
+    kdumpfs dmesg -w /mnt
+    """
+    from fsmount.host.mounted import log_lines
+
+    _print(log_lines(directory, wait=wait, dates=dates))
+
+
+@click.command()
+@click.option("-w", "--follow", "wait", is_flag=True, help="Go on with those still to come.")
+@_DIRECTORY
+def uevents(directory: str, wait: bool) -> None:
+    """Print the uevents of the machine in DIR: number, action, device.
+
+    \b
+    kdumpfs uevents /mnt
+    kdumpfs uevents -w /mnt
+    """
+    from fsmount.host.mounted import uevent_lines
+
+    _print(uevent_lines(directory, wait=wait))
+
+
+@click.command()
+@_DIRECTORY
+@click.argument("files", metavar="[FILE.py...]", nargs=-1, type=click.Path())
+def reload(directory: str, files: tuple[str, ...]) -> None:
+    """Take edited modules into the running machine in DIR: all that are loaded, or FILE.py, also a new one.
+
+    The machine stays as it is, and so do the values in a module's State. If a file is wrong, nothing
+    changes.
+
+    \b
+    kdumpfs reload /mnt
+    kdumpfs reload /mnt another.py
+    """
+    from fsmount.host.mounting import request
+
+    request(directory, "reload", {"modules": [os.path.abspath(file) for file in files]})
+
+
+COMMANDS = (status, dmesg, uevents, reload)

@@ -1,0 +1,125 @@
+"""What runs in a mounted tree, read through its files: state, log, uevents."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from elfcorehdr.errors import ProfileError
+from fsmount.host import mountns
+from fsmount.host.mounting import mount_table
+
+ANSWER_S = 2.0
+"""A server that says nothing for so long does not answer."""
+POLL_S = 0.1
+"""How often it is looked whether there are new uevents."""
+
+
+def mounted() -> list[str]:
+    """Where a kdumpfs is mounted, in the order of the mount table."""
+    return [m.point for m in mountns.mounts(mount_table()) if m.fstype == mountns.FSTYPE]
+
+
+def state_of(directory: str) -> str:
+    """One line about the machine in a mounted tree; never waits for a server that does not answer."""
+    said: list[str] = []
+    asked = threading.Thread(target=lambda: said.append(_state_of(directory)), daemon=True)
+    asked.start()
+    asked.join(ANSWER_S)
+    return said[0] if said else f"{directory}: its server does not answer"
+
+
+def _state_of(directory: str) -> str:
+    import json
+
+    control = Path(directory, "control")
+    try:
+        machine = json.loads((control / "machine").read_text("utf-8"))
+        modules = (control / "modules").read_text("utf-8").split("\n")[:-1]
+    except OSError as error:
+        if error.errno == errno.ENOTCONN:
+            return f"{directory}: its server has died; `kdumpfs umount {directory}` clears it"
+        return f"{directory}: {error.strerror}; expected a mounted kdumpfs"
+    loaded = "kdump loaded" if machine["crash_loaded"] else "kdump not loaded"
+    of = f"modules {', '.join(modules)}" if modules else "no modules"
+    return (
+        f"{directory}: {machine['machine']} ({machine['summary']}), kernel {machine['release']}, "
+        f"{loaded}, {of}, served by process {machine['pid']}"
+    )
+
+
+def _file(directory: str, name: str) -> str:
+    """A file of a tree; ProfileError if DIR is none."""
+    path = os.path.join(directory, name)
+    if not os.path.exists(path):
+        raise ProfileError(
+            f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
+        )
+    return path
+
+
+def log_lines(directory: str, *, wait: bool, dates: bool) -> Iterator[str]:
+    """The kernel log, as dmesg(1) prints it; with wait also what is still to come.
+
+    dates: when it was, on this machine's clock, in place of seconds since boot.
+    """
+    fd = os.open(_file(directory, "dev/kmsg"), os.O_RDONLY | (0 if wait else os.O_NONBLOCK))
+    boot = os.stat(os.path.join(directory, "sys")).st_mtime
+    try:
+        while True:
+            try:
+                record = os.read(fd, 8192)
+            except BlockingIOError:
+                return
+            except BrokenPipeError:  # records were overwritten: go on with the oldest
+                continue
+            if not record:
+                return
+            yield from _printed(record, boot if dates else None)
+    except OSError as error:
+        if error.errno not in (errno.ENODEV, errno.ENOTCONN, errno.ECONNABORTED):
+            raise
+    finally:
+        os.close(fd)
+
+
+def _printed(record: bytes, boot: float | None) -> Iterator[str]:
+    head, _, rest = record.partition(b";")
+    usec = int(head.split(b",")[2])
+    text = re.sub(rb"\\x([0-9a-f]{2})", lambda m: bytes([int(m[1], 16)]), rest.split(b"\n")[0])
+    if boot is None:
+        when = f"[{usec // 1_000_000:5}.{usec % 1_000_000:06}] "
+    else:
+        when = time.strftime("[%a %b %e %H:%M:%S %Y] ", time.localtime(boot + usec / 1e6))
+    lines = text.decode(errors="backslashreplace").split("\n")
+    yield when + lines[0]
+    yield from (" " * len(when) + line for line in lines[1:])
+
+
+def uevent_lines(directory: str, *, wait: bool) -> Iterator[str]:
+    """The uevents, `SEQNUM ACTION@DEVPATH`; with wait also those to come, until it is unmounted."""
+    path, counter = (
+        _file(directory, "control/uevents"),
+        _file(directory, "sys/kernel/uevent_seqnum"),
+    )
+    last, seen = 0, ""
+    while True:
+        try:
+            now = Path(counter).read_text()
+            lines = Path(path).read_text("utf-8").splitlines() if now != seen else []
+        except OSError:
+            return
+        seen = now
+        for line in lines:
+            number = int(line.split(" ")[0])
+            if number > last:
+                last = number
+                yield line
+        if not wait:
+            return
+        time.sleep(POLL_S)
