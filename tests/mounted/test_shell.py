@@ -236,13 +236,13 @@ def crash_hotplug_events_show(kernel: Kernel) -> str:
     return f"{kernel.crash_hp.rebuilds}\\n"
 '''
     )
-    shell.mount("--load", "--module", proposal)
+    assert kdumpfs("mount", "--load", "--module", proposal, shell.dir).returncode == 0
     path = "sys/kernel/kexec/crash_hotplug_events"
     assert (
         shell(f"cat {path}; echo offline > sys/devices/system/memory/memory30/state; cat {path}")
         == "0\n1\n"
     )
-    done = kdumpfs("abi", "--module", proposal, "/sys/kernel/kexec/crash_hotplug")
+    done = kdumpfs("abi", "--module", proposal, "/sys/kernel/kexec/crash_hotplug_events")
     assert "What:\t\t/sys/kernel/kexec/crash_hotplug_events" in done.stdout
     assert "How often the header was rebuilt since boot." in done.stdout
 
