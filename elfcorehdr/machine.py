@@ -106,6 +106,8 @@ class CpuTopology(Record):
     """CPUs (hardware threads) per core."""
     node: Mapping[int, int] = NONE
     """NUMA node of a CPU; 0 where not listed."""
+    refuse: Mapping[int, str] = NONE
+    """The errno that stopping a CPU gives, for one that does not stop: EBUSY, ENOSPC, ..."""
     cores_per_package: int = 0
     """0: one package a node."""
     type: str = "PowerPC,POWER10"

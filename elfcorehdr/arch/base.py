@@ -69,8 +69,8 @@ class Arch:
     """Whether topology/ has cluster_id and cluster_cpus."""
     cpumask_offstack = False
     """CONFIG_CPUMASK_OFFSTACK: a mask that was never needed is a NULL pointer."""
-    smt_control = "notsupported"
-    """What smt/control reads on a machine without threads."""
+    smt_num_threads_dynamic = False
+    """CONFIG_SMT_NUM_THREADS_DYNAMIC: whether some of a core's threads can run."""
     node_distance = 20
     """Distance of two nodes where firmware gives none: REMOTE_DISTANCE."""
     cpu_capacity_always = False
@@ -161,6 +161,18 @@ class Arch:
     def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
         """A core's level-1 caches: type, size and line size in bytes; () where they are not known."""
         return ()
+
+    def hotplug_smt(self, kernel: Kernel) -> bool:
+        """CONFIG_HOTPLUG_SMT, in this kernel version."""
+        return False
+
+    def smt_enabled_at_boot(self, kernel: Kernel) -> int:
+        """How many threads of a core a boot starts."""
+        return kernel.machine.cpus.threads
+
+    def thread_in_core(self, kernel: Kernel, n: int) -> int:
+        """Which thread of its core CPU n is; the primary one is 0."""
+        return n % kernel.machine.cpus.threads
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """The rows of /proc/cpuinfo that a machine may say."""

@@ -2,14 +2,14 @@
 
 Code asks kernel.has(BACKUP_OFFSET_AT_LOAD), never for a version number. A version "7.1" is the
 release as Linus tagged it; "6.12.107" also has what that stable series took up to then.
-Those of files that look otherwise are in in_sysfs.py, what a change is in change.py.
+Those of files that look otherwise are in in_sysfs.py, of CPUs in of_cpus.py; what a change is in change.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from elfcorehdr.changes import in_sysfs
+from elfcorehdr.changes import in_sysfs, of_cpus
 from elfcorehdr.changes.change import NEVER, Change, Kind, parse_version
 from elfcorehdr.errors import ProfileError
 
@@ -230,11 +230,11 @@ SHRINK_TO_ZERO_OOPS = Change(
 
 CHANGES: tuple[Change, ...] = tuple(
     value
-    for table in (globals(), vars(in_sysfs))
+    for table in (globals(), vars(of_cpus), vars(in_sysfs))
     for value in list(table.values())
     if isinstance(value, Change)
 )
-"""Every change: of kexec and hotplug, then of files."""
+"""Every change: of kexec and hotplug, then of CPUs, then of files."""
 
 BY_NAME = {change.name: change for change in CHANGES}
 

@@ -15,6 +15,7 @@ from elfcorehdr.drivers.base.cpu import Cpus
 from elfcorehdr.drivers.base.memory import Memory
 from elfcorehdr.drivers.base.node import Nodes
 from elfcorehdr.drivers.base.power import DevicePm
+from elfcorehdr.kernel.cpu import Smt
 from elfcorehdr.kernel.crash_core import CrashHotplug
 from elfcorehdr.kernel.kexec_core import Kexec
 from elfcorehdr.kernel.ksysfs import Ksysfs
@@ -70,6 +71,7 @@ class Kernel:
         self.memory_hotplug = MemoryHotplug(self, self.memory)
         self.page_isolation = PageIsolation(self)
         self.nodes = Nodes(self)
+        self.smt = Smt(self)
         self.cpus = Cpus(self)
 
         self.kexec = Kexec(self)

@@ -16,12 +16,16 @@ def sysfs_streq(text: str, word: str) -> bool:
     return text == word or text == word + "\n"
 
 
-def _number(text: str, lowest: int, highest: int) -> int:
+def _number(text: str, lowest: int, highest: int, base: int = 0) -> int:
     match = re.fullmatch(_NUMBER, text.split("\0", 1)[0])
     if not match or (match.group(1) == "-" and lowest == 0):
         raise KernelError(errno.EINVAL, f"{text!r} is not a number")
     digits = match.group(2)
-    if digits[:2].lower() == "0x":
+    if base:
+        if not digits.isdecimal():
+            raise KernelError(errno.EINVAL, f"{text!r} is not a decimal number")
+        value = int(digits)
+    elif digits[:2].lower() == "0x":
         value = int(digits, 16)
     elif digits[0] == "0" and len(digits) > 1:
         if not re.fullmatch("[0-7]+", digits):
@@ -46,9 +50,9 @@ def kstrtou32(text: str) -> int:
     return _number(text, 0, (1 << 32) - 1)
 
 
-def kstrtoint(text: str) -> int:
-    """A number -2^31..2^31-1, as kstrtoull() with a minus allowed."""
-    return _number(text, -(1 << 31), (1 << 31) - 1)
+def kstrtoint(text: str, base: int = 0) -> int:
+    """A number -2^31..2^31-1, as kstrtoull() with a minus allowed; base 0, or 10 for decimal alone."""
+    return _number(text, -(1 << 31), (1 << 31) - 1, base)
 
 
 def kstrtobool(text: str) -> bool:

@@ -141,14 +141,14 @@ def smt_active_show(kernel: Kernel) -> str:
 
 @smt.show(name="control")
 def smt_control_show(kernel: Kernel) -> str:
-    """on, off, or notsupported without threads."""
-    return "on\n" if kernel.machine.cpus.threads > 1 else f"{kernel.arch.smt_control}\n"
+    """on, off, forceoff, how many threads of a core may run, or notsupported, notimplemented."""
+    return f"{kernel.smt.show()}\n"
 
 
 @smt.store(name="control")
 def smt_control_store(kernel: Kernel, buf: str) -> None:
-    """Switch threads on or off; ENODEV without threads, EINVAL for another word."""
-    kernel.cpus.smt_control(buf)
+    """Switch threads on or off, or say how many may run: EINVAL; EPERM after forceoff, ENODEV without threads."""
+    kernel.smt.store(buf)
 
 
 cpus: Kset[Cpu] = Kset(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, MutableSet, Sequence
 from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.lib.kstrtox import sysfs_streq
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -122,6 +121,10 @@ class Cpus:
         for n in self.present.missing:
             self._free[n] = 1
         self.online = CpuMask(self.possible, machine.online_cpus if said.online else present)
+        if kernel.smt.limits_boot:
+            self.online -= {n for n in self.online if not kernel.smt.allowed_at_boot(n)}
+        self.refuses = {n: getattr(errno, word) for n, word in said.refuse.items()}
+        """What stopping a CPU fails with, by its number."""
         self._cores: dict[int, int] = {}
         self._moved: dict[int, set[int]] = {}
         """The same the other way round: the CPUs that a core was given when it was plugged in."""
@@ -142,6 +145,11 @@ class Cpus:
         """CPUs that found their node again when they started: then it is their core's own."""
         self.on_online: list[Callable[[int], None]] = [self._regain_node]
         self.on_offline: list[Callable[[int], None]] = [self._drop_node]
+
+    @property
+    def booted(self) -> Sequence[int]:
+        """The CPUs that ran when the machine had booted, ascending."""
+        return self._kernel.machine.online_cpus
 
     def cpu(self, n: int) -> Cpu | None:
         """CPU n if it is possible, else None."""
@@ -230,17 +238,6 @@ class Cpus:
         cores = [self.core_of(n) for n in self.online]
         return len(set(cores)) < len(cores)
 
-    def smt_control(self, buf: str) -> None:
-        """smt/control: off leaves each core its first thread, on starts all; KernelError(ENODEV, EINVAL)."""
-        threads = self._kernel.machine.cpus.threads
-        if threads == 1:
-            raise KernelError(errno.ENODEV, "no SMT")
-        if not (sysfs_streq(buf, "on") or sysfs_streq(buf, "off")):
-            raise KernelError(errno.EINVAL, "neither on nor off")
-        for n in sorted(self.present):
-            if n % threads:
-                (self.up if sysfs_streq(buf, "on") else self.down)(n)
-
     def core_of(self, n: int) -> int:
         """Hardware number of CPU n's core."""
         return self._cores.get(n, n // self._kernel.machine.cpus.threads)
@@ -255,7 +252,7 @@ class Cpus:
         )
 
     def up(self, n: int) -> bool:
-        """cpu_device_up(): start a CPU; False if it runs already. KernelError(EINVAL) if it is not there."""
+        """cpu_device_up(): start a CPU; False if it runs already. KernelError(EINVAL) if it is not there, or as Smt."""
         if n in self.online or n in self._stopped_below:
             return False
         if n not in self._possible:
@@ -265,6 +262,7 @@ class Cpus:
             raise KernelError(errno.EINVAL, "not possible")
         if n not in self.present:
             raise KernelError(errno.EINVAL, "not present")
+        self._kernel.smt.may_start(n)
         self._start(n)
         self._changed(n, "online")
         return True
@@ -278,7 +276,7 @@ class Cpus:
         self._kernel.arch.cpu_started(self._kernel, n)
 
     def down(self, n: int) -> bool:
-        """cpu_device_down(): stop a CPU; False if it is stopped. KernelError(EBUSY) for the last one."""
+        """cpu_device_down(): stop a CPU; False if it is stopped. KernelError(EBUSY) for the last one, or as declared."""
         if n not in self.online and n not in self._stopped_below:
             return False
         self._stop(n)
@@ -289,6 +287,8 @@ class Cpus:
         """_cpu_down(): KernelError(EBUSY) if one CPU is left, whichever that is."""
         if len(self.online) == 1:
             raise KernelError(errno.EBUSY, "the last online CPU")
+        if n in self.refuses:
+            raise KernelError(self.refuses[n], "the machine says so")
         if n in self.online:
             self._kernel.arch.cpu_stopped(self._kernel, n)
             for callback in self.on_offline:
@@ -307,6 +307,7 @@ class Cpus:
         KernelError: as up() and down().
         """
         if online and n not in self.online:
+            self._kernel.smt.may_start(n)
             self._start(n)
             self._stopped_below.discard(n)
         elif not online and n in self.online:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
+from elfcorehdr.changes import of_cpus
 from elfcorehdr.elf import EM_AARCH64
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
@@ -105,6 +106,10 @@ class Arm64(Arch):
     def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
         """cpu_psci_cpu_kill()"""
         kernel.log.info(f"psci: CPU{cpu} killed (polled 0 ms)")
+
+    def hotplug_smt(self, kernel: Kernel) -> bool:
+        """Since some release between 6.12 and 7.2."""
+        return kernel.has(of_cpus.HOTPLUG_SMT_ARM64)
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As cpuinfo.py knows them."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
 from elfcorehdr.arch.powerpc.kexec import core, ranges
-from elfcorehdr.changes import in_sysfs
+from elfcorehdr.changes import in_sysfs, of_cpus
 from elfcorehdr.elf import EM_PPC64
 from elfcorehdr.kernel.resource import CRASH_KERNEL, Resource
 from elfcorehdr.lib.ranges import Range
@@ -196,6 +196,18 @@ class Ppc64(Arch):
     def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
         """32 KiB each, lines of 128 bytes: what QEMU says of POWER9 and POWER10 (systemcfg in the ppc64 dumps)."""
         return (("Data", 0x8000, 128), ("Instruction", 0x8000, 128))
+
+    smt_num_threads_dynamic = True
+
+    def hotplug_smt(self, kernel: Kernel) -> bool:
+        """Since 6.6."""
+        return kernel.has(of_cpus.HOTPLUG_SMT_PPC64)
+
+    def smt_enabled_at_boot(self, kernel: Kernel) -> int:
+        """check_smt_enabled(): smt-enabled= on the command line, else the device tree's word."""
+        from elfcorehdr.arch.powerpc.kernel.setup_64 import check_smt_enabled
+
+        return check_smt_enabled(kernel.cmdline, kernel.machine)
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As setup_common.py knows them."""

@@ -35,7 +35,6 @@ class Riscv64(Arch):
     nr_cpus = 256
     has_topology_die = False
     cpu_capacity_always = True
-    smt_control = "notimplemented"
 
     def va(self, kernel: Kernel, pa: int) -> int:
         """linear_mapping_pa_to_va(): from phys_ram_base, which is a multiple of 2 MiB."""

@@ -10,6 +10,7 @@ from elfcorehdr.changes import in_sysfs
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
+    from elfcorehdr.machine import Machine
 
 FLAGS = (
     "fpu de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush acpi mmx fxsr sse sse2 ss ht "
@@ -54,22 +55,37 @@ DEFAULTS: Mapping[str, str] = {
     "power management": "",
 }
 """A QEMU pc's CPU where the machine says nothing (golden identity x86_64 pc-2g, 7.3.4)."""
+INTEL: Mapping[str, str] = {
+    "vendor_id": "GenuineIntel",
+    "microcode": "0x1",
+    "cpu MHz": "2599.975",
+    "cache size": "16384 KB",
+    "flags": " ".join(word for word in FLAGS.split() if word not in ("vmmcall", "pat")),
+    "bugs": "cpu_meltdown spectre_v1 spectre_v2 spec_store_bypass l1tf mds swapgs itlb_multihit bhi spectre_v2_user its",
+    "bogomips": "5199.95",
+    "TLB size": "",
+}
+"""What is different on one whose cores have threads (golden identity x86_64 pc-numa2-2s2c2t): Linux counts them on
+QEMU's CPU only if it calls itself Intel's."""
 ROWS = frozenset(row.rstrip("\t") for row in HEAD + TAIL)
 """What a machine may say of its CPUs; the rest follows from their places."""
 ALWAYS = frozenset(("flags", "bugs", "power management"))
 """Rows that are there without a word in them; every other one needs a value."""
 
 
+def vendor(machine: Machine) -> str:
+    """vendor_id: what the machine says, else that of its kind."""
+    kind = INTEL if machine.cpus.threads > 1 else DEFAULTS
+    return machine.cpuinfo.get("vendor_id", kind["vendor_id"])
+
+
 def said(kernel: Kernel) -> Mapping[str, str]:
     """The rows that all CPUs share, by name."""
     own = kernel.machine.cpuinfo
-    known = {**DEFAULTS, **own}
-    if "vendor_id" in own and own["vendor_id"] != DEFAULTS["vendor_id"]:
-        known["TLB size"] = own.get(
-            "TLB size", ""
-        )  # x86_tlbsize: AMD's, Hygon's and Zhaoxin's CPUID
-    if "bugs" not in own and not kernel.has(in_sysfs.BUG_SPECTRE_V2_USER):
-        known["bugs"] = known["bugs"].removesuffix(" spectre_v2_user")
+    intel = vendor(kernel.machine) == INTEL["vendor_id"]
+    known = {**DEFAULTS, **(INTEL if intel else {}), **own}
+    if not kernel.has(in_sysfs.BUG_SPECTRE_V2_USER) and "bugs" not in own:
+        known["bugs"] = " ".join(w for w in known["bugs"].split() if w != "spectre_v2_user")
     return known
 
 

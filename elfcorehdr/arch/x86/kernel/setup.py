@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
 from elfcorehdr.arch.x86.kernel import crash, e820
+from elfcorehdr.changes import of_cpus
 from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.elf import EM_X86_64
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
@@ -152,7 +153,9 @@ class X8664(Arch):
 
         arch/x86/kernel/cpu/cacheinfo.c (v7.3; golden identity x86_64).
         """
-        if cpu.kernel.machine.cpuinfo.get("vendor_id") != "GenuineIntel":
+        from elfcorehdr.arch.x86.kernel.proc import vendor
+
+        if vendor(cpu.kernel.machine) != "GenuineIntel":
             return 65535
         threads = cpu.kernel.machine.cpus.threads
         return cpu.hard_id & -(1 << (threads - 1).bit_length())
@@ -192,6 +195,20 @@ class X8664(Arch):
         bound = acpi is not None and acpi.bound(cpu.id)
         driver = (("DRIVER", "processor"),) if bound else ()
         return (*driver, *super().cpu_uevent(kernel, cpu))
+
+    def hotplug_smt(self, kernel: Kernel) -> bool:
+        """Always."""
+        return True
+
+    def cpu_hotpluggable(self, kernel: Kernel, cpu: Cpu) -> bool:
+        """arch_register_cpu(): cpu0 before 6.5 on Intel's with cpu0_hotplug, arch/x86/kernel/topology.c (v6.1)."""
+        if cpu.id:
+            return True
+        if kernel.has(of_cpus.NO_CPU0_HOTPLUG) or "cpu0_hotplug" not in kernel.cmdline.split():
+            return False
+        from elfcorehdr.arch.x86.kernel.proc import vendor
+
+        return vendor(kernel.machine) == "GenuineIntel"
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As proc.py knows them."""

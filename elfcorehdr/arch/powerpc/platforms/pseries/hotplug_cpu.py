@@ -44,7 +44,8 @@ class HotplugCpu:
             raise KernelError(errno.EINVAL, "the hypervisor refuses")
         ids = kernel.cpus.plug(core, kernel.machine.cpus.threads)
         for n in ids:
-            kernel.cpus.up(n)
+            if kernel.smt.dlpar_starts(n):
+                kernel.cpus.up(n)
         name = kernel.machine.cpus.type
         kernel.log.debug("hotplug-cpu", f"{CPU}Successfully added CPU {name}, drc index: {drc:x}")
         return ids
