@@ -5,6 +5,7 @@ Every address and size is in bytes; ranges are given as start and size.
 
 from __future__ import annotations
 
+import errno
 import tomllib
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -322,6 +323,9 @@ def _check(machine: Machine, file: str) -> None:
                 f"memory[{i}].start", f"{m.start:#x}", "ascending ranges that do not overlap"
             )
         last = m.end
+    for n, word in machine.cpus.refuse.items():
+        if not isinstance(getattr(errno, word, None), int):
+            raise wrong(f"cpus.refuse.{n}", repr(word), "an errno such as EBUSY or ENOSPC")
     possible: Sequence[int] = ()
     for key in ("possible", "present", "online"):
         text = getattr(machine.cpus, key)

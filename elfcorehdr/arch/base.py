@@ -53,6 +53,8 @@ class Arch:
     """Whether cpuN exists for CPUs that are not present."""
     cpu0_hotpluggable = True
     """Whether cpu0 has an `online` file."""
+    has_cpu_probe = False
+    """CONFIG_ARCH_CPU_PROBE_RELEASE; with it, the files of cpuN that DLPAR's tools read."""
     has_memory_probe = False
     """CONFIG_ARCH_MEMORY_PROBE."""
     cpu_modalias = ""

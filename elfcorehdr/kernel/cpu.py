@@ -49,8 +49,9 @@ class Smt:
             self.control = SmtControl.NOT_SUPPORTED
         else:
             self._cmdline()
-        self._all_booted = self.num_threads == 1
-        """nosmt at boot: each present thread is started once all the same."""
+        self._boot_threads = self.num_threads
+        self._nosmt = self.control in (SmtControl.DISABLED, SmtControl.FORCE_DISABLED)
+        """Each present thread is started once all the same."""
 
     def _cmdline(self) -> None:
         """smt_cmdline_disable(), cpu_smt_set_num_threads(): nosmt, and what the architecture starts at boot."""
@@ -66,12 +67,12 @@ class Smt:
 
     def allowed_at_boot(self, n: int) -> bool:
         """Whether CPU n stays up in a boot."""
-        return self._kernel.arch.thread_in_core(self._kernel, n) < self.num_threads
+        return self._kernel.arch.thread_in_core(self._kernel, n) < self._boot_threads
 
     @property
     def limits_boot(self) -> bool:
         """Whether the boot leaves threads out."""
-        return self.num_threads < self.max_threads
+        return self._boot_threads < self.max_threads
 
     def bootable(self, n: int) -> bool:
         """cpu_bootable(), but for a thread that was never started."""
@@ -97,13 +98,15 @@ class Smt:
         if self.bootable(n):
             self._booted.add(n)
             return
-        cpus = self._kernel.cpus
-        if n in self._booted or (
-            n in cpus.booted if not self._all_booted else n in cpus.present_at_boot
-        ):
+        if n in self._booted or self._ran_at_boot(n):
             raise KernelError(errno.EPERM, "SMT is limited")
         self._booted.add(n)
         raise KernelError(errno.ECANCELED, "SMT is limited: started once, and stopped")
+
+    def _ran_at_boot(self, n: int) -> bool:
+        """Whether the boot started CPU n, if only to stop it."""
+        started = self._nosmt or self.allowed_at_boot(n)
+        return started and n in self._kernel.machine.online_cpus
 
     def dlpar_starts(self, n: int) -> bool:
         """dlpar_online_cpu(): whether a thread of a core that was added is started."""

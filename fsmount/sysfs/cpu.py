@@ -108,25 +108,27 @@ def modalias_show(kernel: Kernel) -> str:
     return f"{kernel.cpus.modalias}\n"
 
 
-def _has_dlpar(kernel: Kernel, obj: object) -> bool:
-    return kernel.platform.dlpar is not None
+def _has_probe(kernel: Kernel, obj: object) -> bool:
+    return kernel.arch.has_cpu_probe
 
 
-@cpu.store(is_visible=_has_dlpar)
+@cpu.store(is_visible=_has_probe)
 def probe_store(kernel: Kernel, buf: str) -> None:
-    """dlpar_cpu_probe(): add the core with this DRC index; EINVAL."""
+    """dlpar_cpu_probe(): add the core with this DRC index; EINVAL, always so without DLPAR."""
+    if kernel.platform.dlpar is None:
+        raise KernelError(errno.EINVAL, "no ppc_md.cpu_probe")
     try:
         drc = kstrtou32(buf)
     except KernelError:
         raise KernelError(errno.EINVAL, "not a DRC index") from None
-    assert kernel.platform.dlpar is not None
     kernel.platform.dlpar.cpu.add(drc)
 
 
-@cpu.store(is_visible=_has_dlpar)
+@cpu.store(is_visible=_has_probe)
 def release_store(kernel: Kernel, buf: str) -> None:
     """dlpar_cpu_release(): remove the core whose device-tree path this is; EINVAL."""
-    assert kernel.platform.dlpar is not None
+    if kernel.platform.dlpar is None:
+        raise KernelError(errno.EINVAL, "no ppc_md.cpu_release")
     kernel.platform.dlpar.cpu.release(buf)
 
 
@@ -204,7 +206,7 @@ def cpu_capacity_show(c: Cpu) -> str:
     return "1024\n"
 
 
-@device.show(is_visible=lambda kernel, c: kernel.platform.dlpar is not None)
+@device.show(is_visible=_has_probe)
 def physical_id_show(c: Cpu) -> str:
     """Hardware number of the thread; 0 for a CPU that never was there, -1 for one that was."""
     return f"{c.hard_id if c.present else -1 if c.id in c.kernel.cpus.unplugged else 0}\n"

@@ -70,15 +70,15 @@ def test_package_is_the_node_s_running_cpus_through_hotplug():
 def test_core_that_comes_back_gets_the_lowest_free_numbers_and_its_own_siblings():
     kernel = booted("0-31", present="0-23")
     assert kernel.platform.dlpar is not None
-    kernel.platform.dlpar.cpu.remove(0x10000001)
+    kernel.platform.dlpar.cpu.remove(0x10000008)
     assert kernel.cpus.threads_of_core(1) == []
-    assert kernel.platform.dlpar.cpu.add(0x10000003) == list(range(8, 16))
+    assert kernel.platform.dlpar.cpu.add(0x10000018) == list(range(8, 16))
     assert kernel.cpus.threads_of_core(3) == list(range(8, 16))
-    assert kernel.platform.dlpar.cpu.add(0x10000001) == list(range(24, 32))
+    assert kernel.platform.dlpar.cpu.add(0x10000008) == list(range(24, 32))
     cpu = kernel.cpus.cpu(24)
     assert cpu is not None
     assert kernel.cpus.online_threads(cpu) == list(range(24, 32))
-    kernel.platform.dlpar.cpu.remove(0x10000003)
+    kernel.platform.dlpar.cpu.remove(0x10000018)
     assert kernel.cpus.threads_of_core(3) == []
 
 

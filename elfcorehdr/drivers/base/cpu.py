@@ -146,11 +146,6 @@ class Cpus:
         self.on_online: list[Callable[[int], None]] = [self._regain_node]
         self.on_offline: list[Callable[[int], None]] = [self._drop_node]
 
-    @property
-    def booted(self) -> Sequence[int]:
-        """The CPUs that ran when the machine had booted, ascending."""
-        return self._kernel.machine.online_cpus
-
     def cpu(self, n: int) -> Cpu | None:
         """CPU n if it is possible, else None."""
         return Cpu(self._kernel, n) if n in self._possible else None

@@ -258,7 +258,7 @@ def _cpus(kernel: Kernel) -> Family:
     topology, cpus = kernel.machine.cpus, kernel.cpus
     nodes: dict[str, Any] = {"name": text("cpus"), "#address-cells": u32(1), "#size-cells": u32(0)}
     if kernel.platform.dlpar is not None:
-        nodes |= _drc_connectors(_cores(kernel))
+        nodes |= _drc_connectors(_cores(kernel), topology.threads)
     prefix = f"{topology.type}@"
 
     def cores() -> set[int]:
@@ -288,7 +288,7 @@ def _core(kernel: Kernel, core: int, full_name: str) -> dict[str, Any]:
         "reg": u32(threads[0]),
         "status": text("okay"),
         "64-bit": b"",
-        "ibm,my-drc-index": u32(DRC_CPU + core),
+        "ibm,my-drc-index": u32(DRC_CPU + threads[0]),
         "ibm,ppc-interrupt-server#s": u32(*threads),
         "ibm,ppc-interrupt-gserver#s": u32(*(v for n in threads for v in (n, 0))),
         "timebase-frequency": u32(TIMEBASE_FREQUENCY),
@@ -307,12 +307,15 @@ def _cores(kernel: Kernel) -> int:
     return -(-len(kernel.cpus.possible) // kernel.machine.cpus.threads)
 
 
-def _drc_connectors(cores: int) -> dict[str, Property]:
-    """The connectors that a core can be plugged into: a count, then a value each (PAPR 13.5.2)."""
-    count = u32(cores)
+def _drc_connectors(cores: int, threads: int) -> dict[str, Property]:
+    """The connectors that a core can be plugged into: a count, then a value each (PAPR 13.5.2).
+
+    Each is known by the number of the core's first thread (golden identity ppc64).
+    """
+    count, first = u32(cores), range(0, cores * threads, threads)
     return {
-        "ibm,drc-indexes": Property(lambda: count + u32(*range(DRC_CPU, DRC_CPU + cores))),
-        "ibm,drc-names": Property(lambda: count + b"".join(text(f"CPU {n}") for n in range(cores))),
+        "ibm,drc-indexes": Property(lambda: count + u32(*(DRC_CPU + n for n in first))),
+        "ibm,drc-names": Property(lambda: count + b"".join(text(f"CPU {n}") for n in first)),
         "ibm,drc-types": Property(lambda: count + text("CPU") * cores),
         "ibm,drc-power-domains": Property(lambda: count + u32(*[0xFFFFFFFF] * cores)),
     }

@@ -52,6 +52,7 @@ class Ppc64(Arch):
     has_iomem_crash_row = False
     kernel_rows_in_iomem = False
     cpu_dirs_for_possible = True
+    has_cpu_probe = True
     has_memory_probe = True
     has_topology_cluster = False
     has_cpu_modalias = True

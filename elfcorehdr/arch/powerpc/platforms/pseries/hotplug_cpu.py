@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
 DRC_CPU = 0x10000000
-"""DRC index of the first core, as QEMU and PowerVM number them."""
+"""DRC index of the first core; another's is that much more as its first thread's number (golden identity ppc64)."""
 CPU = "pseries-hotplug-cpu: "
 
 
@@ -25,9 +25,10 @@ class HotplugCpu:
 
     def _core_of_drc(self, drc: int) -> int | None:
         """The core of a DRC index that this machine can have, or None."""
-        core = drc - DRC_CPU
         threads = self._kernel.machine.cpus.threads
-        return core if 0 <= core < len(self._kernel.cpus.possible) // threads else None
+        thread = drc - DRC_CPU
+        possible = 0 <= thread < len(self._kernel.cpus.possible)
+        return thread // threads if possible and not thread % threads else None
 
     def add(self, drc: int) -> list[int]:
         """dlpar_cpu_add(): one core with all its threads, online at once; their numbers. EINVAL."""
@@ -41,6 +42,9 @@ class HotplugCpu:
             kernel.log.warning(f"{CPU}Cannot find CPU (drc index {drc:x}) to add.")
             raise KernelError(errno.EINVAL, "no such core")
         if self._firmware.refuses:
+            kernel.log.warning(
+                f"{CPU}Failed to acquire DRC, rc: {-errno.EINVAL}, drc index: {drc:x}"
+            )
             raise KernelError(errno.EINVAL, "the hypervisor refuses")
         ids = kernel.cpus.plug(core, kernel.machine.cpus.threads)
         for n in ids:
@@ -62,7 +66,7 @@ class HotplugCpu:
         known = path == f"/cpus/{self._kernel.machine.cpus.type}@{thread:x}"
         if not known or thread % threads or not self._kernel.cpus.threads_of_core(core):
             raise KernelError(errno.EINVAL, "no such node")
-        self.remove(DRC_CPU + core)
+        self.remove(DRC_CPU + thread)
 
     def remove(self, drc: int) -> None:
         """dlpar_cpu_remove_by_index(): ENODEV if there is no such core, EINVAL if it does not stop."""

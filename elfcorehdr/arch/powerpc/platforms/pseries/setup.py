@@ -57,8 +57,9 @@ class Pseries(Platform):
 
     def plug_cpu(self, slot: int, node: int = 0) -> list[int]:
         """A core: a DLPAR request for its DRC index."""
-        return self.dlpar.cpu.add(DRC_CPU + slot)
+        return self.dlpar.cpu.add(DRC_CPU + slot * self._kernel.machine.cpus.threads)
 
     def unplug_cpu(self, cpu: int) -> None:
         """The core that the CPU is a thread of."""
-        self.dlpar.cpu.remove(DRC_CPU + self._kernel.cpus.core_of(cpu))
+        threads = self._kernel.machine.cpus.threads
+        self.dlpar.cpu.remove(DRC_CPU + self._kernel.cpus.core_of(cpu) * threads)
