@@ -17,8 +17,13 @@ VMCORE_PPC64_GZ = PPC64_B / "crash" / "vmcore-first-128K.bin.gz"
 DIRECT = 0xC000000000000000
 
 CAPTURED = sorted(
-    path for path in GOLDEN.rglob("*.bin") if path != VMCORE and "stale-tail" not in path.name
+    path
+    for path in GOLDEN.rglob("*.bin")
+    if path != VMCORE and "stale-tail" not in path.name and "identity" not in path.parts
 )
+IDENTITY = GOLDEN / "identity"
+"""Headers of /proc/kcore and /proc/vmcore of living and of capture kernels, with their /proc/iomem."""
+OURS = GOLDEN.parent / "ours" / "printer"
 
 
 def name(path: Path) -> str:
@@ -81,3 +86,52 @@ def xnum(rows: int) -> bytes:
     section = bytearray(64)
     struct.pack_into("<I", section, 44, rows)
     return ehdr.pack() + section + bytes(56) * rows
+
+
+# Headers as kernels of other configurations write them: by the rules of their sources, not from a capture.
+
+EM = {"ppc64": 21, "x86_64": 62, "arm64": 183, "riscv64": 243, "loongarch64": 258}
+NOTE_SIZES = {
+    "ppc64": 0x218,
+    "x86_64": 0x170,
+    "arm64": 0x1A8,
+    "riscv64": 0x198,
+    "loongarch64": 0x200,
+}
+"""CRASH_CORE_NOTE_BYTES with each architecture's struct elf_prstatus."""
+
+
+def mapped(start: int, size: int, vaddr: int) -> Phdr:
+    """A PT_LOAD of memory from start, mapped at vaddr modulo 2^64."""
+    return Phdr(1, 7, start, vaddr % 2**64, start, size, size, 0)
+
+
+def header_of(
+    arch: str,
+    memory: list[tuple[int, int]],
+    base: int,
+    image: tuple[int, int, int] | None = None,
+    cpus: int = 4,
+) -> bytes:
+    """What crash_prepare_elf64_headers() writes: notes, image (start, size, vaddr), then memory (start, size).
+
+    base: where physical 0 is mapped, modulo 2^64.
+    """
+    start, size = memory[-1]
+    top = start + size
+    notes = [note(top - 0x10000 * (cpu + 1), NOTE_SIZES[arch]) for cpu in range(cpus)]
+    rows = [*notes, note(top - 0x400000, 0x1024)]
+    if image:
+        rows.append(mapped(*image))
+    rows += [mapped(a, n, a + base) for a, n in memory]
+    return packed(*rows, machine=EM[arch])
+
+
+def arm64_header(bits: int, memory, image, memstart: int = 0x40000000, least: int = 0) -> bytes:
+    """PAGE_OFFSET = -(1 << VA_BITS) maps memstart_addr (arch/arm64/include/asm/memory.h, v6.12).
+
+    image: start, size, bytes above PAGE_END; least: VA_BITS_MIN, where it is not VA_BITS or 48.
+    """
+    page_end = -(1 << (least or min(bits, 48)) - 1)
+    start, size, above = image
+    return header_of("arm64", memory, -(1 << bits) - memstart, (start, size, page_end + above))

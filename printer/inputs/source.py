@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
@@ -19,21 +18,22 @@ from elfcorehdr.elf import (
     ELFDATA2LSB,
     ELFDATA2MSB,
     PN_XNUM,
+    PT_LOAD,
     PT_NOTE,
     Ehdr,
     ElfCoreHdr,
-    Phdr,
     pack_phdrs,
     phdr_size,
     unpack_ehdr,
-    unpack_phdr_table,
 )
 from elfcorehdr.errors import ElfFormatError
 from printer.inputs import kernel_text_parser
+from printer.inputs.phdrs import Phdrs
 from printer.inputs.reader import STREAM_LIMIT, Reader, StreamReader, open_reader
 
 MAX_PHDRS = 1 << 18
 """More program headers are refused. The kernel writes at most 65,535: e_phnum has 16 bits."""
+U64_MAX = (1 << 64) - 1
 TEXT_LIMIT = 64 << 20
 """Bytes of a log that are searched for the kernel's print."""
 NOTE_LIMIT = 64 << 20
@@ -63,49 +63,89 @@ class Form(Enum):
     """A place in the file: /proc/vmcore, makedumpfile -E, /proc/kcore, a process's core."""
 
 
-@dataclass(frozen=True)
 class Core:
-    """An ELF core header that was read, and where it came from."""
+    """An ELF core header that was read, and where it came from.
 
-    name: str
-    """The input as it was named, for people."""
-    kind: str
-    """`file`, `text`, or `image` (found by scanning)."""
-    ehdr: Ehdr
-    table: bytes
-    """The program headers as they lay there: phnum rows in ehdr's class and byte order."""
-    offset: int = 0
-    """Where in the input the ELF header begins, in bytes."""
-    note_data: tuple[bytes | None, ...] | None = None
-    """With notes=True: for every PT_NOTE in order its bytes, None where the input has not got them."""
-    size: int | None = None
-    """Bytes of the input, where that is known beforehand: a regular file or block device."""
-    elsewhere: tuple[int, ...] = ()
-    """Offsets of further, different headers that a scan found."""
+    >>> core = read("/proc/vmcore")
+    >>> core, core.phdrs[0].p_filesz, max(core.phdrs.p_paddr)
+    (<Core /proc/vmcore: core of 4 program headers>, 4272, 2113929216)
+    """
 
-    @cached_property
-    def phdrs(self) -> tuple[Phdr, ...]:
-        """The program headers in file order."""
-        return tuple(unpack_phdr_table(self.table, self.ehdr))
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        ehdr: Ehdr,
+        table: bytes,
+        offset: int = 0,
+        note_data: tuple[bytes | None, ...] | None = None,
+        size: int | None = None,
+        elsewhere: tuple[int, ...] = (),
+    ) -> None:
+        """As the attributes say."""
+        self.name = name
+        """The input as it was named, for people."""
+        self.kind = kind
+        """`file`, `text`, or `image` (found by scanning)."""
+        self.ehdr = ehdr
+        self.table = table
+        """The program headers as they lay there: phnum rows in ehdr's class and byte order."""
+        self.offset = offset
+        """Where in the input the ELF header begins, in bytes."""
+        self.note_data = note_data
+        """With notes=True: for every PT_NOTE in order its bytes, None where the input has not got them."""
+        self.size = size
+        """Bytes of the input, where that is known beforehand: a regular file or block device."""
+        self.elsewhere = elsewhere
+        """Offsets of further, different headers that a scan found."""
+        self.phdrs = Phdrs(table, ehdr)
+        """The program headers in file order, as rows and as columns."""
+
+    def __repr__(self) -> str:
+        return f"<Core {self.name}: {self.form.value} of {self.phnum} program headers>"
 
     @property
     def phnum(self) -> int:
         """How many program headers there are, with the PN_XNUM escape resolved."""
-        return len(self.table) // self.ehdr.e_phentsize if self.table else 0
+        return len(self.phdrs)
 
     @property
     def header(self) -> ElfCoreHdr:
         """As elfcorehdr.elf has it."""
-        return ElfCoreHdr(self.ehdr, self.phdrs)
+        return ElfCoreHdr(self.ehdr, tuple(self.phdrs))
 
     @cached_property
     def form(self) -> Form:
         """A kernel-made elfcorehdr gives each PT_NOTE its address twice; in a core p_paddr is 0."""
-        for phdr in self.phdrs:
-            if phdr.p_type == PT_NOTE:
-                same = phdr.p_paddr == phdr.p_offset and phdr.p_paddr
-                return Form.ELFCOREHDR if same else Form.CORE
-        return Form.ELFCOREHDR if self.kind != "file" else Form.CORE
+        notes = self.phdrs.rows_of(PT_NOTE)
+        if not notes:
+            return Form.ELFCOREHDR if self.kind != "file" else Form.CORE
+        paddr = self.phdrs.p_paddr[notes[0]]
+        same = paddr and paddr == self.phdrs.p_offset[notes[0]]
+        return Form.ELFCOREHDR if same else Form.CORE
+
+    @cached_property
+    def physical(self) -> bool:
+        """Whether its loads have physical addresses: not in a process's core, nor in /proc/kcore before 4.11."""
+        loads = self.phdrs.rows_of(PT_LOAD)
+        paddr = self.phdrs.p_paddr
+        return self.form is Form.ELFCOREHDR or len(loads) < 2 or any(paddr[row] for row in loads)
+
+    @cached_property
+    def live(self) -> bool:
+        """Whether this is /proc/kcore: memory of a running kernel, its vmalloc and modules too.
+
+        There p_paddr is all ones where there is no physical address (get_kcore_size(), fs/proc/kcore.c,
+        since v4.11), before it was 0 everywhere; no note has a p_memsz.
+        """
+        phdrs = self.phdrs
+        if self.form is not Form.CORE:
+            return False
+        if U64_MAX in phdrs.p_paddr:
+            return True
+        loads, notes = phdrs.rows_of(PT_LOAD), phdrs.rows_of(PT_NOTE)
+        of_a_kernel = all(phdrs.p_vaddr[row] >> 63 for row in loads)
+        return bool(loads) and of_a_kernel and not any(phdrs.p_memsz[row] for row in notes)
 
 
 def read(
@@ -186,11 +226,9 @@ def _read_elf(
         if len(table) < count * size:
             raise ElfFormatError(_cut_off(reader, ehdr, count, len(table) // size))
     core = Core(name, kind, ehdr, table, at, None, reader.size, elsewhere)
-    if not notes:
-        return core
-    from dataclasses import replace
-
-    return replace(core, note_data=_read_notes(reader, core))
+    if notes:
+        core.note_data = _read_notes(reader, core)
+    return core
 
 
 def _cut_off(reader: Reader, ehdr: Ehdr, count: int, have: int) -> str:
@@ -219,9 +257,7 @@ def _read_notes(reader: Reader, core: Core) -> tuple[bytes | None, ...]:
     base = 0 if core.kind == "image" or core.form is Form.CORE else None
     found: list[bytes | None] = []
     left = NOTE_LIMIT
-    for phdr in core.phdrs:
-        if phdr.p_type != PT_NOTE:
-            continue
+    for phdr in map(core.phdrs.__getitem__, core.phdrs.rows_of(PT_NOTE)):
         if base is None or not phdr.p_filesz:
             found.append(None if base is None else b"")
             continue

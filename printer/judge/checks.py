@@ -1,29 +1,31 @@
 """Find what is wrong with a header: check() runs every rule of rules.py.
 
 The rules know what kernels write (crash_prepare_elf64_headers(), kernel/crash_core.c) and which
-mistakes kernels made. Imports elfcorehdr.elf and .ranges.
+mistakes kernels and tools made. Rows are looked at column by column: only those that are out of the ordinary are
+looked at one by one. Imports elfcorehdr.elf and .lib.ranges.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from operator import add, gt
 
 from elfcorehdr.elf import ELFCLASS64, ET_CORE, EV_CURRENT, PN_XNUM, PT_LOAD, PT_NOTE, Phdr
-from elfcorehdr.errors import ElfFormatError
 from elfcorehdr.lib.ranges import Range
 from printer.inputs.source import Core, Form
-from printer.judge.rules import BY_ID, Finding
+from printer.judge.mappings import check_mappings
+from printer.judge.notes import check_notes
+from printer.judge.rules import BY_ID, Finding, Level, found
 from printer.judge.surroundings import Surroundings
-from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role
+from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role, picked
 from printer.layout.sizes import range_text, size_text
-from printer.layout.spans import U64, loaded, subtract, touching, union, within
+from printer.layout.spans import U64, Spans
 
 PAGE = 4096
 """Smallest page of the architectures: what is unaligned here is unaligned everywhere."""
 LOW_MEMORY = 1 << 20
 """Below it x86's BIOS and kexec-tools' backup live; the kernel leaves it out (arch/x86/kernel/crash.c)."""
-_LOADS = (Role.MEMORY, Role.BACKUP, Role.FIRST_64K)
 
 
 def check(core: Core, machine: Surroundings | None = None) -> list[Finding]:
@@ -31,66 +33,55 @@ def check(core: Core, machine: Surroundings | None = None) -> list[Finding]:
 
     With machine also what only a look at the machine can tell: memory that no row loads, memory
     of the capture kernel that one does, CPUs without a note.
+
+    >>> [f"{f.level.word}: {f.message}" for f in check(read("bad.bin"), read_iomem("/proc/iomem"))]
+    ['error: p_offset is 0, expected the backup region']
     """
-    checker = _Check(Layout(core), machine or Surroundings())
-    found = list(checker.findings())
+    around = machine or Surroundings()
+    findings = list(_Check(Layout(core), around).findings())
     order = {rule: n for n, rule in enumerate(BY_ID)}
-    found.sort(key=lambda f: (-1 if f.row is None else f.row, order[f.rule.id]))
-    return found
+    findings.sort(key=lambda f: (-1 if f.row is None else f.row, order[f.rule.id]))
+    return findings
 
 
 class _Check:
     def __init__(self, layout: Layout, machine: Surroundings) -> None:
         self.layout = layout
         self.machine = machine
+        self.core = layout.core
         self.phdrs = layout.core.phdrs
+        self.rows = layout.memory_rows
+        self.paddr = picked(self.phdrs.p_paddr, self.rows)
+        self.memsz = picked(self.phdrs.p_memsz, self.rows)
+        self.stops = list(map(add, self.paddr, self.memsz))
         self.elfcorehdr = layout.core.form is Form.ELFCOREHDR
 
     @cached_property
-    def loads(self) -> list[tuple[int, Phdr]]:
-        """Rows of memory, without the kernel's image."""
-        roles = self.layout.roles
-        return [(i, p) for i, p in enumerate(self.phdrs) if roles[i] in _LOADS]
+    def loads(self) -> list[tuple[int, int, int]]:
+        """(row, address, address behind) of the memory rows."""
+        return list(zip(self.rows, self.paddr, self.stops, strict=True))
 
     @cached_property
-    def loaded(self) -> list[Range]:
-        return loaded(p for _, p in self.loads)
-
-    @cached_property
-    def in_memory(self) -> Callable[[int, int], bool]:
-        """Whether any byte of start..end (included) is loaded from where it lies."""
-        rows = (p for row, p in self.loads if self.layout.roles[row] is Role.MEMORY)
-        return touching(loaded(rows))
-
-    @cached_property
-    def has_vaddr(self) -> bool:
-        """Whether virtual addresses are given at all: a hypervisor's dump leaves them 0."""
-        return any(p.p_vaddr for _, p in self.loads)
-
-    @cached_property
-    def firmware(self) -> list[Range]:
+    def firmware(self) -> Spans:
         """RTAS and OPAL as the machine says, in whole 64 KiB pages: kexec-tools lists them so."""
-        return union(sorted(Range(r.start & ~0xFFFF, r.end | 0xFFFF) for r in self.machine.rtas))
+        return Spans.of(Range(r.start & ~0xFFFF, r.end | 0xFFFF) for r in self.machine.rtas)
 
     def findings(self) -> Iterator[Finding]:
         yield from self._header()
-        if not self.elfcorehdr and self._of_a_process():
-            yield _found("process-core", "p_paddr is 0 in every PT_LOAD")
+        if not self.core.physical and not self.core.live:
+            yield found("process-core", "p_paddr is 0 in every PT_LOAD")
             return
         yield from self._cut_off()
-        for row, phdr in self.loads:
-            yield from self._one_load(row, phdr)
+        yield from self._loads()
+        yield from check_mappings(self.layout, self.machine)
         yield from self._order()
+        yield from self._crashkernel()
         yield from self._backup()
-        yield from self._notes()
+        yield from check_notes(self.layout, self.machine)
         yield from self._around()
 
-    def _of_a_process(self) -> bool:
-        loads = [p for p in self.phdrs if p.p_type == PT_LOAD]
-        return len(loads) > 1 and not any(p.p_paddr for p in loads)
-
     def _header(self) -> Iterator[Finding]:
-        ehdr = self.layout.core.ehdr
+        ehdr = self.core.ehdr
         for name, value, expected in (
             ("e_type", ehdr.e_type, ET_CORE),
             ("EI_VERSION", ehdr.ei_version, EV_CURRENT),
@@ -98,199 +89,161 @@ class _Check:
             ("e_ehsize", ehdr.e_ehsize, 64 if ehdr.ei_class == ELFCLASS64 else 52),
         ):
             if value != expected:
-                yield _found("header-not-sane", f"{name} is {value}, expected {expected}")
+                yield found("header-not-sane", f"{name} is {value}, expected {expected}")
+        loads = self.phdrs.rows_of(PT_LOAD)
         if not self.phdrs:
-            yield _found("header-not-sane", "e_phnum is 0, expected at least one program header")
-        elif not any(p.p_type == PT_LOAD for p in self.phdrs):
-            yield _found("no-load", "no row is a PT_LOAD")
+            yield found("header-not-sane", "e_phnum is 0, expected at least one program header")
+        elif not loads:
+            yield found("no-load", "no row is a PT_LOAD")
+        elif not any(self.phdrs.p_memsz[row] for row in loads):
+            yield found("no-load", f"{len(loads)} PT_LOADs, all of size 0")
         if len(self.phdrs) >= PN_XNUM:
-            yield _found("phnum-limit", f"{len(self.phdrs)} rows, expected at most {PN_XNUM - 1}")
+            yield found("phnum-limit", f"{len(self.phdrs)} rows, expected at most {PN_XNUM - 1}")
 
     def _cut_off(self) -> Iterator[Finding]:
-        size = self.layout.core.size
-        if self.elfcorehdr or size is None:
+        size = self.core.size
+        offset, filesz = self.phdrs.p_offset, self.phdrs.p_filesz
+        if self.elfcorehdr or size is None or max(map(add, offset, filesz), default=0) <= size:
             return
-        for row, p in enumerate(self.phdrs):
-            if p.p_filesz and p.p_offset + p.p_filesz > size:
-                missing = p.p_offset + p.p_filesz - max(size, p.p_offset)
-                yield _found(
+        loads = [row for row in self.phdrs.rows_of(PT_LOAD) if filesz[row]]
+        rows = [*self.phdrs.rows_of(PT_NOTE), *loads]
+        if loads and size <= min(offset[row] for row in loads):
+            text = "nothing of the memory is in the file: a copy of the headers alone"
+            yield found("file-cut-off", text, level=Level.NOTE)
+            rows = [row for row in rows if offset[row] < size]
+        for row in rows:
+            if filesz[row] and offset[row] + filesz[row] > size:
+                missing = offset[row] + filesz[row] - max(size, offset[row])
+                yield found(
                     "file-cut-off",
-                    f"{size_text(missing)} of {size_text(p.p_filesz)} lie beyond the file's end "
+                    f"{size_text(missing)} of {size_text(filesz[row])} lie beyond the file's end "
                     f"({size:#x})",
                     row,
                 )
 
+    def _loads(self) -> Iterator[Finding]:
+        """What a row says by itself, apart from where it is mapped."""
+        filesz = picked(self.phdrs.p_filesz, self.rows)
+        columns = zip(self.rows, self.paddr, self.memsz, filesz, strict=True)
+        odd = [row for row, p, m, f in columns if (p | m) & PAGE - 1 or f != m]
+        if max(self.stops, default=0) > U64:
+            odd += [row for row, _, stop in self.loads if stop > U64]
+        for row in dict.fromkeys(odd):
+            yield from self._one_load(row, self.phdrs[row])
+
     def _one_load(self, row: int, p: Phdr) -> Iterator[Finding]:
         if p.p_paddr + p.p_memsz > U64:
-            yield _found(
+            yield found(
                 "size-wraps", f"size {p.p_memsz:#x} at {p.p_paddr:#x} ends beyond 2^64", row
             )
         elif p.p_memsz % PAGE == 1 and p.p_memsz > PAGE:
-            yield _found(
-                "size-one-byte-long", f"size {p.p_memsz:#x} is {size_text(p.p_memsz)}", row
-            )
+            yield found("size-one-byte-long", f"size {p.p_memsz:#x} is {size_text(p.p_memsz)}", row)
         elif p.p_memsz % PAGE and not any(r.start == p.p_paddr for r in self.machine.rtas):
-            yield _found("unaligned-size", f"size {p.p_memsz:#x} is no number of pages", row)
+            yield found("unaligned-size", f"size {p.p_memsz:#x} is no number of pages", row)
         if p.p_paddr % PAGE:
-            yield _found("unaligned-start", f"begins at {p.p_paddr:#x}", row)
+            yield found("unaligned-start", f"begins at {p.p_paddr:#x}", row)
         if p.p_filesz != p.p_memsz and self.elfcorehdr:
-            yield _found(
-                "filesz-not-memsz", f"p_filesz is {p.p_filesz:#x}, p_memsz {p.p_memsz:#x}", row
-            )
-        expected = (p.p_paddr + self.layout.direct_map) % U64
-        if p.p_vaddr != expected and self.has_vaddr:
-            yield _found(
-                "vaddr-not-direct-map",
-                f"{p.p_paddr:#x} is mapped at {p.p_vaddr:#x}, expected {expected:#x}",
-                row,
-            )
-        yield from self._in_crashkernel(row, p)
+            text = f"p_filesz is {p.p_filesz:#x}, p_memsz {p.p_memsz:#x}"
+            yield found("filesz-not-memsz", text, row)
 
-    def _in_crashkernel(self, row: int, p: Phdr) -> Iterator[Finding]:
-        end = min(p.p_paddr + p.p_memsz, U64) - 1
+    def _crashkernel(self) -> Iterator[Finding]:
+        if self.core.live:  # a running kernel sees its own reservation
+            return
         for crash in self.machine.crashkernel:
-            if not p.p_memsz or not crash.overlaps(p.p_paddr, end):
-                continue
-            inside = Range(max(crash.start, p.p_paddr), min(crash.end, end))
-            if any(f.start <= inside.start and inside.end <= f.end for f in self.firmware):
-                continue
-            # Without its place from the machine's description, what lies wholly inside and is not
-            # at an edge is taken for firmware: powerpc lists RTAS and OPAL there.
-            firmware = (
-                self.layout.expects_backup
-                and not self.machine.rtas
-                and crash.start < p.p_paddr
-                and end <= crash.end
-            )
-            yield _found(
-                "firmware-in-crashkernel" if firmware else "load-in-crashkernel",
-                f"{range_text(inside.start, inside.size)} of the crashkernel "
-                f"({crash.start:#x}-{crash.end:#x})",
-                row,
-            )
+            for row, start, stop in self.loads:
+                if start <= crash.end and stop > crash.start:
+                    yield from self._in_crashkernel(row, start, stop, crash)
+
+    def _in_crashkernel(self, row: int, start: int, stop: int, crash: Range) -> Iterator[Finding]:
+        inside = Range(max(crash.start, start), min(crash.end, stop - 1))
+        if self.firmware.covers(inside.start, inside.end + 1):
+            return
+        # Without its place from the machine's description, what lies wholly inside and is not
+        # at an edge is taken for firmware: powerpc lists RTAS and OPAL there.
+        firmware = (
+            self.layout.expects_backup
+            and not self.machine.rtas
+            and crash.start < start
+            and stop <= crash.end + 1
+        )
+        yield found(
+            "firmware-in-crashkernel" if firmware else "load-in-crashkernel",
+            f"{range_text(inside.start, inside.size)} of the crashkernel "
+            f"({crash.start:#x}-{crash.end:#x})",
+            row,
+        )
 
     def _order(self) -> Iterator[Finding]:
-        previous = -1
-        for row, p in self.loads:
-            if p.p_paddr < previous:
-                yield _found("not-ascending", f"{p.p_paddr:#x} follows {previous:#x}", row)
-            previous = p.p_paddr
+        ascending = not any(map(gt, self.paddr, self.paddr[1:]))
+        if not ascending and not self.core.live:
+            previous = -1
+            for row, start, _ in self.loads:
+                if start < previous:
+                    yield found("not-ascending", f"{start:#x} follows {previous:#x}", row)
+                previous = start
+        if ascending and not any(map(gt, self.stops, self.paddr[1:])):
+            return
         reach, by = 0, -1
-        last: Phdr | None = None
-        for row, p in sorted(self.loads, key=lambda load: (load[1].p_paddr, load[0])):
-            end = p.p_paddr + p.p_memsz
-            if last and (last.p_paddr, last.p_memsz) == (p.p_paddr, p.p_memsz):
-                yield _found("duplicate-load", f"the same memory as row {by:#x}", row)
-            elif p.p_memsz and p.p_paddr < reach:
-                both = range_text(p.p_paddr, min(end, reach) - p.p_paddr)
-                yield _found("overlapping-loads", f"{both} also in row {by:#x}", row)
-            if end > reach:
-                reach, by, last = end, row, p
+        last = (-1, -1)
+        for row, start, stop in sorted(self.loads, key=lambda load: (load[1], load[0])):
+            if last == (start, stop):
+                yield found("duplicate-load", f"the same memory as row {by:#x}", row)
+            elif start < reach:
+                both = range_text(start, min(stop, reach) - start)
+                yield found("overlapping-loads", f"{both} also in row {by:#x}", row)
+            if stop > reach:
+                reach, by, last = stop, row, (start, stop)
 
     def _backup(self) -> Iterator[Finding]:
-        for row, p in self.loads:
-            role = self.layout.roles[row]
-            if role is Role.FIRST_64K and self.elfcorehdr and p.p_offset == 0:
-                yield _found("backup-offset-zero", "p_offset is 0, expected the backup region", row)
+        for row, role in enumerate(self.layout.roles):
+            if role is Role.FIRST_64K and self.elfcorehdr and self.phdrs.p_offset[row] == 0:
+                yield found("backup-offset-zero", "p_offset is 0, expected the backup region", row)
             if role is not Role.BACKUP:
                 continue
+            p = self.phdrs[row]
             if p.p_paddr >= LOW_MEMORY:
-                yield _found(
-                    "offset-not-paddr", f"{p.p_paddr:#x} is read from {p.p_offset:#x}", row
-                )
+                text = f"{p.p_paddr:#x} is read from {p.p_offset:#x}"
+                yield found("offset-not-paddr", text, row)
             else:
                 yield from self._backup_place(row, p)
 
     def _backup_place(self, row: int, p: Phdr) -> Iterator[Finding]:
         place = Range.sized(p.p_offset, max(p.p_memsz, 1))
-        known = self.machine.crashkernel
-        if known:
+        if known := self.machine.crashkernel:
             if not any(c.start <= place.start and place.end <= c.end for c in known):
                 spans = ", ".join(f"{c.start:#x}-{c.end:#x}" for c in known)
-                yield _found(
-                    "backup-outside-crashkernel",
-                    f"backup region at {p.p_offset:#x}, the crashkernel is {spans}",
-                    row,
-                )
-            return
-        if self.in_memory(place.start, place.end):
-            yield _found(
-                "backup-outside-crashkernel",
-                f"backup region at {p.p_offset:#x} lies in memory that is loaded itself",
-                row,
-            )
+                text = f"backup region at {p.p_offset:#x}, the crashkernel is {spans}"
+                yield found("backup-outside-crashkernel", text, row)
+        elif self._in_memory.touches(place.start, place.end + 1):
+            text = f"backup region at {p.p_offset:#x} lies in memory that is loaded itself"
+            yield found("backup-outside-crashkernel", text, row)
 
-    def _notes(self) -> Iterator[Finding]:
-        notes = [(i, p) for i, p in enumerate(self.phdrs) if p.p_type == PT_NOTE]
-        if not self.elfcorehdr:
-            yield from self._core_notes(notes)
-            return
-        seen: dict[int, int] = {}
-        inside = within(self.loaded)
-        for row, p in notes:
-            if p.p_paddr in seen:
-                at = seen[p.p_paddr]
-                yield _found("note-repeated", f"{p.p_paddr:#x} is also that of row {at:#x}", row)
-            seen.setdefault(p.p_paddr, row)
-            if not inside(p.p_paddr, p.p_paddr + max(p.p_memsz, 1) - 1):
-                yield _found(
-                    "note-not-loaded", f"{range_text(p.p_paddr, p.p_memsz)} in no load", row
-                )
-        cpus = len(self.layout.cpus)
-        if self.machine.possible is not None and cpus < self.machine.possible:
-            yield _found(
-                "cpu-notes-missing", f"{cpus} CPU notes for {self.machine.possible} possible CPUs"
-            )
-        if Role.VMCOREINFO not in self.layout.roles:
-            yield _found("vmcoreinfo-missing", "no PT_NOTE beside those of CPUs")
-
-    def _core_notes(self, notes: list[tuple[int, Phdr]]) -> Iterator[Finding]:
-        from printer.layout.notes import notes_of
-
-        data = self.layout.core.note_data
-        if not notes:
-            yield _found("vmcoreinfo-missing", "no row is a PT_NOTE")
-        elif data is not None and None not in data:
-            try:
-                names = {note.name for note in notes_of(self.layout.core)}
-            except ElfFormatError as error:
-                yield _found("note-damaged", str(error).removeprefix(f"{self.layout.core.name}: "))
-                return
-            if not any(name.startswith("VMCOREINFO") for name in names):
-                yield _found("vmcoreinfo-missing", "no note of that name", notes[0][0])
+    @cached_property
+    def _in_memory(self) -> Spans:
+        """What is loaded from where it lies."""
+        rows: Sequence[int] = [r for r in self.rows if self.layout.roles[r] is Role.MEMORY]
+        return Spans.sized(picked(self.phdrs.p_paddr, rows), picked(self.phdrs.p_memsz, rows))
 
     def _around(self) -> Iterator[Finding]:
         """What is memory and not loaded, and the other way round."""
         if not self.machine.memory:
             return
-        memory = union(sorted(self.machine.memory))
-        crashkernel = self.machine.crashkernel or self.layout.crashkernel_gap
-        left_out = sorted(crashkernel)
-        if self.layout.arch and self.layout.arch.low_memory:
-            left_out = sorted([Range(0, self.layout.arch.low_memory - 1), *left_out])
-        wanted = list(subtract(memory, union(left_out)))
+        memory = Spans.of(self.machine.memory)
         # /proc/iomem of powerpc does not list the crashkernel (arch_add_crash_res_to_iomem()).
-        unless = (
-            ""
-            if crashkernel or not self.layout.expects_backup
-            else ", unless it is the crashkernel"
-        )
-        for span in subtract(wanted, self.loaded):
-            yield _found(
-                "memory-not-loaded", f"{range_text(span.start, span.size)} is in no load{unless}"
-            )
-        known = union(sorted([*memory, *self.firmware]))
-        for row, p in self.loads:
-            span = Range(p.p_paddr, min(p.p_paddr + p.p_memsz, U64) - 1)
-            if p.p_memsz % PAGE == 1:  # size-one-byte-long says so already
-                span = Range(span.start, span.end - 1)
-            outside = list(subtract([span] if p.p_memsz > 1 else [], known))
-            if outside and not (p.p_paddr == 0 and p.p_memsz == BACKUP_SRC_SIZE):
-                size = sum(r.size for r in outside)
-                yield _found(
-                    "load-not-memory", f"{range_text(outside[0].start, size)} is no memory", row
-                )
-
-
-def _found(rule: str, message: str, row: int | None = None) -> Finding:
-    return Finding(BY_ID[rule], message, row)
+        left_out = [*(self.machine.crashkernel or self.layout.crashkernel_gap)]
+        if self.layout.arch and self.layout.arch.low_memory:
+            left_out.append(Range(0, self.layout.arch.low_memory - 1))
+        wanted = (memory - Spans.of(left_out)).whole_pages(PAGE)
+        for span in wanted - self.layout.memory:
+            text = f"{range_text(span.start, span.size)} is in no load"
+            yield found("memory-not-loaded", text)
+        known = Spans.of([*memory, *self.firmware])
+        if not (self.layout.memory - known):
+            return
+        for row, start, stop in self.loads:
+            # size-one-byte-long says already that a byte is too many
+            whole = min(stop, U64) - ((stop - start) % PAGE == 1)
+            outside = Spans.between([start], [whole]) - known
+            if outside and (start, stop) != (0, BACKUP_SRC_SIZE):
+                text = f"{range_text(outside.starts[0], outside.size)} is no memory"
+                yield found("load-not-memory", text, row)

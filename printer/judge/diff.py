@@ -7,17 +7,20 @@ their index, so a block taken out of the middle shows as one change. Imports elf
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from enum import Enum
 from functools import cached_property
+from itertools import compress, count, repeat
+from operator import add, and_, ne
+from typing import NamedTuple
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.lib.ranges import Range
+from printer.inputs.phdrs import Phdrs
 from printer.inputs.source import Core
-from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role
+from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role, picked
 from printer.layout.sizes import range_text, size_text
-from printer.layout.spans import U64, loaded, subtract
+from printer.layout.spans import U64, Spans
 from printer.words import flags_text, type_name
 
 _NAMED = 3  # of many ranges or rows the sentence names the first
@@ -36,8 +39,7 @@ class Change(Enum):
     REORDERED = "changed place"
 
 
-@dataclass(frozen=True, slots=True)
-class RowDiff:
+class RowDiff(NamedTuple):
     """One row that differs; a or b is None where the row is in one header only."""
 
     changes: tuple[Change, ...]
@@ -54,17 +56,33 @@ class RowDiff:
         return [(name, a, b) for name, a, b in triples if a != b]
 
 
-@dataclass(frozen=True)
 class Diff:
-    """A comparison of two headers; it is false if they are the same."""
+    """A comparison of two headers; it is false if they are the same.
 
-    a: Layout
-    b: Layout
-    rows: tuple[RowDiff, ...]
-    fields: tuple[tuple[str, int, int], ...]
-    """Fields of the ELF header that differ: name, value in A, value in B."""
-    offsets: bool
-    """Whether p_offset was compared: not where it means an address in one and a place in the other."""
+    >>> found = compare(read("before.bin"), read("after.bin"))
+    >>> found.sentence(), found.removed
+    ('256 MiB at 0x280000000 removed', (Range(start=10737418240, end=11005853695),))
+    """
+
+    def __init__(
+        self,
+        a: Layout,
+        b: Layout,
+        rows: tuple[RowDiff, ...],
+        fields: tuple[tuple[str, int, int], ...],
+        offsets: bool,
+    ) -> None:
+        """As the attributes say."""
+        self.a = a
+        self.b = b
+        self.rows = rows
+        self.fields = fields
+        """Fields of the ELF header that differ: name, value in A, value in B."""
+        self.offsets = offsets
+        """Whether p_offset was compared: not where it means an address in one and a place in the other."""
+
+    def __repr__(self) -> str:
+        return f"<Diff of {self.a.core.name} and {self.b.core.name}: {len(self.rows)} rows>"
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.fields)
@@ -72,12 +90,12 @@ class Diff:
     @cached_property
     def removed(self) -> tuple[Range, ...]:
         """Memory that A loads and B does not, ends included, ascending."""
-        return tuple(subtract(loaded(self.a.core.phdrs), loaded(self.b.core.phdrs)))
+        return tuple(_loaded(self.a) - _loaded(self.b))
 
     @cached_property
     def added(self) -> tuple[Range, ...]:
         """Memory that B loads and A does not, ends included, ascending."""
-        return tuple(subtract(loaded(self.b.core.phdrs), loaded(self.a.core.phdrs)))
+        return tuple(_loaded(self.b) - _loaded(self.a))
 
     def sentence(self) -> str:
         """The whole of it in one sentence, without a full stop."""
@@ -103,45 +121,51 @@ def _key(phdr: Phdr) -> tuple[int, int, int]:
     return phdr.p_type, phdr.p_paddr, (phdr.p_vaddr - phdr.p_paddr) % U64
 
 
-def _rows(a: tuple[Phdr, ...], b: tuple[Phdr, ...], *, offsets: bool) -> Iterator[RowDiff]:
+def _rows(a: Phdrs, b: Phdrs, *, offsets: bool) -> Iterator[RowDiff]:
     pairs, only_a, only_b = _match(a, b)
     found = [
         RowDiff(changes, i, j, a[i], b[j])
         for i, j in pairs
         if (changes := _changes(a[i], b[j], offsets=offsets))
     ]
-    found += [RowDiff((Change.GONE,), i, None, a[i], None) for i in only_a]
-    found += [RowDiff((Change.APPEARED,), None, j, None, b[j]) for j in only_b]
     found += [
         RowDiff((Change.REORDERED,), i, j, a[i], b[j])
         for i, j in _out_of_order(pairs)
         if not _changes(a[i], b[j], offsets=offsets)
     ]
+    found += [RowDiff((Change.GONE,), i, None, a[i], None) for i in only_a]
+    found += [RowDiff((Change.APPEARED,), None, j, None, b[j]) for j in only_b]
     found.sort(key=lambda r: (r.a if r.a is not None else r.b or 0, r.b if r.b is not None else -1))
     yield from found
 
 
-def _match(
-    a: tuple[Phdr, ...], b: tuple[Phdr, ...]
-) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """Pairs of rows that describe the same, and what is left of either side."""
+def _match(a: Phdrs, b: Phdrs) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+    """Pairs of rows that describe the same, and what is left of either side.
+
+    What is the same at the beginning and at the end of both is left out: those are pairs in order.
+    """
+    head = _same(a, b, range(min(len(a), len(b))), 0)
+    shift = len(b) - len(a)
+    tail = _same(a, b, range(len(a) - 1, head - 1 + max(0, -shift), -1), shift)
+    left_a = range(head, len(a) - tail)
+    left_b = range(head, len(b) - tail)
     pairs: list[tuple[int, int]] = []
-    left_a, left_b = list(range(len(a))), list(range(len(b)))
-    keys = (
+    keys: tuple[Callable[[Phdr], object], ...] = (
         lambda p: p,
         _key,
         lambda p: (p.p_type, p.p_paddr),
         lambda p: (p.p_type == PT_LOAD and (p.p_type, p.p_paddr + p.p_memsz)) or None,
         lambda p: (p.p_type, p.p_memsz, p.p_flags) if p.p_type == PT_NOTE else None,
     )
+    rows_a, rows_b = list(left_a), list(left_b)
     for key in keys:
         waiting: defaultdict[object, list[int]] = defaultdict(list)
-        for j in reversed(left_b):
+        for j in reversed(rows_b):
             waiting[key(b[j])].append(j)
         waiting.pop(None, None)
         taken: set[int] = set()
         rest: list[int] = []
-        for i in left_a:
+        for i in rows_a:
             candidates = waiting.get(key(a[i]))
             if candidates:
                 j = candidates.pop()
@@ -149,8 +173,23 @@ def _match(
                 taken.add(j)
             else:
                 rest.append(i)
-        left_a, left_b = rest, [j for j in left_b if j not in taken]
-    return pairs, left_a, left_b
+        rows_a, rows_b = rest, [j for j in rows_b if j not in taken]
+    return pairs, rows_a, rows_b
+
+
+def _same(a: Phdrs, b: Phdrs, rows: range, shift: int) -> int:
+    """How many of A's rows, from the first of rows on, are B's rows so many places further."""
+    same = len(rows)
+    if not rows:
+        return 0
+    for column_a, column_b in zip(a.columns(), b.columns(), strict=True):
+        ours = column_a[rows.start : rows.stop if rows.stop >= 0 else None : rows.step]
+        first = rows.start + shift
+        stop = first + rows.step * len(rows)
+        theirs = column_b[first : stop if stop >= 0 else None : rows.step]
+        if ours != theirs:
+            same = min(same, next(compress(count(), map(ne, ours, theirs)), same))
+    return same
 
 
 def _changes(a: Phdr, b: Phdr, *, offsets: bool) -> tuple[Change, ...]:
@@ -232,10 +271,19 @@ def _clauses(d: Diff) -> Iterator[str]:
         yield f"{name} {a:#x} became {b:#x}"
 
 
+def _loaded(layout: Layout) -> Spans:
+    """The physical memory of all loads, the kernel's image too."""
+    phdrs = layout.core.phdrs
+    rows = phdrs.rows_of(PT_LOAD)
+    return Spans.sized(picked(phdrs.p_paddr, rows), picked(phdrs.p_memsz, rows))
+
+
 def _loaded_twice(layout: Layout) -> int:
     """Bytes that more than one row loads, counted once for each further row; the kernel's image too."""
-    rows = [p for p in layout.core.phdrs if p.p_type == PT_LOAD]
-    return sum(loaded([p])[0].size for p in rows if p.p_memsz) - sum(r.size for r in loaded(rows))
+    phdrs = layout.core.phdrs
+    rows = phdrs.rows_of(PT_LOAD)
+    starts, sizes = picked(phdrs.p_paddr, rows), picked(phdrs.p_memsz, rows)
+    return sum(map(min, sizes, (U64 - start for start in starts))) - _loaded(layout).size
 
 
 def _is_note(row: RowDiff) -> bool:
@@ -243,11 +291,11 @@ def _is_note(row: RowDiff) -> bool:
 
 
 def _odd_sizes(layout: Layout) -> tuple[bool, bool]:
-    loads = [p for p in layout.core.phdrs if p.p_type == PT_LOAD]
-    return (
-        any(p.p_paddr + p.p_memsz > U64 for p in loads),
-        any(p.p_memsz & 0xFFF == 1 for p in loads),
-    )
+    phdrs = layout.core.phdrs
+    rows = phdrs.rows_of(PT_LOAD)
+    starts, sizes = picked(phdrs.p_paddr, rows), picked(phdrs.p_memsz, rows)
+    wraps = max(map(add, starts, sizes), default=0) > U64
+    return wraps, 1 in map(and_, sizes, repeat(0xFFF))
 
 
 def _same_memory_other_rows(d: Diff) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Level(IntEnum):
@@ -19,16 +19,15 @@ class Level(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One kind of finding."""
 
     id: str
     level: Level
     title: str
     why: str
-    change: str = ""
-    """The kernel change or source that it points to."""
+    change: str
+    """Where it was seen, or the kernel change or source that it points to."""
 
 
 _ERROR, _WARNING, _NOTE = Level.ERROR, Level.WARNING, Level.NOTE
@@ -104,10 +103,26 @@ RULES = (
         "every present one: plugging in a CPU needs a new load there",
     ),
     Rule(
+        "cpu-notes-too-many",
+        _ERROR,
+        "more CPU notes than possible CPUs",
+        "the header is another machine's, or rows point at memory where no CPU saves its registers",
+        "crash_prepare_elf64_headers() writes one for each CPU of cpu_possible_mask (kernel/crash_core.c)",
+    ),
+    Rule(
+        "note-size",
+        _ERROR,
+        "a CPU note of another size than the architecture's",
+        "the capture kernel reads so many bytes and no more: registers are cut off, or the next CPU's note is read",
+        "note_buf_t has CRASH_CORE_NOTE_BYTES (include/linux/kexec.h); kexec-tools reads it from crash_notes_size, "
+        "and before v3.9, without that file, takes 1024 bytes",
+    ),
+    Rule(
         "note-repeated",
         _ERROR,
         "two notes at one address",
         "one CPU's registers show twice and another's are missing",
+        "each CPU has a note of its own: per_cpu_ptr(crash_notes, cpu) (kernel/crash_core.c)",
     ),
     Rule(
         "note-not-loaded",
@@ -168,6 +183,35 @@ RULES = (
         "crash_prepare_elf64_headers() writes __va(start) (kernel/crash_core.c)",
     ),
     Rule(
+        "vaddr-in-user-space",
+        _ERROR,
+        "a load that is not mapped in the kernel's half of the addresses",
+        "tools look the kernel's addresses up in p_vaddr: they find none of this memory",
+        "kexec-tools on riscv64 before its commit 71a968623b94 (2026) took the address of _sinittext for PAGE_OFFSET",
+    ),
+    Rule(
+        "vaddr-twice",
+        _ERROR,
+        "two loads at one virtual address",
+        "tools that look an address up find either row, and read other memory than they asked for",
+        "each row's p_vaddr is __va() of its own p_paddr, and the image lies outside the direct map",
+    ),
+    Rule(
+        "image-misplaced",
+        _ERROR,
+        "the kernel's image where none can be mapped",
+        "tools find none of the kernel's symbols",
+        "kexec-tools on arm64 writes 0xffffffffffffffff if /proc/kallsyms does not show _text "
+        "(kexec/arch/arm64/crashdump-arm64.c)",
+    ),
+    Rule(
+        "image-incomplete",
+        _ERROR,
+        "a row of the kernel's image that does not cover it",
+        "variables behind it (bss: the log's ring buffer among them) have no address: makedumpfile's --dump-dmesg fails",
+        "kexec-tools on riscv64 before its commit e7cd74c17c82 (2026) ended it with `Kernel data`",
+    ),
+    Rule(
         "offset-not-paddr",
         _ERROR,
         "a load read from elsewhere",
@@ -194,18 +238,22 @@ RULES = (
         _ERROR,
         "no memory at all",
         "nothing but notes can be dumped",
+        "the capture kernel makes /proc/vmcore of PT_LOADs alone (process_ptload_program_headers_elf64(), "
+        "fs/proc/vmcore.c)",
     ),
     Rule(
         "process-core",
         _ERROR,
         "not the core of a kernel",
         "every p_paddr is 0, as in the core of a process: there is no physical memory to check",
+        "elf_core_dump() leaves p_paddr 0 (fs/binfmt_elf.c)",
     ),
     Rule(
         "file-cut-off",
         _ERROR,
         "the file ends before its rows do",
         "the dump was not written to its end, or only its beginning was copied",
+        "a full disk in the capture kernel; cp of /proc/vmcore that was interrupted",
     ),
     Rule(
         "memory-not-loaded",
@@ -227,16 +275,22 @@ RULES = (
 BY_ID = {rule.id: rule for rule in RULES}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that is wrong."""
 
     rule: Rule
     message: str
     row: int | None = None
     """Index of the program header, None if it is about the whole."""
+    raised: Level | None = None
+    """A level of its own."""
 
     @property
     def level(self) -> Level:
-        """The rule's."""
-        return self.rule.level
+        """The rule's, unless it has one of its own."""
+        return self.raised or self.rule.level
+
+
+def found(rule: str, message: str, row: int | None = None, level: Level | None = None) -> Finding:
+    """A finding of the rule with that id."""
+    return Finding(BY_ID[rule], message, row, level)

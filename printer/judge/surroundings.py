@@ -33,6 +33,8 @@ class Surroundings:
     possible: int | None = None
     """How many CPUs the header should have notes for."""
     arch: str = ""
+    kernel: Range | None = None
+    """The running kernel's image, from `Kernel code` to the end of `Kernel bss`."""
 
     def __or__(self, other: Surroundings) -> Surroundings:
         """Both together; where both say something, self counts."""
@@ -42,6 +44,7 @@ class Surroundings:
             self.rtas or other.rtas,
             other.possible if self.possible is None else self.possible,
             self.arch or other.arch,
+            self.kernel or other.kernel,
         )
 
 
@@ -53,6 +56,7 @@ def read_iomem(name: str) -> Surroundings:
     """
     memory: list[Range] = []
     crashkernel: list[Range] = []
+    image: list[Range] = []
     for line in _text(name).splitlines():
         match = _IOMEM_LINE.fullmatch(line.rstrip())
         if not match:
@@ -61,6 +65,8 @@ def read_iomem(name: str) -> Surroundings:
         span = Range(int(first, 16), int(last, 16))
         if span.start > span.end:
             raise ProfileError(f"{name}: {line.strip()!r}: ends before it begins")
+        if what in ("Kernel code", "Kernel data", "Kernel bss"):
+            image.append(span)
         if what == "Crash kernel":
             crashkernel.append(span)
         elif what.startswith("System RAM") and not (
@@ -71,7 +77,8 @@ def read_iomem(name: str) -> Surroundings:
         raise ProfileError(f"{name}: no line with System RAM, expected the text of /proc/iomem")
     if all(span == (0, 0) for span in memory):
         raise ProfileError(f"{name}: every address is 0: only root is shown /proc/iomem's numbers")
-    return Surroundings(tuple(sorted(memory)), tuple(sorted(crashkernel)))
+    kernel = Range(min(r.start for r in image), max(r.end for r in image)) if image else None
+    return Surroundings(tuple(sorted(memory)), tuple(sorted(crashkernel)), kernel=kernel)
 
 
 def read_machine(name: str) -> Surroundings:

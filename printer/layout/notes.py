@@ -63,7 +63,7 @@ def notes_of(core: Core) -> list[Note]:
 
     A PT_NOTE whose bytes the input has not got gives none. ElfFormatError if sizes overrun.
     """
-    rows = [i for i, phdr in enumerate(core.phdrs) if phdr.p_type == PT_NOTE]
+    rows = core.phdrs.rows_of(PT_NOTE)
     found: list[Note] = []
     cpus = 0
     for row, data in zip(rows, core.note_data or (), strict=False):
@@ -76,6 +76,14 @@ def notes_of(core: Core) -> list[Note]:
             if len(found) > MAX_NOTES:
                 raise ElfFormatError(f"{core.name}: more than {MAX_NOTES} notes")
     return found
+
+
+def of_a_hypervisor(core: Core) -> bool:
+    """Whether a hypervisor wrote the core (dump-guest-memory): its notes say so, or memory is not mapped.
+
+    QEMU names the note with the rest of a CPU's state QEMU (target/i386/arch_dump.c, QEMU 9).
+    """
+    return any(b"QEMU\0" in (data or b"")[: 1 << 16] for data in core.note_data or ())
 
 
 def _walk(data: bytes, ehdr: Ehdr, row: int, name: str) -> Iterator[tuple[str, int, bytes]]:
@@ -111,7 +119,7 @@ def _prstatus(note: Note, core: Core, cpu: int) -> Note:
     if len(note.desc) >= pid_at + 4:
         (pid,) = struct.unpack_from(order + "i", note.desc, pid_at)
     registers: tuple[tuple[str, int], ...] = ()
-    arch = arch_of(core.ehdr.e_machine, core.phdrs)
+    arch = arch_of(core.ehdr.e_machine, ())
     if wide and arch and len(note.desc) >= regs_at + 8 * len(arch.registers):
         values = struct.unpack_from(f"{order}{len(arch.registers)}Q", note.desc, regs_at)
         registers = tuple(

@@ -7,22 +7,28 @@ notes of CPUs, the vmcoreinfo note, the kernel's image where it is mapped apart,
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import cached_property
+from itertools import compress
+from operator import add, ne, sub
 
-from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
+from elfcorehdr.elf import PT_LOAD, PT_NOTE
 from elfcorehdr.lib.ranges import Range
 from printer.inputs.source import Core, Form
-from printer.layout.arches import Arch, arch_of
-from printer.layout.spans import U64, loaded, subtract
+from printer.layout.arches import U64, Arch, DirectMap, arch_of
+from printer.layout.spans import Spans, nested
 
 BACKUP_SRC_SIZE = 0x10000
 """The first 64 KiB that powerpc's purgatory saves (arch/powerpc/include/asm/crashdump-ppc64.h)."""
-
-
 FIRMWARE_LIMIT = 256 << 20
 """A lone row of fewer bytes beside the backup region is taken for firmware: an LMB is 256 MiB."""
+LEAST_VMCOREINFO = 4096
+"""VMCOREINFO_BYTES is a page, so that its note is larger than any CPU's (include/linux/vmcore_info.h)."""
+
+
+MANY_BASES = 32
+"""Of so many different bases of the direct map the commonest are looked at: a header has one or two."""
 
 
 class Role(Enum):
@@ -38,101 +44,244 @@ class Role(Enum):
     OTHER = "other"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """A core with the role of each of its rows."""
+LOADS = (Role.MEMORY, Role.BACKUP, Role.FIRST_64K)
+"""The roles of rows that describe memory, once."""
 
-    core: Core
+
+class Layout:
+    """A core with the role of each of its rows.
+
+    >>> layout = Layout(read("elfcorehdr.bin"))
+    >>> layout.roles.count(Role.MEMORY), layout.what(0)
+    (3, 'CPU 0 note')
+    """
+
+    def __init__(self, core: Core) -> None:
+        """Nothing is found out before it is asked for."""
+        self.core = core
+
+    def __repr__(self) -> str:
+        return f"<Layout of {self.core!r}>"
 
     @cached_property
     def arch(self) -> Arch | None:
         """The architecture, None if it is none of arches.ARCHES."""
-        return arch_of(self.core.ehdr.e_machine, self.core.phdrs)
+        sizes = self.core.phdrs.p_memsz
+        notes = self.core.phdrs.rows_of(PT_NOTE)
+        return arch_of(self.core.ehdr.e_machine, (sizes[row] for row in notes))
 
     @cached_property
-    def direct_map(self) -> int:
-        """p_vaddr - p_paddr, modulo 2^64, of most of the loaded bytes: where physical 0 is mapped."""
-        fixed = self.arch.direct_map if self.arch else None
-        if fixed is not None:
-            return fixed
-        weights: Counter[int] = Counter()
-        kernel = self.arch.kernel_map if self.arch else None
-        for p in self.core.phdrs:
-            if p.p_type == PT_LOAD and not (kernel and kernel[0] <= p.p_vaddr <= kernel[1]):
-                weights[(p.p_vaddr - p.p_paddr) % U64] += min(p.p_memsz, 1 << 56)
-        return max(weights, key=weights.__getitem__, default=0)
+    def _loads(self) -> Sequence[int]:
+        """Rows that describe memory with a physical address, the image among them."""
+        phdrs = self.core.phdrs
+        rows = phdrs.rows_of(PT_LOAD)
+        if self.core.physical and not phdrs.p_memsz.count(0) and not phdrs.p_paddr.count(U64 - 1):
+            return rows
+        return [row for row in rows if self.core.physical and self._described(row)]
+
+    def _described(self, row: int) -> bool:
+        phdrs = self.core.phdrs
+        return phdrs.p_memsz[row] > 0 and phdrs.p_paddr[row] != U64 - 1
+
+    @cached_property
+    def _nested(self) -> list[int]:
+        """Loads that lie inside another one and are mapped elsewhere: the image, if all is well."""
+        phdrs = self.core.phdrs
+        rows = self._loads
+        starts = picked(phdrs.p_paddr, rows)
+        inside = nested(starts, list(map(add, starts, picked(phdrs.p_memsz, rows))))
+        return [rows[n] for n in inside]
+
+    @cached_property
+    def _mapping(self) -> tuple[int | None, DirectMap | None]:
+        """Where physical 0 is mapped, and in which of the architecture's ways: what most bytes fit.
+
+        Rows inside others have no vote but between ways (the image), nor have rows without a physical address
+        (/proc/kcore). Without an architecture it is what most bytes say.
+        """
+        phdrs = self.core.phdrs
+        skipped = set(self._nested)
+        rows = [row for row in self._loads if row not in skipped] if skipped else self._loads
+        vaddr, paddr, size = (
+            picked(c, rows) for c in (phdrs.p_vaddr, phdrs.p_paddr, phdrs.p_memsz)
+        )
+        offsets = list(map(sub, vaddr, paddr))
+        bases = dict.fromkeys(offsets[:1], len(offsets))
+        if len(set(offsets)) > 1:
+            bases = dict(Counter(offsets).most_common(MANY_BASES))
+        weights: dict[int, int] = {}
+        groups: dict[int, tuple[int, int, int]] = {}
+        for base in bases:
+            same = rows_with(offsets, base)
+            v, p, s = (picked(c, same) for c in (vaddr, paddr, size))
+            weights[base % U64] = sum(s)
+            groups[base % U64] = min(v), max(map(add, v, s)) - 1, max(map(add, p, s))
+        if self.arch is None:
+            return max(weights, key=weights.__getitem__, default=None), None
+        images = [phdrs.p_vaddr[row] for row in self._nested]
+        fitting = [
+            (weights[base], way.holds_image(images), -n, base)
+            for n, way in enumerate(self.arch.maps)
+            for base, (lowest, highest, end) in groups.items()
+            if way.fits(base, lowest, highest, end)
+        ]
+        if not fitting:
+            return None, None
+        _, _, n, base = max(fitting)
+        return base, self.arch.maps[-n]
+
+    @property
+    def direct_map(self) -> int | None:
+        """Where physical 0 is mapped, modulo 2^64; None if no row is mapped where it can be."""
+        return self._mapping[0]
+
+    @property
+    def way(self) -> DirectMap | None:
+        """In which of its ways the architecture maps memory here; None if that cannot be told."""
+        return self._mapping[1]
+
+    @cached_property
+    def image(self) -> int | None:
+        """The row of the kernel's image, where that is mapped apart from memory or twice."""
+        rows = self._loads
+        if not rows:
+            return None
+        ways = [self.way] if self.way else list(self.arch.maps if self.arch else ())
+        windows = {way.image for way in ways if way.image}
+        if self.arch and not windows:  # it runs in the direct map, and is listed twice all the same
+            return rows[0] if self._nested[:1] == [rows[0]] else None
+        phdrs = self.core.phdrs
+        inside = [row for row in self._nested if self._mapped(row) != self.direct_map]
+        if self.arch is None or (inside and inside[0] == rows[0]):
+            return inside[0] if inside else None
+        for row in [*inside, *(rows if len(windows) == 1 else ())]:
+            v = phdrs.p_vaddr[row]
+            if any(a <= v <= b for a, b in windows) and self._mapped(row) != self.direct_map:
+                return row
+        return None
+
+    def _mapped(self, row: int) -> int:
+        """Where physical 0 would be if all memory was mapped as this row is."""
+        return (self.core.phdrs.p_vaddr[row] - self.core.phdrs.p_paddr[row]) % U64
 
     @cached_property
     def cpu_note_size(self) -> int:
         """p_memsz of a CPU's note: the architecture's, else that of the first PT_NOTE."""
-        notes = [p.p_memsz for p in self.core.phdrs if p.p_type == PT_NOTE]
-        if self.arch and self.arch.note_size in notes:
+        sizes = picked(self.core.phdrs.p_memsz, self.core.phdrs.rows_of(PT_NOTE))
+        if self.arch and self.arch.note_size in sizes:
             return self.arch.note_size
-        return notes[0] if notes else 0
+        return sizes[0] if sizes else 0
 
     @cached_property
     def roles(self) -> tuple[Role, ...]:
         """The role of each row, in file order."""
-        return tuple(map(self._role, self.core.phdrs))
+        phdrs = self.core.phdrs
+        found = [Role.OTHER] * len(phdrs)
+        for row, role in self._note_roles():
+            found[row] = role
+        loads = self._loads if self.core.physical else ()
+        if isinstance(loads, range):
+            found[loads.start : loads.stop] = [Role.MEMORY] * len(loads)
+        for row in () if isinstance(loads, range) else loads:
+            found[row] = Role.MEMORY
+        if self.core.form is Form.ELFCOREHDR and phdrs.p_offset != phdrs.p_paddr:
+            for row in compress(range(len(phdrs)), map(ne, phdrs.p_offset, phdrs.p_paddr)):
+                found[row] = Role.BACKUP if found[row] is Role.MEMORY else found[row]
+        if self.expects_backup:
+            for row in rows_with(phdrs.p_paddr, 0):
+                if found[row] is Role.MEMORY and phdrs.p_memsz[row] == BACKUP_SRC_SIZE:
+                    found[row] = Role.FIRST_64K
+        if self.image is not None:
+            found[self.image] = Role.KERNEL
+        return tuple(found)
+
+    def _note_roles(self) -> Iterable[tuple[int, Role]]:
+        """The last note of an elfcorehdr is vmcoreinfo's, if it is larger than a CPU's can be."""
+        rows = self.core.phdrs.rows_of(PT_NOTE)
+        if self.core.form is Form.CORE:
+            return ((row, Role.NOTES) for row in rows)
+        found = dict.fromkeys(rows, Role.CPU_NOTE)
+        if rows:
+            size = self.core.phdrs.p_memsz[rows[-1]]
+            if size > LEAST_VMCOREINFO or (not self.arch and size != self.cpu_note_size):
+                found[rows[-1]] = Role.VMCOREINFO
+        return found.items()
 
     @cached_property
     def cpus(self) -> dict[int, int]:
         """Row of each CPU note -> the CPU, counting the notes as the kernel writes them."""
-        rows = [i for i, role in enumerate(self.roles) if role is Role.CPU_NOTE]
+        rows = [row for row, role in self._note_roles() if role is Role.CPU_NOTE]
         return {row: cpu for cpu, row in enumerate(rows)}
+
+    @cached_property
+    def memory_rows(self) -> Sequence[int]:
+        """The rows that describe memory, without the kernel's image and without empty ones."""
+        rows = self._loads
+        if self.image is None:
+            return rows
+        if isinstance(rows, range) and self.image == rows[0]:
+            return rows[1:]
+        return [row for row in rows if row != self.image]
+
+    @cached_property
+    def memory(self) -> Spans:
+        """The physical memory that the rows describe."""
+        phdrs = self.core.phdrs
+        rows = self.memory_rows
+        return Spans.sized(picked(phdrs.p_paddr, rows), picked(phdrs.p_memsz, rows))
 
     @cached_property
     def crashkernel_gap(self) -> tuple[Range, ...]:
         """Where the crashkernel seems to be: the gap between loads that the backup region lies in.
 
         powerpc's firmware rows in it are passed over: RTAS or OPAL stand alone there, with a gap on
-        either side, smaller than a memory block. Empty if no row points at a backup region.
+        either side, smaller than a memory block. There, if no row points at a backup region, it is the first
+        gap: the reservation lies below all memory that can go (reserve_crashkernel(),
+        arch/powerpc/kexec/core.c). Elsewhere empty then.
         """
-        rows = zip(self.core.phdrs, self.roles, strict=True)
-        target = next((p.p_offset for p, role in rows if role is Role.BACKUP), None)
-        if target is None:
+        starts, stops = self.memory.starts, self.memory.stops
+        kept = [
+            n
+            for n in range(len(starts))
+            if not self.expects_backup
+            or n in (0, len(starts) - 1)
+            or stops[n] - starts[n] >= FIRMWARE_LIMIT
+        ]
+        edges = zip([0, *(stops[n] for n in kept)], (starts[n] for n in kept), strict=False)
+        gaps = [(start, stop) for start, stop in edges if start < stop]
+        if Role.BACKUP in self.roles:
+            target = self.core.phdrs.p_offset[self.roles.index(Role.BACKUP)]
+            gaps = [(start, stop) for start, stop in gaps if start <= target < stop]
+        elif not self.expects_backup or self.core.live:
             return ()
-        spans = loaded(self.core.phdrs)
-        if self.expects_backup:
-            neighbours = zip(spans[1:], spans, [*spans[2:], None], strict=False)
-            alone = {
-                span
-                for span, before, after in neighbours
-                if after and span.size < FIRMWARE_LIMIT and before.end + 1 < span.start
-            }
-            spans = [span for span in spans if span not in alone]
-        gaps = subtract([Range(0, spans[-1].end)], spans) if spans else iter(())
-        gap = next((g for g in gaps if g.start <= target <= g.end), None)
-        return (gap,) if gap else ()
+        return tuple(Range(start, stop - 1) for start, stop in gaps[:1])
 
     def what(self, row: int) -> str:
         """A few words on a row, for a table."""
-        role, phdr = self.roles[row], self.core.phdrs[row]
+        role = self.roles[row]
         if role is Role.CPU_NOTE:
             return f"CPU {self.cpus[row]} note"
         if role is Role.BACKUP:
-            return f"{Role.MEMORY.value}, read from backup at {phdr.p_offset:#x}"
+            return f"{Role.MEMORY.value}, read from backup at {self.core.phdrs.p_offset[row]:#x}"
+        if role is Role.OTHER and self.core.phdrs.p_type[row] == PT_LOAD:
+            return "no physical address" if self.core.phdrs.p_memsz[row] else "empty"
         return str(role.value)
-
-    def _role(self, phdr: Phdr) -> Role:
-        if phdr.p_type == PT_NOTE:
-            if self.core.form is Form.CORE:
-                return Role.NOTES
-            return Role.CPU_NOTE if phdr.p_memsz == self.cpu_note_size else Role.VMCOREINFO
-        if phdr.p_type != PT_LOAD or phdr.p_paddr == U64 - 1:  # /proc/kcore: no physical address
-            return Role.OTHER
-        kernel = self.arch.kernel_map if self.arch else None
-        if kernel and kernel[0] <= phdr.p_vaddr <= kernel[1]:
-            mapped = (phdr.p_vaddr - phdr.p_paddr) % U64
-            if self.arch and not (self.arch.kernel_map_holds_memory and mapped == self.direct_map):
-                return Role.KERNEL
-        if self.core.form is Form.ELFCOREHDR and phdr.p_offset != phdr.p_paddr:
-            return Role.BACKUP
-        if phdr.p_paddr == 0 and phdr.p_memsz == BACKUP_SRC_SIZE and self.expects_backup:
-            return Role.FIRST_64K
-        return Role.MEMORY
 
     @property
     def expects_backup(self) -> bool:
         """Whether the backup region of powerpc is to be expected."""
         return self.arch is not None and self.arch.has_backup_region
+
+
+def picked(column: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
+    """The values of some rows, a slice where they follow each other."""
+    if isinstance(rows, range) and rows.step == 1:
+        return column[rows.start : rows.stop]
+    return [column[row] for row in rows]
+
+
+def rows_with(column: Sequence[int], value: int) -> Sequence[int]:
+    """The rows in which a column has a value, ascending."""
+    if column.count(value) == len(column):
+        return range(len(column))
+    return [row for row, found in enumerate(column) if found == value]

@@ -19,7 +19,7 @@ from printer.inputs.source import Form
 from printer.judge.surroundings import Surroundings
 from printer.layout.roles import Layout, Role
 from printer.layout.sizes import printable, size_text
-from printer.layout.spans import U64, within
+from printer.layout.spans import U64, Spans
 
 LISTED = 48
 """Ranges that are listed below the bar; with more the first and last are."""
@@ -133,13 +133,13 @@ def _view(
 ) -> View:
     spans = sorted((span, row) for row, span in _load_spans(layout).items())
     starts = [span.start for span, _ in spans]
-    in_crashkernel, in_memory = within(crash), within(around.memory)
+    in_crashkernel, in_memory = Spans.of(crash), Spans.of(around.memory)
     kinds: list[Kind] = []
     rows: list[int | None] = []
     for at in ranges:
         i = bisect_right(starts, at.start) - 1
         row = spans[i][1] if i >= 0 and spans[i][0].end >= at.start else None
-        inside = in_crashkernel(*at)
+        inside = in_crashkernel.covers(at.start, at.end + 1)
         if row is not None and layout.roles[row] is Role.BACKUP:
             kind = Kind.BACKED_UP
         elif row is not None:
@@ -147,7 +147,7 @@ def _view(
         elif inside:
             kind = Kind.CRASHKERNEL
         else:
-            kind = Kind.NOT_LOADED if in_memory(*at) else Kind.HOLE
+            kind = Kind.NOT_LOADED if in_memory.covers(at.start, at.end + 1) else Kind.HOLE
         kinds.append(kind)
         rows.append(row)
     return View(layout, tuple(kinds), tuple(rows), tuple(_marks(layout)))

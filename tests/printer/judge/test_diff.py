@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from elfcorehdr.lib.ranges import Range
 from printer import Change, compare, from_bytes, read
-from printer.layout.spans import subtract, union
 from tests.headers import CAPTURED, GOLDEN, PPC64_A, SEED, load, name, note, packed
 
 X86_FILE = GOLDEN / "x86_64" / "k7.3-hotplug-file" / "elfcorehdr"
@@ -145,23 +144,6 @@ def test_text_and_bytes_of_one_header_are_the_same(tmp_path):
     raw = tmp_path / "raw"
     raw.write_bytes(packed(*SEED))
     assert not between(raw, GOLDEN / "seed" / "crash_elfcorehdr_print.txt")
-
-
-SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=8).map(
-    lambda pairs: union(sorted(Range.sized(start, size) for start, size in pairs))
-)
-
-
-def bytes_of(spans):
-    return {n for start, end in spans for n in range(start, end + 1)}
-
-
-@given(SPANS, SPANS)
-@settings(deadline=None)
-def test_subtract_takes_away_exactly_what_is_cut(spans, cuts):
-    left = list(subtract(spans, cuts))
-    assert bytes_of(left) == bytes_of(spans) - bytes_of(cuts)
-    assert left == sorted(left)
 
 
 LOADS = st.lists(
