@@ -20,18 +20,11 @@ from fsmount.tree.boundary import OOPS
 @functools.cache
 def lack_of_fuse() -> str:
     """Why nothing can be mounted here; empty if it can."""
-    from elfcorehdr.kernel.printk import Printk
-    from fsmount.fuse.libfuse import Mount, MountError
-    from fsmount.tree.kernfs import Tree
-
-    class Nothing:
-        page_size = 4096
-        names_seq = 0
-        log = Printk()
+    from fsmount.fuse.libfuse import LibfuseMount, MountError
 
     with tempfile.TemporaryDirectory() as directory:
         try:
-            Mount(Tree(Nothing(), []), directory).close()
+            LibfuseMount(directory).unmount()
         except MountError as error:
             return str(error)
     return ""

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from fsmount.fuse.libfuse import Mount
-    from fsmount.fuse.mount import DirectMount
+    from fsmount.fuse.mount import Mount
     from fsmount.tree.kernfs import Tree
 
 
@@ -53,21 +52,16 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
 
 def mount_at(
     tree: Tree, directory: str, *, direct: bool = False, libfuse: bool = False, **how: Any
-) -> Mount | DirectMount:
+) -> Mount:
     """Mount a tree; ProfileError. Unless it is said which: without libfuse where this process may.
 
-    how is what both servers take besides: fd, names.
+    how is what Mount takes besides.
     """
-    path = os.path.abspath(directory)
-    if direct or (not libfuse and os.geteuid() == 0):
-        from fsmount.fuse.mount import DirectMount
-        from fsmount.host.mountns import RunError
+    from fsmount.fuse.mount import Mount, mount_on
 
-        try:
-            return DirectMount(tree, path, **how)
-        except RunError:  # root of a container may lack CAP_SYS_ADMIN, and have fusermount
-            if direct:
-                raise
-    from fsmount.fuse.libfuse import Mount
-
-    return Mount(tree, path, **how)
+    mounted = mount_on(os.path.abspath(directory), direct=direct, libfuse=libfuse)
+    try:
+        return Mount(tree, mounted, **how)
+    except BaseException:
+        mounted.unmount()
+        raise

@@ -157,13 +157,13 @@ MOUNT_OPTIONS = (
     Option(
         ("--direct",),
         "direct",
-        "Serve without libfuse: faster, starts sooner; what root gets if nothing is said.",
+        "Mount without libfuse; what root gets if nothing is said.",
         default=False,
     ),
     Option(
         ("--libfuse",),
         "libfuse",
-        "Serve through libfuse: what others get, who may not mount by themselves.",
+        "Mount by libfuse: what others get, who may not mount by themselves.",
         default=False,
     ),
 )

@@ -1,8 +1,8 @@
 """A FUSE server that speaks the /dev/fuse protocol itself: fs/fuse/dev.c is its other side.
 
-What libfuse cannot do here it does: names cached without limit and made stale at once when they
-change (FUSE_NOTIFY_INC_EPOCH), reads that wait without stopping anyone (interruptible), poll,
-SEEK_DATA, and no memory for a name that was looked up. What a file is stays in fsmount/tree/kernfs.py.
+Names are cached without limit and made stale at once when they change (FUSE_NOTIFY_INC_EPOCH), reads
+that wait stop nobody and can be interrupted, and no memory is kept for a name that was looked up.
+What a file is stays in fsmount/tree/. Imports channel, dirs, nodes, proto, boundary, kernfs, kobject.
 """
 
 from __future__ import annotations
@@ -11,45 +11,35 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
 from fsmount.fuse import proto as proto
+from fsmount.fuse.channel import MAX_WRITE, Channel
+from fsmount.fuse.dirs import OpenDir
 from fsmount.fuse.nodes import NameCache, NodeTable
-from fsmount.fuse.proto import BODY, DATA, DIRENT_PACKS, DIRENT_SIZES, OUT_HEADER
-from fsmount.tree.boundary import oops
-from fsmount.tree.kernfs import REFUSED, Setattr, ino_below
+from fsmount.fuse.proto import BODY, DATA
+from fsmount.tree.boundary import Ended, errno_of
+from fsmount.tree.kernfs import REFUSED, Setattr
 from fsmount.tree.kobject import ROOT, Caller
 
 if TYPE_CHECKING:
     from fsmount.fuse.nodes import Nodes
 
-MAX_WRITE = 1 << 17
-
 _POLL_WRITABLE = 0x4 | 0x100  # POLLOUT POLLWRNORM
 _POLL_READY = 0x1 | 0x40 | _POLL_WRITABLE  # POLLIN POLLRDNORM
 _XATTR_NAMESPACES = (b"user.", b"security.", b"trusted.")
+_UNANSWERED = (proto.FORGET, proto.BATCH_FORGET, proto.INTERRUPT)
+"""Requests that nobody waits for."""
 _REFUSED_OPS: dict[int, str] = {
     proto.CREATE: "create", proto.TMPFILE: "create", proto.MKDIR: "mkdir",
     proto.UNLINK: "unlink", proto.RMDIR: "rmdir", proto.RENAME: "rename", proto.RENAME2: "rename",
     proto.SYMLINK: "symlink", proto.LINK: "link", proto.SETXATTR: "setxattr",
     proto.REMOVEXATTR: "removexattr",
 }  # fmt: skip
-
-
-class _OpenDir:
-    """Where a directory's reader is: what is still to come, the next of it looked at already or not, its offset."""
-
-    __slots__ = ("at", "entries", "next")
-
-    def __init__(self) -> None:
-        self.next: tuple[tuple[str, int], ...] = ()
-        self.entries: Iterator[tuple[str, int]] = iter(())
-        self.at = -1
 
 
 class _Blocked(Exception):
@@ -64,7 +54,8 @@ class Connection:
     """One mounted tree. handle() answers one request; nothing here waits.
 
     caller_of makes the Caller of a request's uid, gid and pid. The request lies in a buffer; the
-    handlers get its node's number and its length, and answer with the reply's body, None for no reply.
+    handlers get its node's number and its length, and answer with the reply's body. Whatever they
+    raise, exactly one answer goes out.
     """
 
     def __init__(
@@ -76,8 +67,7 @@ class Connection:
         names: NameCache = NameCache.ANNOUNCED,
         seen: Seen | None = None,
     ) -> None:
-        self.fd = fd
-        self.mounted = True
+        self.channel = Channel(fd)
         self.log = nodes.kernel.log
         self._nodes = nodes
         self._kernel = nodes.kernel
@@ -90,10 +80,8 @@ class Connection:
         self._next_fh = 0
         self._parked: dict[int, bytes] = {}
         self._pollers: set[int] = set()
-        self._buf = bytearray(MAX_WRITE + 4096)
-        self._view = memoryview(self._buf)
-        self._into = [self._buf]
-        self._ops: dict[int, Callable[[int, int], bytes | None]] = {
+        self._buf, self._view = self.channel.buf, self.channel.view
+        self._ops: dict[int, Callable[[int, int], bytes]] = {
             proto.LOOKUP: self._lookup, proto.GETATTR: self._getattr, proto.SETATTR: self._setattr,
             proto.READLINK: self._readlink, proto.OPEN: self._open, proto.READ: self._read,
             proto.WRITE: self._write, proto.RELEASE: self._release, proto.OPENDIR: self._opendir,
@@ -108,21 +96,22 @@ class Connection:
 
     # The loop
 
+    @property
+    def fd(self) -> int:
+        """The /dev/fuse descriptor."""
+        return self.channel.fd
+
+    @property
+    def mounted(self) -> bool:
+        """Whether the mount was still there when last looked."""
+        return self.channel.mounted
+
     def handle(self) -> bool:
-        """Answer the request that is there; False if there is none. Unmounted: `mounted` is False."""
-        try:
-            size = os.readv(self.fd, self._into)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            if error.errno in (errno.EINTR, errno.ENOENT):
-                return True  # ENOENT: the request was interrupted before we read it.
-            if error.errno == errno.ENODEV:
-                self.mounted = False
-                return False
-            raise
-        self._answer(size)
-        return True
+        """Answer the request that is there; False if there is none, or the mount has gone."""
+        size = self.channel.receive()
+        if size:
+            self._answer(size)
+        return size > 0
 
     def retry(self) -> None:
         """Ask the reads that wait again, and wake who polls: something was written to the log."""
@@ -132,61 +121,43 @@ class Connection:
             self._answer(len(message))
         pollers, self._pollers = self._pollers, set()
         for kh in pollers:
-            self._notify(proto.NOTIFY_POLL, kh.to_bytes(8, "little"))
+            self.channel.notify(proto.NOTIFY_POLL, kh.to_bytes(8, sys.byteorder))
 
     def sync_names(self) -> None:
         """Make every cached name stale if the set of names has changed; before the change is seen."""
         self._names_seq = self._kernel.names_seq
         if self._table.names_changed() and self._table.names is NameCache.ANNOUNCED:
-            self._notify(proto.NOTIFY_INC_EPOCH)
-
-    def _notify(self, code: int, payload: bytes = b"") -> bool:
-        try:
-            os.write(self.fd, OUT_HEADER.pack(16 + len(payload), code, 0) + payload)
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT, errno.ENODEV):
-                return False
-            raise
-        return True
+            self.channel.notify(proto.NOTIFY_INC_EPOCH)
 
     def _answer(self, size: int) -> None:
         _, op, unique, nodeid = proto.IN_START.unpack_from(self._buf)
-        error, payload = 0, None
+        error, payload = 0, b""
         try:
             handler = self._ops.get(op)
             if handler is None:
                 raise KernelError(REFUSED.get(_REFUSED_OPS.get(op, ""), errno.ENOSYS))
             payload = handler(nodeid, size)
-        except KernelError as refused:
-            error = -refused.errno
-            if refused.reason:
-                self.log.debug("kdumpfs", f"kdumpfs: {refused}")
         except _Blocked:
             self._parked[unique] = bytes(self._view[:size])
             return
-        except Exception as bug:
-            oops(self.log, bug)
-            error = -errno.EIO
+        except Ended:
+            raise
+        except BaseException as raised:
+            error = -errno_of(self.log, raised)
         if self._names_seq != self._kernel.names_seq:
             self.sync_names()
-        if payload is not None or error:
-            self._reply(unique, error, payload or b"")
+        if op not in _UNANSWERED:
+            self.channel.reply(unique, error, payload)
         if op == proto.INIT:
             self._can_announce()
+        elif op == proto.WRITE and self._parked:
+            self.retry()  # whoever waits for something else than the log
 
     def _can_announce(self) -> None:
         """Find whether the kernel has FUSE_NOTIFY_INC_EPOCH (Linux 6.16); else let it keep no name."""
         announced = self._table.names is NameCache.ANNOUNCED
-        if announced and not self._notify(proto.NOTIFY_INC_EPOCH):
+        if announced and not self.channel.notify(proto.NOTIFY_INC_EPOCH):
             self._table.names = NameCache.NONE
-
-    def _reply(self, unique: int, error: int, payload: bytes) -> None:
-        try:
-            os.writev(self.fd, (OUT_HEADER.pack(16 + len(payload), error, unique), payload))
-        except OSError as gone:
-            # ENOENT: interrupted, no one waits for it; ENODEV: unmounted.
-            if gone.errno not in (errno.ENOENT, errno.ENODEV):
-                raise
 
     # Nodes
 
@@ -202,14 +173,16 @@ class Connection:
             return self._table.absent()
         return self._table.looked_up(node)
 
-    def _forget(self, nodeid: int, _size: int) -> None:
+    def _forget(self, nodeid: int, _size: int) -> bytes:
         self._table.forget(nodeid, proto.FORGET_IN.unpack_from(self._buf, BODY)[0])
+        return b""
 
-    def _batch_forget(self, _nodeid: int, _size: int) -> None:
+    def _batch_forget(self, _nodeid: int, _size: int) -> bytes:
         count, _ = proto.BATCH_FORGET_IN.unpack_from(self._buf, BODY)
         forgotten = self._view[BODY + 8 : BODY + 8 + 16 * count]
         for nodeid, lookups in proto.FORGET_ONE.iter_unpack(forgotten):
             self._table.forget(nodeid, lookups)
+        return b""
 
     def _getattr(self, nodeid: int, _size: int) -> bytes:
         flags, _, fh = proto.GETATTR_IN.unpack_from(self._buf, BODY)
@@ -293,32 +266,25 @@ class Connection:
 
     # Directories
 
-    def _opendir(self, _nodeid: int, _size: int) -> bytes:
-        return proto.OPEN_OUT.pack(self._handle(_OpenDir()), 0, 0)
+    def _opendir(self, nodeid: int, _size: int) -> bytes:
+        def listed() -> Iterator[tuple[str, int]]:
+            return self._nodes.readdir(self._table.node(nodeid))
+
+        def there(name: str) -> bool:
+            try:
+                return name in (".", "..") or bool(self._nodes.child(self._table.node(nodeid), name))
+            except KernelError:
+                return False
+
+        opened = OpenDir(self._table.path(nodeid), listed, there)
+        return proto.OPEN_OUT.pack(self._handle(opened), 0, 0)
 
     def _readdir(self, nodeid: int, _size: int) -> bytes:
-        fh, offset, room, *_ = proto.READ_IN.unpack_from(self._buf, BODY)
-        opened = self._handles[fh]
-        path = self._table.path(nodeid)
-        if offset != opened.at:
-            opened.next, opened.entries = (), self._nodes.readdir(self._table.node(nodeid), offset)
-        if offset == 0:
-            self._tell("readdir", path, b"", 0)
-        parts: list[bytes] = []
-        add, crc32, parent = parts.append, zlib.crc32, ino_below(path)
-        packs, sizes = DIRENT_PACKS, DIRENT_SIZES
-        first, opened.next = opened.next, ()
-        for entry in chain(first, opened.entries):
-            name = entry[0].encode(errors="surrogateescape")
-            length = len(name)
-            room -= sizes[length]
-            if room < 0:
-                opened.next = (entry,)
-                break
-            offset += 1
-            add(packs[length](parent | crc32(name), offset, length, entry[1] >> 12, name))
-        opened.at = offset
-        return b"".join(parts)
+        fh, at, room, *_ = proto.READ_IN.unpack_from(self._buf, BODY)
+        if not at:
+            self._tell("readdir", self._table.path(nodeid), b"", 0)
+        opened: OpenDir = self._handles[fh]
+        return opened.read(room, at)
 
     # Files
 
@@ -368,10 +334,12 @@ class Connection:
         fh, offset, size, _, _, flags, _ = proto.WRITE_IN.unpack_from(self._buf, BODY)
         data = bytes(self._view[DATA : min(length, DATA + size)])
         try:
-            taken = self._handles[fh].write(data, offset, flags)
+            taken: int = self._handles[fh].write(data, offset, flags)
         except KernelError as refused:
             self._tell("write", self._table.path(nodeid), data, -refused.errno)
             raise
+        if not 0 <= taken <= len(data):
+            raise ValueError(f"write of {len(data)} bytes gave {taken}")
         self._tell("write", self._table.path(nodeid), data, taken)
         return proto.WRITE_OUT.pack(taken, 0)
 
@@ -382,10 +350,12 @@ class Connection:
             close()
         return b""
 
-    def _interrupt(self, _nodeid: int, _size: int) -> None:
+    def _interrupt(self, _nodeid: int, _size: int) -> bytes:
+        """A reader that waits got a signal. Whatever else is interrupted is already answered."""
         unique = proto.INTERRUPT_IN.unpack_from(self._buf, BODY)[0]
         if self._parked.pop(unique, None) is not None:
-            self._reply(unique, -errno.EINTR, b"")
+            self.channel.reply(unique, -errno.EINTR)
+        return b""
 
     def _lseek(self, nodeid: int, _size: int) -> bytes:
         """SEEK_DATA and SEEK_HOLE; the kernel does the others itself."""

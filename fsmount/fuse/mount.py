@@ -1,51 +1,69 @@
-"""A tree mounted without libfuse, by root. What libfuse.Mount is for others."""
+"""A tree mounted on a directory and served: by mount(2) where this process may, else through libfuse.
+
+Imports direct, nodes, serving, mountns, callers, kernfs; libfuse where it is used.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from fsmount.fuse.direct import Connection
 from fsmount.fuse.nodes import NameCache
 from fsmount.fuse.serving import Loop
-from fsmount.host import mountns
+from fsmount.host import mounting, mountns
 from fsmount.host.mountns import RunError
 from fsmount.tree.callers import Callers
 from fsmount.tree.kernfs import Tree
 
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Mounted(Protocol):
+        """A directory that is mounted on, and the /dev/fuse descriptor behind it."""
+
+        @property
+        def fd(self) -> int: ...
+        def unmount(self) -> None:
+            """Unmount, if it still is mounted, and close fd."""
+
 
 class DirectMount:
-    """A mounted tree: made by the constructor, served by serve(), gone after close().
+    """A directory mounted on by mount(2). RunError with the remedy."""
 
-    fd is a /dev/fuse descriptor that is mounted already; whoever did that unmounts it, but close()
-    closes it. RunError with the remedy if it cannot be mounted.
-    """
-
-    def __init__(
-        self,
-        tree: Tree,
-        directory: str,
-        *,
-        fd: int | None = None,
-        names: NameCache = NameCache.ANNOUNCED,
-    ) -> None:
+    def __init__(self, directory: str) -> None:
         if os.geteuid():
             raise RunError("only root may mount without libfuse; leave --direct out")
-        self.mountpoint = directory
-        self._own = fd is None
-        if fd is None:
-            fd = mountns.open_fuse()
-            try:
-                mountns.mount_fuse(fd, directory)
-            except RunError:
-                os.close(fd)
-                raise
+        self._directory = directory
+        self.fd = mountns.open_fuse()
+        try:
+            mountns.mount_fuse(self.fd, directory)
+        except RunError:
+            os.close(self.fd)
+            raise
+        self._mount = mounting.top_mount(directory)
+
+    def unmount(self) -> None:
+        """Unmount, if it still is mounted (another one is left alone), and close fd."""
+        if self._mount is not None and mounting.top_mount(self._directory) == self._mount:
+            mountns.unmount(self._directory)
+        os.close(self.fd)
+
+
+class Mount:
+    """A mounted tree: made by the constructor, served by serve(), gone after close()."""
+
+    def __init__(
+        self, tree: Tree, mounted: Mounted, *, names: NameCache = NameCache.ANNOUNCED
+    ) -> None:
+        self._mounted = mounted
         self._log = tree.kernel.log
         self._callers = Callers()
-        os.set_blocking(fd, False)
-        self._connection = Connection(fd, tree, self._callers, names=names)
+        os.set_blocking(mounted.fd, False)
+        self._connection = Connection(mounted.fd, tree, self._callers, names=names)
         self._log_seen = self._log.next_seq
-        self._loop = Loop(fd, self._request, self._after, self._log)
+        self._loop = Loop(mounted.fd, self._request, self._after, self._log)
         self.unwatch, self.stop = self._loop.unwatch, self._loop.stop
 
     def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -67,12 +85,10 @@ class DirectMount:
         self._connection.sync_names()
 
     def close(self) -> None:
-        """Unmount, if it still is mounted, and free everything."""
-        if self._own and self._connection.mounted:
-            mountns.unmount(self.mountpoint)
+        """Unmount, if it was mounted here and still is, and free everything."""
+        self._mounted.unmount()
         self._loop.close()
         self._callers.close()
-        os.close(self._connection.fd)
 
     def _request(self) -> bool:
         self._connection.handle()
@@ -82,3 +98,19 @@ class DirectMount:
         if self._log.next_seq != self._log_seen:
             self._log_seen = self._log.next_seq
             self._connection.retry()
+
+
+def mount_on(directory: str, *, direct: bool = False, libfuse: bool = False) -> Mounted:
+    """Mount an empty file system on an absolute path: without libfuse where this process may.
+
+    ProfileError with the remedy.
+    """
+    if direct or (not libfuse and os.geteuid() == 0):
+        try:
+            return DirectMount(directory)
+        except RunError:  # root of a container may lack CAP_SYS_ADMIN, and have fusermount
+            if direct:
+                raise
+    from fsmount.fuse.libfuse import LibfuseMount
+
+    return LibfuseMount(directory)

@@ -17,8 +17,14 @@ WAIT_S = 10.0
 
 def mounted_at(directory: str) -> str | None:
     """File-system type of what is mounted on this very directory, or None. Does not touch the directory."""
+    found = top_mount(directory)
+    return found.fstype if found is not None else None
+
+
+def top_mount(directory: str) -> mountns.Mount | None:
+    """What is mounted on this very directory, the last if several are. Does not touch the directory."""
     path = os.path.abspath(directory)
-    here = [m.fstype for m in mountns.mounts(mount_table()) if m.point == path]
+    here = [mount for mount in mountns.mounts(mount_table()) if mount.point == path]
     return here[-1] if here else None
 
 

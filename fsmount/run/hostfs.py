@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
+from fsmount.tree.dir import DOTS
 from fsmount.tree.kernfs import Setattr, Stat, Tree, ino_of
 from fsmount.tree.kobject import Caller, File
 
@@ -280,32 +281,21 @@ class Served:
         if not isinstance(node, HostNode):
             self.tree.truncate(node)
 
-    def readdir(self, node: Any, offset: int = 0) -> Iterator[tuple[str, int]]:
-        """A directory's entries from the offset-th on: the machine's, then the host's others."""
+    def readdir(self, node: Any) -> Iterator[tuple[str, int]]:
+        """A directory's entries: the machine's, then the host's others."""
         graft = self._graft(node.path)
         if graft is None and not isinstance(node, HostNode):
-            return self.tree.readdir(node, offset)
-        return self._both(node, graft, offset)
+            return self.tree.readdir(node)
+        return self._both(node, graft)
 
-    def _both(self, node: Any, graft: Graft | None, offset: int) -> Iterator[tuple[str, int]]:
-        at = 0
+    def _both(self, node: Any, graft: Graft | None) -> Iterator[tuple[str, int]]:
         seen = set()
-        if isinstance(node, HostNode):
-            own: Iterator[tuple[str, int]] = iter(((".", stat.S_IFDIR), ("..", stat.S_IFDIR)))
-        else:
-            own = self.tree.readdir(node)
+        own = iter(DOTS) if isinstance(node, HostNode) else self.tree.readdir(node)
         for entry in own:
             seen.add(entry[0])
-            if at >= offset:
-                yield entry
-            at += 1
-        if graft is None:
-            return
-        for entry in graft.names(node.path):
-            if entry[0] not in seen:
-                if at >= offset:
-                    yield entry
-                at += 1
+            yield entry
+        if graft is not None:
+            yield from (entry for entry in graft.names(node.path) if entry[0] not in seen)
 
     def readlink(self, node: Any) -> str:
         """A link's target"""

@@ -32,6 +32,7 @@ from fsmount.run.rootfs import Layout
 from fsmount.run.supervisor import Supervisor, Task
 from fsmount.run.syscalls import ARGUMENTS, Syscalls
 from fsmount.run.sysctls import Sysctls
+from fsmount.tree.boundary import Ended
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import Caller
 
@@ -304,7 +305,7 @@ def _cwd() -> str:
         return "/"
 
 
-class _Ended(BaseException):
+class _Ended(Ended):
     """A signal asked `run` to end."""
 
     def __init__(self, number: int) -> None:

@@ -1,6 +1,7 @@
 """The one boundary between Python and the errno world: a refusal is an errno, a bug is an oops.
 
-Used by whatever answers system calls: the FUSE adapter and the supervisor.
+Used by whatever answers system calls: the FUSE server and the supervisor. Whatever a show or store
+does (a module's too), that one call fails and the machine goes on.
 """
 
 from __future__ import annotations
@@ -18,30 +19,59 @@ R = TypeVar("R")
 OOPS = "kdumpfs.oops"
 """The logger where the traceback of an oops goes besides the kernel log; by default that is stderr."""
 
+MAX_ERRNO = 4095
+"""include/linux/err.h: what is larger is no error to a kernel."""
+
+_OOPS_LINES, _OOPS_COLUMNS = 60, 400
+"""How much of a traceback is kept: a recursion's has no end, nor has an exception's own text."""
+
+
+class Ended(BaseException):
+    """A signal asked the server to end. The one exception that goes through."""
+
 
 def attempt(printk: Printk, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | int:
-    """What call returns; -errno for a KernelError; after an oops -EIO.
-
-    The reason of a KernelError goes to the kernel log's debug level.
-    """
+    """What call returns; -errno for a KernelError; after an oops -EIO."""
     try:
         return call(*args, **kwargs)
-    except KernelError as error:
-        if error.reason:
-            printk.debug("kdumpfs", f"kdumpfs: {error}")
-        return -error.errno
-    except Exception as bug:
+    except Ended:
+        raise
+    except BaseException as raised:  # SystemExit too: a show does not end the machine
+        return -errno_of(printk, raised)
+
+
+def errno_of(printk: Printk, raised: BaseException) -> int:
+    """The errno, 1 to MAX_ERRNO, that what was raised stands for.
+
+    That of a KernelError, whose reason goes to the kernel log's debug level; for anything else, and
+    for a KernelError whose errno is none, EIO after an oops.
+    """
+    try:
+        if isinstance(raised, KernelError):
+            number = raised.errno
+            if isinstance(number, int) and 0 < number <= MAX_ERRNO:
+                if raised.reason:
+                    printk.debug("kdumpfs", f"kdumpfs: {raised}")
+                return int(number)
+        oops(printk, raised)
+    except Exception as bug:  # its own text or errno cannot be had
         oops(printk, bug)
-        return -errno.EIO
+    return errno.EIO
 
 
-def oops(printk: Printk, bug: Exception) -> None:
-    """Put the traceback of a bug of ours into the kernel log and on stderr."""
+def oops(printk: Printk, bug: BaseException) -> None:
+    """Put the traceback of a bug into the kernel log and on stderr."""
     import logging  # with what it imports, a tenth of a mount's start
     import traceback
 
-    printk.err(f"Oops: kdumpfs: {bug!r}")
-    lines = "".join(traceback.format_exception(bug)).splitlines()
+    # It copes with a __str__ that fails; a repr() would not.
+    told = traceback.TracebackException.from_exception(bug, limit=-_OOPS_LINES // 4, compact=True)
+    lines = "".join(told.format()).splitlines()
+    if len(lines) > _OOPS_LINES:
+        lines[1 : -_OOPS_LINES + 2] = ["  ..."]
+    lines = [line[:_OOPS_COLUMNS] for line in lines]
+    what = lines[-1] if lines else type(bug).__name__
+    printk.err(f"Oops: kdumpfs: {what}")
     for line in lines:
         printk.err(line)
-    logging.getLogger(OOPS).error("Oops: kdumpfs: %r\n%s", bug, "\n".join(lines))
+    logging.getLogger(OOPS).error("Oops: kdumpfs: %s\n%s", what, "\n".join(lines))

@@ -7,12 +7,13 @@ from __future__ import annotations
 import errno
 import stat
 import zlib
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice, repeat
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, repeat
 from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
+from fsmount.tree.boundary import Ended, errno_of
 from fsmount.tree.entries import (
     DIRECTORIES,
     SUBDIR,
@@ -152,12 +153,21 @@ class Directories:
         raise KernelError(errno.ENOENT)
 
     def _exists(self, entry: Entry, obj: Any) -> bool:
-        kernel = self.kernel
         if isinstance(entry, DirEntry):
             if entry.always or entry.declared:
-                return entry.always or any(visible(kernel, obj) for visible in entry.visible)
+                return entry.always or any(self._visible(one, obj) for one in entry.visible)
             return any(self._exists(one, obj) for some in entry.children.values() for one in some)
-        return not entry.visible or all(visible(kernel, obj) for visible in entry.visible)
+        return not entry.visible or all(self._visible(one, obj) for one in entry.visible)
+
+    def _visible(self, is_visible: Callable[[Any, Any], bool], obj: Any) -> bool:
+        """What is_visible says; one that fails takes its own files away, not the directory they are in."""
+        try:
+            return is_visible(self.kernel, obj)
+        except Ended:
+            raise
+        except BaseException as bug:
+            errno_of(self.kernel.log, bug)
+            return False
 
     # Directories
 
@@ -194,9 +204,8 @@ class Directories:
             )
         return zip(names, repeat(type_of(entry)), strict=False)
 
-    def readdir(self, node: Node, offset: int = 0) -> Iterator[tuple[str, int]]:
-        """Name and type of each entry from the offset-th on, `.` and `..` being the first two."""
+    def readdir(self, node: Node) -> Iterator[tuple[str, int]]:
+        """Name and type of each entry, `.` and `..` being the first two."""
         if not isinstance(node.entry, DIRECTORIES):
             raise KernelError(errno.ENOTDIR)
-        names = self.names(node)
-        return chain(DOTS[offset:], islice(names, offset - 2, None) if offset > 2 else names)
+        return chain(DOTS, self.names(node))

@@ -13,16 +13,21 @@ from typing import Any
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import KERN_WARNING
 from fsmount.tree.dir import KernelState, Node
-from fsmount.tree.entries import FileEntry, Subfile
+from fsmount.tree.entries import FileEntry
 from fsmount.tree.inode import Inodes
 from fsmount.tree.kobject import Caller, Filesystem
+
+
+FILE_MAX = 1 << 25
+"""Bytes of a file that is made in pieces: that they end, nobody promises."""
 
 
 class OpenFile:
     """An open attribute: struct kernfs_open_file with its seq_file.
 
-    The content is a snapshot, made at a read at offset 0 and at a read elsewhere than where the
-    last one ended; each write is one store.
+    The content is a snapshot, made at a read at offset 0; that of a text file, as seq_file has it, also at
+    a read elsewhere than where the last one ended. A real binary attribute has no snapshot: one that changes
+    while it is read is then half of each. Each write is one store.
     """
 
     __slots__ = ("_at", "_caller", "_node", "_seq", "_snapshot", "_tree", "_was")
@@ -34,20 +39,18 @@ class OpenFile:
         self._seq = tree.kernel.names_seq
         self._was = node.identities
         self._snapshot = b""
-        self._at = 0
+        self._at = -1
 
     def read(self, size: int, offset: int, flags: int = 0) -> bytes:
         """At most size bytes at offset. KernelError: what show raises, ENODEV if its object is gone."""
         node = self._present()
-        if isinstance(node.entry, Subfile):
-            return bytes(node.obj[offset : offset + size])
         entry = node.entry
-        assert isinstance(entry, FileEntry)
-        if entry.attr.binary:
-            return self._show(entry, node.obj)[offset : offset + size]
-        if offset == 0 or offset != self._at:
+        text = isinstance(entry, FileEntry) and not entry.attr.binary
+        if offset == 0 or (offset != self._at if text else self._at < 0):
             self._at = -1  # if show fails, the next read asks again
-            self._snapshot = self._show(entry, node.obj)
+            self._snapshot = (
+                self._show(entry, node.obj) if isinstance(entry, FileEntry) else node.obj
+            )
         part = self._snapshot[offset : offset + size]
         self._at = offset + len(part)
         return part
@@ -129,11 +132,13 @@ def _same(entry: object, was: object) -> bool:
 
 
 def joined(pieces: Iterable[bytes], limit: int | None) -> bytes:
-    """The pieces in one; with a limit, as many of them as reach it."""
+    """The pieces in one; with a limit, as many of them as reach it. KernelError(ENOMEM) over FILE_MAX."""
     content = bytearray()
     for piece in pieces:
         content += piece
-        if limit is not None and len(content) >= limit:
+        if len(content) >= (FILE_MAX if limit is None else limit):
+            if limit is None:
+                raise KernelError(errno.ENOMEM, f"a file of more than {FILE_MAX} bytes")
             break
     return bytes(content)
 

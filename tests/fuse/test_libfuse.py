@@ -13,9 +13,9 @@ from fsmount.tree.callers import Callers
 from fsmount.tree.kobject import CAP_SYS_ADMIN
 
 LOAD = (
-    "from fsmount.fuse.libfuse import MountError, load_fuse\n"
+    "from fsmount.fuse.libfuse import MountError, load\n"
     "try:\n"
-    "    load_fuse()\n"
+    "    load()\n"
     "except MountError as error:\n"
     "    print(error)\n"
 )
@@ -36,18 +36,6 @@ def test_missing_libfuse(tmp_path):
     assert loading(tmp_path, FUSE_LIBRARY_PATH="libnothing.so.2") == (
         "libnothing.so.2 cannot be loaded: apt install libfuse2\n"
     )
-
-
-@pytest.mark.parametrize(
-    ("module", "sentence"),
-    [
-        ("Operations = 1", "the module `fuse` is python-fuse, not fusepy: pip install fusepy\n"),
-        ("raise ImportError", "fusepy is missing: pip install fusepy\n"),
-    ],
-)
-def test_module_fuse_that_is_not_fusepy(tmp_path, module, sentence):
-    (tmp_path / "fuse.py").write_text(module + "\n")
-    assert loading(tmp_path, PYTHONPATH=str(tmp_path)) == sentence
 
 
 def test_capabilities_are_those_in_effect():

@@ -17,7 +17,7 @@ class Server:
         self.root = directory / "mnt"
         self.root.mkdir()
         self._stderr = directory / "stderr"
-        options += ("announced", "4096")[len(options) :]
+        options += ("announced", "4096", "")[len(options) :]
         with self._stderr.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.mounted.serve", str(self.root), kind, *options],
@@ -62,7 +62,7 @@ def server(tmp_path, kind):
 
 @pytest.fixture
 def server_with(tmp_path, kind):
-    """A function that starts a server with options: name cache, page size, `by-hand`."""
+    """A function that starts a server with options: name cache, page size."""
     servers = []
 
     def serve(*options):

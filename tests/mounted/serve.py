@@ -9,24 +9,17 @@ import sys
 from fsmount.cli.mount import mount_at
 from fsmount.devfs.kmsg import dev
 from fsmount.fuse.nodes import NameCache
-from fsmount.host import mountns
 from fsmount.tree.kernfs import Tree
 from tests.counters import DECLARATIONS, Machine
+from tests.mounted import hostile
 
 
-def mounted_by_hand(directory: str) -> int:
-    """A /dev/fuse descriptor that is mounted on directory with mount(2), no libfuse."""
-    fd = mountns.open_fuse()
-    mountns.mount_fuse(fd, directory)
-    return fd
-
-
-def main(directory: str, server: str, names: NameCache, page_size: int, *, by_hand: bool) -> None:
+def main(directory: str, server: str, names: NameCache, page_size: int, more: str) -> None:
     machine = Machine(page_size=page_size)
     machine.log.info("booted")
-    fd = mounted_by_hand(directory) if by_hand else None
-    tree = Tree(machine, [*DECLARATIONS, dev])
-    mount = mount_at(tree, directory, fd=fd, names=names, **{server: True})
+    declarations = [*DECLARATIONS, *(hostile.DECLARATIONS if more == "hostile" else ()), dev]
+    tree = Tree(machine, declarations)
+    mount = mount_at(tree, directory, names=names, **{server: True})
     signal.signal(signal.SIGTERM, lambda *_: mount.stop())
 
     def plug() -> None:
@@ -47,5 +40,5 @@ def main(directory: str, server: str, names: NameCache, page_size: int, *, by_ha
 
 
 if __name__ == "__main__":
-    directory, server, names, page_size, *rest = sys.argv[1:]
-    main(directory, server, NameCache(names), int(page_size), by_hand=rest == ["by-hand"])
+    directory, server, names, page_size, more = sys.argv[1:]
+    main(directory, server, NameCache(names), int(page_size), more)

@@ -272,14 +272,6 @@ def test_invisible_directory_vanishes_at_once(counters):
 # Mounting and unmounting
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can call mount(2) itself")
-def test_descriptor_that_is_mounted_already_is_served(server_with):
-    server = server_with("announced", "4096", "by-hand")
-    assert (server.root / "sys/kernel/text/text").read_text() == "hello\n"
-    assert subprocess.run(["umount", server.root], check=False).returncode == 0
-    assert server.process.wait(10) == 0
-
-
 def test_unmounting_from_outside_ends_the_server(server):
     assert subprocess.run(["umount", server.root], check=False).returncode == 0
     assert server.process.wait(10) == 0

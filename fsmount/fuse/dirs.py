@@ -1,0 +1,109 @@
+"""Open directories: listings that go on where they were, whatever comes and goes meanwhile.
+
+A position is a cookie that names the entry that was given last, by a hash as in fs/kernfs/dir.c
+(kernfs_name_hash(); that one orders the entries too, here they keep the tree's order), and each open
+directory is for itself. So an entry that is there all the time is listed once.
+Imports proto, kernfs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Callable, Iterator
+from itertools import chain, dropwhile, islice
+
+from fsmount.fuse.proto import DIRENT_PACKS, DIRENT_SIZES
+from fsmount.tree.kernfs import ino_below
+
+Name = tuple[str, int]
+
+_NAMED, _HASH = 1 << 62, (1 << 62) - 1
+
+
+def cookie(name: str) -> int:
+    """The position behind the entry of that name: 63 bits, never 0, where a listing begins."""
+    return hash(name) & _HASH | _NAMED
+
+
+class OpenDir:
+    """One open directory.
+
+    listed() gives name and type (S_IFDIR, ...) of everything in it, as it is now, lazily; there() says
+    whether a name still is.
+    """
+
+    __slots__ = ("_ahead", "_entries", "_given", "_last", "_listed", "_path", "_there")
+
+    def __init__(
+        self, path: str, listed: Callable[[], Iterator[Name]], there: Callable[[str], bool]
+    ) -> None:
+        self._path = path
+        self._listed = listed
+        self._there = there
+        self._ahead: list[Name] = []
+        """What comes next, before the entries: looked at, and not yet taken."""
+        self._entries: Iterator[Name] = iter(())
+        self._given = array("q")
+        """The cookies of all entries given since the start, in order."""
+        self._last: list[Name] = []
+        """The entries that the last of the cookies name: those of the last call."""
+
+    def read(self, room: int, at: int) -> bytes:
+        """As many struct fuse_dirent behind position `at` as fit in room bytes; none at the end.
+
+        KernelError if the directory has gone.
+        """
+        if not self._given or at != self._given[-1]:
+            self._go_to(at)
+        parts: list[bytes] = []
+        add, crc32, parent = parts.append, zlib.crc32, ino_below(self._path)
+        packs, sizes = DIRENT_PACKS, DIRENT_SIZES
+        last: list[Name] = []
+        given: list[int] = []
+        ahead = (entry for entry in self._ahead if self._there(entry[0]))
+        self._ahead = []
+        for entry in chain(ahead, self._entries):
+            name = entry[0].encode(errors="surrogateescape")
+            length = len(name)
+            room -= sizes[length]
+            if room < 0:
+                self._ahead = [entry, *ahead]
+                break
+            last.append(entry)
+            behind = hash(entry[0]) & _HASH | _NAMED  # cookie()
+            given.append(behind)
+            add(packs[length](parent | crc32(name), behind, length, entry[1] >> 12, name))
+        self._last = last
+        self._given.extend(given)
+        return b"".join(parts)
+
+    def _go_to(self, at: int) -> None:
+        """Go on behind the entry that `at` names: the reader had no room for all, or used seekdir(3)."""
+        given, first = self._given, len(self._given) - len(self._last)
+        found = _index(given, at, first)
+        if found >= 0:
+            self._ahead[:0] = self._last[found - first + 1 :]
+            self._given = given[: found + 1]
+            return
+        self._ahead, self._last = [], []
+        entries = self._listed()
+        found = _index(given, at, 0)
+        if found >= 0:
+            self._given = given[: found + 1]
+            passed = set(self._given)
+            self._entries = (entry for entry in entries if cookie(entry[0]) not in passed)
+        elif at:  # of another opening: it is known while the entry is there
+            self._given = array("q", [at])
+            self._entries = islice(dropwhile(lambda e: cookie(e[0]) != at, entries), 1, None)
+        else:
+            self._given = array("q")
+            self._entries = entries
+
+
+def _index(given: array[int], at: int, first: int) -> int:
+    """Where in given, from first on, `at` is; -1 if it is not."""
+    try:
+        return given.index(at, first)
+    except ValueError:
+        return -1

@@ -1,0 +1,121 @@
+"""Listings that go on where they were: what is there all the time is given once, whatever comes and goes."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsmount.fuse.dirs import OpenDir, cookie
+
+DIRENT = struct.Struct("=QQII")
+ENTRY = 32
+"""Bytes of a struct fuse_dirent with a name of up to eight characters."""
+
+
+def entries(data: bytes) -> Iterator[tuple[str, int]]:
+    """Name and position of each dirent."""
+    at = 0
+    while at < len(data):
+        _, position, length, _ = DIRENT.unpack_from(data, at)
+        at += DIRENT.size
+        yield data[at : at + length].decode(errors="surrogateescape"), position
+        at += length + 7 & ~7
+
+
+class Directory:
+    """Names in numeric order, walked lazily, as the kernel's sets are."""
+
+    def __init__(self, numbers: set[int]) -> None:
+        self.numbers = numbers
+
+    def listed(self) -> Iterator[tuple[str, int]]:
+        yield ".", 0o40000
+        for n in range(100):
+            if n in self.numbers:
+                yield f"n{n}", 0o100000
+
+    def open(self) -> OpenDir:
+        return OpenDir("d", self.listed, lambda name: name == "." or int(name[1:]) in self.numbers)
+
+
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.just("read"), st.integers(1, 12)),
+        st.tuples(st.just("short"), st.integers(1, 12)),  # the reader has no room for all of it
+        st.tuples(st.just("toggle"), st.integers(0, 99)),
+        st.tuples(st.just("seek"), st.integers(0, 200)),
+    ),
+    max_size=60,
+)
+
+
+@given(st.sets(st.integers(0, 99)), st.sets(st.integers(0, 99)), CHANGES)
+def test_an_entry_that_is_there_all_the_time_is_given_once(
+    steady: set[int], others: set[int], changes: list[tuple[str, int]]
+):
+    directory = Directory(steady | others)
+    opened = directory.open()
+    seen: list[tuple[str, int]] = []  # what the reader holds, in order
+
+    def read(count: int, taken: int) -> int:
+        got = list(entries(opened.read(count * ENTRY, seen[-1][1] if seen else 0)))
+        seen.extend(got[:taken])
+        return len(got)
+
+    for what, n in changes:
+        if what == "read":
+            read(n, n)
+        elif what == "short":
+            read(n, max(1, n // 2))
+        elif what == "toggle" and n not in steady:
+            directory.numbers ^= {n}
+        elif what == "seek" and seen:
+            del seen[n % len(seen) + 1 :]
+    while read(5, 5):
+        pass
+    names = [name for name, _ in seen]
+    assert len(names) == len(set(names))
+    assert {f"n{n}" for n in steady} <= set(names)
+    assert opened.read(4096, seen[-1][1]) == b""
+
+
+def test_each_open_directory_is_for_itself():
+    directory = Directory({1, 2, 3})
+    one, other = (directory.open() for _ in range(2))
+    (first,) = entries(one.read(ENTRY, 0))
+    assert [name for name, _ in entries(other.read(4096, 0))] == [".", "n1", "n2", "n3"]
+    directory.numbers = {2, 3}
+    assert [name for name, _ in entries(one.read(4096, first[1]))] == ["n2", "n3"]
+
+
+def test_a_position_of_another_opening_is_known_while_its_entry_is_there():
+    directory = Directory({1, 2, 3})
+    assert [n for n, _ in entries(directory.open().read(999, cookie("n2")))] == ["n3"]
+    assert directory.open().read(999, cookie("n9")) == b""
+
+
+def test_rewinding_begins_anew():
+    directory = Directory({1})
+    opened = directory.open()
+    assert [name for name, _ in entries(opened.read(999, 0))] == [".", "n1"]
+    directory.numbers = {2}
+    assert [name for name, _ in entries(opened.read(999, 0))] == [".", "n2"]
+
+
+def test_a_large_directory_costs_eight_bytes_an_entry_while_it_is_open():
+    def listed() -> Iterator[tuple[str, int]]:
+        return ((f"memory{n}", 0o40000) for n in range(100_000))
+
+    opened: Any = OpenDir("d", listed, lambda _: True)
+    at = 0
+    tracemalloc.start()
+    while data := opened.read(4096, at):
+        *_, (_, at) = entries(data)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000 * 12
