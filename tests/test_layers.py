@@ -120,7 +120,7 @@ NARROW = {room for room, may in ROOMS.items() if ENGINE in may and "elfcorehdr.l
 """Rooms that may import the files directly in elfcorehdr/ and no other room for that."""
 
 HOMES = {
-    "fuse": set(),
+    "fuse": {"benchmarks/"},
     "tabulate": {"printer/forms/tables.py"},
     "matplotlib": {"printer/pictures/plot.py"},
     "click": {"printer/cli", "fsmount/cli"},

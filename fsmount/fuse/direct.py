@@ -272,7 +272,9 @@ class Connection:
 
         def there(name: str) -> bool:
             try:
-                return name in (".", "..") or bool(self._nodes.child(self._table.node(nodeid), name))
+                return name in (".", "..") or bool(
+                    self._nodes.child(self._table.node(nodeid), name)
+                )
             except KernelError:
                 return False
 

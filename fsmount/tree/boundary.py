@@ -48,7 +48,7 @@ def errno_of(printk: Printk, raised: BaseException) -> int:
     """
     try:
         if isinstance(raised, KernelError):
-            number = raised.errno
+            number: object = raised.errno
             if isinstance(number, int) and 0 < number <= MAX_ERRNO:
                 if raised.reason:
                     printk.debug("kdumpfs", f"kdumpfs: {raised}")

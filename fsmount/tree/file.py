@@ -17,7 +17,6 @@ from fsmount.tree.entries import FileEntry
 from fsmount.tree.inode import Inodes
 from fsmount.tree.kobject import Caller, Filesystem
 
-
 FILE_MAX = 1 << 25
 """Bytes of a file that is made in pieces: that they end, nobody promises."""
 

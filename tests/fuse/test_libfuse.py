@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from fsmount.tree.callers import Callers
 from fsmount.tree.kobject import CAP_SYS_ADMIN
 

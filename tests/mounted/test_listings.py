@@ -128,7 +128,9 @@ def test_the_header_of_a_mount_is_whole_during_hotplug(tmp_path: Path):
     root.mkdir()
     assert kdumpfs("mount", "--load", root).returncode == 0
     state = root / "sys/devices/system/memory/memory30/state"
-    code = "import sys\nwhile True:\n for w in ('offline', 'online'): open(sys.argv[1], 'w').write(w)"
+    code = (
+        "import sys\nwhile True:\n for w in ('offline', 'online'): open(sys.argv[1], 'w').write(w)"
+    )
     try:
         with subprocess.Popen([sys.executable, "-c", code, state]) as plugging:
             until, printed = time.monotonic() + 5, 0
