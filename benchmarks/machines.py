@@ -6,7 +6,7 @@ from pathlib import Path
 
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
-from elfcorehdr.machine import Machine
+from elfcorehdr.machine.reader import from_toml
 
 BLOCK = 1 << 28
 RESERVED = 12
@@ -53,7 +53,7 @@ def write(
 
 def booted(blocks: int, cpus: int = 8, *, nodes: int = 1, gaps: bool = False) -> Kernel:
     """Such a machine's kernel, with kdump loaded."""
-    machine = Machine.from_toml(toml(blocks, cpus, nodes=nodes, gaps=gaps), "bench.toml")
+    machine = from_toml(toml(blocks, cpus, nodes=nodes, gaps=gaps), "bench.toml")
     kernel = Kernel.boot(machine)
     kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
     return kernel

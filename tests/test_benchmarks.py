@@ -12,7 +12,7 @@ from benchmarks.measure import interleaved
 from benchmarks.mounts import Workshop
 from benchmarks.rows import Cost, ratio
 from elfcorehdr.elf import ElfCoreHdr
-from elfcorehdr.machine import Machine
+from elfcorehdr.machine.reader import from_toml
 
 
 def test_interleaved_drops_the_first_round_and_takes_medians():
@@ -53,7 +53,7 @@ def test_exponent_is_of_the_upper_half(power, curve):
 
 
 def test_machines_have_the_size_that_was_asked_for():
-    machine = Machine.from_toml(machines.toml(64, 32, nodes=4), "bench.toml")
+    machine = from_toml(machines.toml(64, 32, nodes=4), "bench.toml")
     assert machine.summary() == "ppc64 pseries, 16 GiB, 32 CPUs"
     assert {m.node for m in machine.memory} == set(machine.cpus.node.values()) == {0, 1, 2, 3}
 

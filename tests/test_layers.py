@@ -50,15 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "printer.words": VALUES,
     "printer.inputs": {*VALUES, "printer.words"},
     "printer.layout": {*VALUES, "printer.words", "printer.inputs"},
-    "printer.judge": {
-        *VALUES,
-        "printer.words",
-        "printer.inputs",
-        "printer.layout",
-        # machines.py boots a machine to know what it reserves
-        "elfcorehdr.init",
-        "elfcorehdr.profiles",
-    },
+    "printer.judge": {*VALUES, "printer.words", "printer.inputs", "printer.layout"},
     "printer.forms": {
         *VALUES,
         "printer.version",

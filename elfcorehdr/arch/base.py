@@ -36,7 +36,12 @@ class Arch:
 
     name = ""
     uts_machine = ""
-    platforms: Mapping[str, tuple[str, str]] = {"virt": ("virt", "Virt")}
+    platforms: Mapping[str, tuple[str, str]] = {
+        "virt": ("virt", "Virt"),
+        "laptop": ("platform", "Hardware"),
+        "server": ("platform", "Hardware"),
+        "board": ("platform", "Hardware"),
+    }
     """Module below arch/ and class of each platform; the first is a machine's that does not say which."""
     e_machine = 0
     prstatus_bytes = 0

@@ -85,3 +85,9 @@ class Platform:
 
     def _no(self, what: str) -> KernelError:
         return KernelError(errno.EOPNOTSUPP, f"{self.name} has no {what} hotplug here")
+
+
+class Hardware(Platform):
+    """A machine of its own, laptop, server or board: without a hypervisor nothing comes or goes."""
+
+    name = "hardware"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.machine import Machine
+from elfcorehdr.machine.reader import LONGEST, from_toml
 
 _HERE = __file__.rpartition("/")[0]  # importlib.resources imports tempfile, random and hashlib
 
@@ -35,8 +36,9 @@ def text(name: str) -> str:
 
 
 def _read(file: str) -> str:
-    with open(file, encoding="utf-8") as opened:
-        return opened.read()
+    with open(file, "rb") as opened:
+        content = opened.read(LONGEST + 1)  # of what never ends, such as /dev/zero
+    return content.decode()
 
 
 def load(name_or_path: str) -> Machine:
@@ -48,5 +50,5 @@ def load(name_or_path: str) -> Machine:
             raise ProfileError(f"{name_or_path}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise ProfileError(f"{name_or_path}: not UTF-8 text, expected TOML") from None
-        return Machine.from_toml(content, name_or_path)
-    return Machine.from_toml(text(name_or_path), f"{name_or_path}.toml")
+        return from_toml(content, name_or_path)
+    return from_toml(text(name_or_path), f"{name_or_path}.toml")

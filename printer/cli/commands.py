@@ -263,27 +263,21 @@ def around(command: _F) -> _F:
     return click.option(
         "--machine",
         type=INPUT,
-        metavar="NAME|FILE|DIR",
-        help="RAM, crashkernel, RTAS and CPUs of a kdumpfs machine (shipped, or TOML), which is booted "
-        "to know them, a captured case (JSON), or a mounted tree.",
+        metavar="FILE",
+        help="RAM, crashkernel, RTAS and CPUs from a kdumpfs machine (TOML) or captured case (JSON).",
     )(command)
 
 
 def _surroundings(
-    machine: str | None, iomem: str | None, possible: str | None = None, *inputs: str | None
+    machine: str | None, iomem: str | None, possible: str | None = None
 ) -> Surroundings:
-    """What the options say of the machine; where they say nothing, what a mounted tree among the inputs does."""
-    from printer.judge.machines import read_machine, read_tree
-    from printer.judge.surroundings import Surroundings, count_cpus, read_iomem
+    from printer.judge.surroundings import Surroundings, count_cpus, read_iomem, read_machine
 
     found = Surroundings(possible=count_cpus("--possible", possible) if possible else None)
     if iomem:
         found |= read_iomem(iomem)
     if machine:
         found |= read_machine(machine)
-    for name in () if iomem or machine else inputs:
-        if name and name != "-" and os.path.isdir(name):
-            found |= read_tree(name) or Surroundings()
     return found
 
 
@@ -332,7 +326,7 @@ def check_(
 
     with one_sentence():
         core = read(file, scan=scan, at=at, notes=True)
-        found = check(core, _surroundings(machine, iomem, possible, file))
+        found = check(core, _surroundings(machine, iomem, possible))
         if not quiet:
             show(views.check_pieces(Layout(core), found, fmt))
     level = Level[fail_on.upper()]
@@ -384,7 +378,7 @@ def map_(
     with one_sentence():
         names = [file] if after is None else [file, after]
         layouts = [Layout(read(name, scan=scan, at=at)) for name in names]
-        found = picture(layouts, _surroundings(machine, iomem, None, *names))
+        found = picture(layouts, _surroundings(machine, iomem))
         if output:
             from printer.pictures.plot import save
 

@@ -21,7 +21,7 @@ from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.lib.ranges import Range
-from elfcorehdr.machine import Machine
+from elfcorehdr.machine.reader import from_toml
 from fsmount.cli.boot import declarations_of
 from fsmount.devfs.kmsg import KmsgReader
 from fsmount.tree.file import joined
@@ -109,7 +109,7 @@ def test_storm_over_blocks_of_alternating_nodes_joins_ranges_as_the_kernel_does(
         f"[[memory]]\nstart = {at * BLOCK:#x}\nsize = {count * BLOCK:#x}\nnode = {node}\n"
         for at, count, node in rows
     )
-    described = Machine.from_toml(text[: text.index("[[memory]]")] + memory, "nodes.toml")
+    described = from_toml(text[: text.index("[[memory]]")] + memory, "nodes.toml")
     machine = Watched(16)
     machine.kernel = Kernel.boot(described)
     machine.kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)

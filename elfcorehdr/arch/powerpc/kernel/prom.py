@@ -333,10 +333,8 @@ def _l1_caches(kernel: Kernel) -> dict[str, bytes]:
 
 
 def _put(tree: dict[str, Any], path: str, value: str) -> None:
-    """A property that the machine describes; names without a slash are not of the tree."""
+    """A property that the machine describes; without a slash, one of the root."""
     *nodes, name = path.split("/")
-    if not nodes:
-        return
     for node in nodes:
         tree = tree.setdefault(node, {})
     tree[name] = bytes.fromhex(value[2:]) if value.startswith("0x") else text(value)

@@ -1,7 +1,4 @@
-"""x86_64: arch/x86/kernel/{setup,smpboot}.c (v7.1; 6.1 where a change says so).
-
-What crash.c and kexec-bzimage64.c have is imported at its first use: a mount that loads nothing starts without it.
-"""
+"""x86_64: arch/x86/kernel/{setup,smpboot}.c (v7.1; 6.1 where a change says so)."""
 
 from __future__ import annotations
 
@@ -10,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
-from elfcorehdr.arch.x86.kernel import e820
+from elfcorehdr.arch.x86.kernel import crash, e820
 from elfcorehdr.changes import of_cpus
 from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.elf import EM_X86_64
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
+from elfcorehdr.kernel.header_cache import RangeSource
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
@@ -28,7 +26,6 @@ from elfcorehdr.machine import Machine
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
-    from elfcorehdr.kernel.header_cache import RangeSource
 
 PAGE_OFFSET = 0xFFFF888000000000
 """__PAGE_OFFSET_BASE_L4, arch/x86/include/asm/page_64_types.h."""
@@ -92,20 +89,14 @@ class X8664(Arch):
 
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
         """fill_up_crash_elf_data(), elf_header_exclude_ranges()"""
-        from elfcorehdr.arch.x86.kernel import crash
-
         return crash.crash_ranges(kernel)
 
     def crash_ranges_source(self, kernel: Kernel) -> RangeSource:
         """The resource tree's journal."""
-        from elfcorehdr.arch.x86.kernel import crash
-
         return crash.crash_ranges_source(kernel)
 
     def crash_get_elfcorehdr_size(self, kernel: Kernel) -> int:
         """arch_crash_get_elfcorehdr_size()"""
-        from elfcorehdr.arch.x86.kernel import crash
-
         return crash.arch_crash_get_elfcorehdr_size(kernel)
 
     def crash_hotplug(self, kernel: Kernel) -> bool:
@@ -121,8 +112,6 @@ class X8664(Arch):
         self, kernel: Kernel, image: Kimage, notify: MemoryNotify | None
     ) -> None:
         """arch_crash_handle_hotplug_event()"""
-        from elfcorehdr.arch.x86.kernel import crash
-
         crash.arch_crash_handle_hotplug_event(kernel, image, notify)
 
     # loading, kexec-bzimage64.c
@@ -131,7 +120,6 @@ class X8664(Arch):
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:
         """bzImage64_probe(), bzImage64_load()"""
-        from elfcorehdr.arch.x86.kernel import crash
         from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
 
         part = bzimage.probe(kernel, image, kernel_file)

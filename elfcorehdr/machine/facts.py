@@ -1,0 +1,157 @@
+"""What an architecture allows of a machine, before any kernel is there to ask.
+
+Kconfig ranges and arch/*/include/asm/sparsemem.h of Linux 6.1 to 7.3; NR_CPUS is Debian's.
+"""
+
+from __future__ import annotations
+
+from elfcorehdr.lib.record import Record
+
+
+class Facts(Record):
+    """Bounds of one architecture; sizes in bytes."""
+
+    platforms: tuple[str, ...]
+    page_sizes: tuple[int, ...]
+    """The first is that of a machine that does not say."""
+    block: int
+    """Size of a memory block where a machine does not say."""
+    block_min: int
+    block_max: int
+    physmem_bits: int
+    """MAX_PHYSMEM_BITS"""
+    nr_cpus: int
+    """CONFIG_NR_CPUS"""
+    nr_cpus_max: int
+    """What Kconfig allows."""
+    nodes: int
+    """MAX_NUMNODES"""
+    threads: int
+    """CPUs of a core, at most."""
+    note_bytes: int
+    """CRASH_CORE_NOTE_BYTES"""
+    powerpc: bool = False
+    """Whether it is powerpc: RTAS, OPAL, LMBs, fadump, a device tree; memory from 0 on in whole blocks, cores
+    that come whole."""
+    kernel_at: int = -1
+    """Where the kernel lies that has no kernel_text; -1: it has to be said."""
+    four_level_bits: int = 0
+    """MAX_PHYSMEM_BITS without a fifth level of page tables, where that makes a difference."""
+    block_64k: int = 0
+    """Size of a memory block with pages of 64 KiB, where it is another."""
+    nr_cpus_default: bool = False
+    """Whether there is a CONFIG_NR_CPUS_DEFAULT."""
+
+    def block_of(self, page_size: int) -> tuple[int, int, int]:
+        """The size of a memory block with such pages: where a machine does not say, least, most."""
+        if self.block_64k and page_size == 0x10000:
+            return self.block_64k, self.block_64k, self.block_64k
+        return self.block, self.block_min, self.block_max
+
+
+M = 1 << 20
+FACTS = {
+    "ppc64": Facts(
+        platforms=("pseries", "powernv"),
+        page_sizes=(0x10000, 0x1000),
+        block=256 * M,
+        block_min=16 * M,
+        block_max=1 << 36,
+        physmem_bits=51,
+        nr_cpus=2048,
+        nr_cpus_max=8192,
+        nodes=256,
+        threads=8,
+        note_bytes=536,
+        powerpc=True,
+        kernel_at=0,
+    ),
+    "x86_64": Facts(
+        platforms=("pc",),
+        page_sizes=(0x1000,),
+        block=128 * M,
+        block_min=128 * M,
+        block_max=2048 * M,
+        physmem_bits=52,
+        nr_cpus=8192,
+        nr_cpus_max=8192,
+        nodes=1024,
+        threads=2,
+        note_bytes=368,
+        kernel_at=16 * M,
+        four_level_bits=46,
+        nr_cpus_default=True,
+    ),
+    "arm64": Facts(
+        platforms=("virt", "laptop", "server", "board"),
+        page_sizes=(0x1000, 0x4000, 0x10000),
+        block=128 * M,
+        block_min=128 * M,
+        block_max=128 * M,
+        physmem_bits=52,
+        nr_cpus=512,
+        nr_cpus_max=4096,
+        nodes=1024,
+        threads=4,
+        note_bytes=424,
+        block_64k=512 * M,  # SECTION_SIZE_BITS is 29, arch/arm64/include/asm/sparsemem.h
+    ),
+    "riscv64": Facts(
+        platforms=("virt", "laptop", "server", "board"),
+        page_sizes=(0x1000,),
+        block=128 * M,
+        block_min=128 * M,
+        block_max=128 * M,
+        physmem_bits=56,
+        nr_cpus=256,
+        nr_cpus_max=512,
+        nodes=1024,
+        threads=4,
+        note_bytes=408,
+    ),
+}
+
+OTHER_NAMES = {
+    **dict.fromkeys(("ppc64le", "ppc64el", "powerpc", "powerpc64", "powerpc64le"), "ppc64"),
+    **dict.fromkeys(("amd64", "x86-64", "x86", "x64"), "x86_64"),
+    **dict.fromkeys(("aarch64", "arm", "armv8"), "arm64"),
+    **dict.fromkeys(("riscv", "rv64", "riscv64gc"), "riscv64"),
+}
+"""What else people call an architecture."""
+
+BLOCKS_MAX = 1 << 23
+"""Memory blocks from address 0 to the end of memory, at most: a byte is kept for each."""
+
+STATES = ("online", "offline")
+ZONES = ("none", "DMA", "DMA32", "Normal", "Movable")
+POLICIES = ("offline", "online", "online_kernel", "online_movable")
+"""What auto_online_blocks can read: online_type_to_str[], drivers/base/memory.c."""
+REGION_FLAGS = ("", "NOMAP", "DRV_MNG", "HOTPLUG", "MIRROR")
+"""memblock's, as /sys/kernel/debug/memblock/memory prints them, less NONE."""
+CRASH_KINDS = ("crashk_res", "crashk_low_res", "cma")
+CRASHK_CMA_RANGES_MAX = 4
+COMMAND_LINE_SIZE = 2048
+
+CONFIG = frozenset(
+    [
+        "BUILD_SALT",
+        "CMA",
+        "CPU_FREQ",
+        "HUGETLB_PAGE",
+        "IOMMU_SUPPORT",
+        "LOCKUP_DETECTOR",
+        "MEMORY_FAILURE",
+        "NO_HZ_FULL",
+        "NUMA_BALANCING",
+        "PM",
+        "PM_ADVANCED_DEBUG",
+        "PPC_PERF_CTRS",
+        "PPC_UV",
+        "PROFILING",
+        "SWAP",
+        "TRANSPARENT_HUGEPAGE",
+        "UNACCEPTED_MEMORY",
+        "ZSMALLOC",
+    ]
+)
+"""The options that `config` may name."""
