@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.replay.__main__ import main
 from tests.replay.run import replay
 
 GOLDEN = Path(__file__).parent / "golden/kernel"
@@ -45,3 +46,11 @@ def test_a_wrong_header_is_seen(tmp_path: Path) -> None:
     header.write_bytes(data)
     failed = [v.n for v in replay(tmp_path) if not v.passed]
     assert failed[0] == 1
+
+
+def test_a_folder_of_another_form_is_passed_over_and_none_at_all_is_an_error(tmp_path, capsys):
+    case = GOLDEN / "ppc64" / "F-errno-7.2.13-lab64k"
+    assert main([str(tmp_path), str(case)]) == 0
+    assert "passed over" in capsys.readouterr().err
+    assert main([str(tmp_path)]) == 2
+    assert main([str(tmp_path / "none")]) == 2
