@@ -14,10 +14,31 @@ from fsmount.cli.options import MACHINE_OPTIONS
 @click.command(context_settings={"allow_interspersed_args": False})
 @with_options(MACHINE_OPTIONS)
 @click.option(
+    "--rw",
     "--share",
+    "share",
     metavar="PATH",
     multiple=True,
-    help="Let the command write to the real PATH, below /etc, /boot, /var/crash or /var/lib/kdump.",
+    help="Let the command write to the real PATH, a file or directory (--share is its old name).",
+)
+@click.option(
+    "--no-share",
+    is_flag=True,
+    help="Share nothing but what --rw names: not the current directory either.",
+)
+@click.option(
+    "--keep",
+    metavar="DIR",
+    type=click.Path(file_okay=False, resolve_path=True),
+    help="Copy what the command wrote to private places (/var/log, /var/crash, ...) to DIR.",
+)
+@click.option(
+    "--pass-fd",
+    "pass_fds",
+    metavar="N",
+    multiple=True,
+    type=click.IntRange(3),
+    help="Leave descriptor N open for the command; others above 2 are closed.",
 )
 @click.option(
     "--package",
@@ -52,6 +73,9 @@ def run(
     /,
     command: tuple[str, ...],
     share: tuple[str, ...],
+    no_share: bool,
+    keep: str | None,
+    pass_fds: tuple[int, ...],
     over: tuple[str, ...],
     uname_machine: bool,
     record: str | None,
@@ -84,5 +108,13 @@ def run(
     log = Path(record) if record is not None else None
     gc.freeze()
     gc.enable()
-    wanted = RunOptions(share=share, over=over, uname_machine=uname_machine, record=log)
+    wanted = RunOptions(
+        share=share,
+        share_directory=not no_share,
+        keep=keep,
+        pass_fds=pass_fds,
+        over=over,
+        uname_machine=uname_machine,
+        record=log,
+    )
     ctx.exit(run_command(kernel, tree, command, wanted))

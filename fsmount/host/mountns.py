@@ -18,18 +18,22 @@ from elfcorehdr.lib.record import Record
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # include/uapi/linux/sched.h
-CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWNS, CLONE_NEWCGROUP = 0x00020000, 0x02000000
+CLONE_NEWUTS, CLONE_NEWIPC = 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 # include/uapi/linux/mount.h
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE = 4096, 8192, 16384, 1 << 18
+MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE, MS_SLAVE = 4096, 8192, 16384, 1 << 18, 1 << 19
 _MOUNT_ATTR_RDONLY = 1
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
+_CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 FSTYPE = "fuse.kdumpfs"
 """What a mount of ours is called in the mount table."""
-_MOUNT_SETATTR = 442  # the same number on every architecture, since Linux 5.12
+# The same numbers on every architecture: since Linux 5.12, 5.9, 5.2.
+_MOUNT_SETATTR, _CLOSE_RANGE, _OPEN_TREE = 442, 436, 428
+_OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 # include/uapi/linux/prctl.h
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
 
@@ -51,6 +55,13 @@ def unshare(flags: int, what: str) -> None:
             " the container's seccomp profile)"
         )
         raise _refused(f"cannot make {what}", hint if user else "")
+
+
+def may_mount() -> bool:
+    """Whether this process has CAP_SYS_ADMIN; root of a container often has not."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        effective = next(line.split()[1] for line in file if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
 
 
 def write_id_maps(pid: int, uids: str, gids: str, *, setgroups: bool) -> None:
@@ -75,9 +86,46 @@ def mount(source: str, target: str, fstype: str | None, flags: int = 0, data: st
         raise _refused(f"cannot mount {fstype or source} on {target}")
 
 
-def make_private(path: str) -> None:
-    """Cut `path` and all below off from mounts and unmounts elsewhere; unshare(2) does not."""
-    mount("none", path, None, MS_REC | MS_PRIVATE)
+def make_slave(path: str) -> None:
+    """What is mounted here stays here, what the host unmounts goes here too; unshare(2) does neither."""
+    mount("none", path, None, MS_REC | MS_SLAVE)
+
+
+def enter_root(new: str) -> None:
+    """Make a mount the root of this namespace and of this process, and let go of the old one.
+
+    In a chroot the namespace's root is somewhere above; root gets there as root always could.
+    """
+    fd = os.open(new, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.fchdir(fd)
+    if _libc.pivot_root(b".", b"."):
+        if ctypes.get_errno() != errno.EINVAL:
+            raise _refused("cannot make the overlay the root")
+        _leave_chroot(new)
+        os.fchdir(fd)
+        if _libc.pivot_root(b".", b"."):  # an initramfs cannot be left, only covered
+            move(".", "/")
+            os.chroot(".")
+            os.close(fd)
+            return
+    os.close(fd)
+    if _libc.umount2(b".", _MNT_DETACH):
+        raise _refused("cannot let go of the host's root")
+    os.chdir("/")
+
+
+def _leave_chroot(below: str) -> None:
+    """From a chroot to the namespace's root; needs CAP_SYS_CHROOT."""
+    os.chdir("/")
+    os.chroot(below)
+    while (here := os.stat(".")) and (here.st_dev, here.st_ino) != _inode(".."):
+        os.chdir("..")
+    os.chroot(".")
+
+
+def _inode(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
 
 
 def bind(source: str, target: str, *, recursive: bool = False) -> None:
@@ -111,6 +159,28 @@ def bind_readonly(source: str, target: str) -> None:
     """A recursive bind that no one can write through."""
     bind(source, target, recursive=True)
     set_readonly(target)
+
+
+def open_readonly(place: int) -> int:
+    """Open a file (an O_PATH descriptor) to read, on a read-only mount of its own; OSError."""
+    clone = _libc.syscall(_OPEN_TREE, place, b"", _AT_EMPTY_PATH | _OPEN_TREE_CLONE | os.O_CLOEXEC)
+    if clone < 0:
+        raise OSError(ctypes.get_errno(), "open_tree")
+    try:
+        attr = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+        if _libc.syscall(_MOUNT_SETATTR, clone, b"", _AT_EMPTY_PATH, attr, ctypes.c_size_t(32)):
+            raise OSError(ctypes.get_errno(), "mount_setattr")
+        return os.open(f"/proc/self/fd/{clone}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(clone)
+
+
+def close_range(first: int, last: int) -> None:
+    """Close all descriptors from first to last, both inclusive; since Linux 5.9."""
+    if first <= last and _libc.syscall(
+        _CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), ctypes.c_uint(0)
+    ):
+        raise _refused("cannot close inherited descriptors")
 
 
 def unmount(path: str) -> None:
@@ -161,6 +231,13 @@ class Mount(Record):
     point: str
     options: str
     fstype: str
+    source: str
+
+
+def table() -> str:
+    """This process's mount table, whatever bytes are in its names."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return file.read()
 
 
 def mounts(text: str) -> Iterator[Mount]:
@@ -169,7 +246,8 @@ def mounts(text: str) -> Iterator[Mount]:
         left, _, right = line.partition(" - ")
         fields = left.split(" ")
         root, point = (_unescape(field) for field in fields[3:5])
-        yield Mount(int(fields[0]), root, point, fields[5], right.split(" ")[0])
+        fstype, _, source = right.partition(" ")
+        yield Mount(int(fields[0]), root, point, fields[5], fstype, source.partition(" ")[0])
 
 
 def mount_at(path: str, text: str) -> Mount | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fsmount.host.mountns import FSTYPE, Mount, RunError, mount_at, mounts
 from fsmount.run.hostfs import PARKED
-from fsmount.run.rootfs import OVERLAID
+from fsmount.run.places import SOURCE, below
 
 EMULATED = (
     "/proc/sysrq-trigger",
@@ -27,6 +27,8 @@ EMULATED = (
     "/sys/kernel/kexec_crash_loaded",
 )
 """Files that must be the machine's and not the host's, if they are there at all."""
+OWN_MOUNTS = (f"{PARKED}/proc", "/dev/pts")
+"""Mounts of the kernel's that are the run's own: of its pid namespace, of its terminals."""
 ABSENT_DEVICES = ("mem", "port", "kvm", "loop-control", "sda", "vda", "nvram", "watchdog")
 """Nodes of the host that the private /dev must not have."""
 
@@ -99,13 +101,17 @@ def _read_only_names(table: str) -> Iterator[str]:
 
 
 def private(table: str, share: tuple[str, ...]) -> Iterator[str]:
-    """What kdump's tools write to and is no overlay, by the mount table."""
-    for path in OVERLAID:
-        if path in share:
+    """Mounts that can be written, are not the run's own, and are not shared, by the mount table."""
+    root = mount_at("/", table)
+    if root is None or root.source != SOURCE:
+        yield "/ is the host's"
+    for place in mounts(table):
+        if _is_covered(place, table) or "ro" in place.options.split(","):
             continue
-        mount = mount_at(os.path.realpath(path), table)
-        if mount is None or mount.fstype != "overlay":
-            yield f"{path} is the host's"
+        own = place.source == SOURCE and place.fstype in (FSTYPE, "overlay", "tmpfs")
+        if own or place.point in OWN_MOUNTS or below(place.point, share):
+            continue
+        yield f"{place.point} ({place.fstype}) is the host's and can be written"
 
 
 def _devices(table: str) -> Iterator[str]:

@@ -27,11 +27,18 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
-from fsmount.run import guards, rootfs, supervisor, uevents
+from fsmount.run import guards, rootfs, session, supervisor, uevents
 from fsmount.run.hostfs import PARKED
 
-_OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID
-_INNER = mountns.CLONE_NEWUSER | mountns.CLONE_NEWNS | mountns.CLONE_NEWNET | mountns.CLONE_NEWIPC
+# The cgroup namespace is made where the command has no rights over it: it cannot mount its hierarchy.
+_OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID | mountns.CLONE_NEWCGROUP
+_INNER = (
+    mountns.CLONE_NEWUSER
+    | mountns.CLONE_NEWNS
+    | mountns.CLONE_NEWNET
+    | mountns.CLONE_NEWIPC
+    | mountns.CLONE_NEWUTS
+)
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 _NOT_FOUND, _NOT_EXECUTABLE, _FAILED = 127, 126, 125
 
@@ -46,6 +53,12 @@ class Inside(Record):
     cwd: str
     files: dict[str, str]
     """Files to put into the private /run/kdumpfs."""
+    in_front: bool = False
+    """Whether the command is to be in front on the caller's terminal."""
+    pass_fds: tuple[int, ...] = ()
+    """Descriptors besides 0, 1 and 2 that the command keeps."""
+    keep: str | None = None
+    """An existing directory for what was written to private places."""
 
 
 def say(channel: socket.socket, word: str, text: str = "", fds: tuple[int, ...] = ()) -> None:
@@ -81,8 +94,11 @@ def make(channel: socket.socket, inside: Inside) -> NoReturn:
     """The maker: namespaces, then init. Never returns."""
 
     def act() -> int:
+        session.close_inherited((channel.fileno(), *inside.pass_fds))
+        if not inside.in_front:
+            os.setsid()
         host_ns = os.readlink("/proc/self/ns/user")
-        if os.geteuid():
+        if os.geteuid() or not mountns.may_mount():
             uid, gid = os.geteuid(), os.getegid()
             mountns.unshare(mountns.CLONE_NEWUSER, "a user namespace")
             mountns.write_id_maps(os.getpid(), f"0 {uid} 1", f"0 {gid} 1", setgroups=False)
@@ -97,13 +113,17 @@ def make(channel: socket.socket, inside: Inside) -> NoReturn:
 def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
     """Pid 1: make the mounts, start the command, reap, end when it or `run` has ended."""
 
-    def send_fuse(fd: int) -> None:
+    def send_fuse(fd: int, procfs: int) -> None:
         # Host pid first: /proc is still the host's.
-        procfs = os.open(f"{PARKED}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         say(channel, "fuse", os.readlink("/proc/self"), (fd, procfs))
-        os.close(procfs)
 
-    for sentence in rootfs.build(inside.layout, send_fuse):
+    session.limit()
+    session.make_input_readonly()
+    directory = -1
+    if inside.keep is not None:
+        directory = os.open(inside.keep, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    built = rootfs.build(inside.layout, send_fuse)
+    for sentence in built.missing:
         say(channel, "missing", sentence)
     for name, text in inside.files.items():
         Path(PARKED, name).write_text(text)
@@ -131,7 +151,24 @@ def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
         os.write(mapped[1], b"m")
     os.close(mapped[1])
     os.close(unshared[0])
-    return _reap(channel, pid, wake_r)
+    code = _reap(channel, inside, pid, wake_r)
+    if directory >= 0:
+        _keep(channel, built, directory)
+    with contextlib.suppress(OSError):
+        say(channel, "exit", str(code))
+    return code
+
+
+def _keep(channel: socket.socket, built: rootfs.Built, directory: int) -> None:
+    """--keep: copy out what was written, when nobody writes any more."""
+    from fsmount.run.keep import keep
+
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    try:
+        keep(built.layers.uppers, directory)
+    except OSError as error:
+        say(channel, "warning", f"--keep: not everything could be copied: {error}")
 
 
 def _identity(id_map: str) -> str:
@@ -139,29 +176,40 @@ def _identity(id_map: str) -> str:
     return "\n".join(f"{inside} {inside} {count}" for inside, _, count in lines)
 
 
-def _reap(channel: socket.socket, command: int, wake: int) -> int:
-    """Wait for the command, reaping orphans; 128 + N if signal N ended it."""
+def _reap(channel: socket.socket, inside: Inside, command: int, wake: int) -> int:
+    """Wait for the command, reaping orphans; 128 + N if signal N ended it.
+
+    `run` hears when the command is stopped, and says which signals to pass on to its process group.
+    """
     poll = select.poll()
     poll.register(wake, select.POLLIN)
-    poll.register(channel, 0)  # POLLHUP alone: `run` is gone
+    poll.register(channel, select.POLLIN)
     while True:
         for fd, _ in poll.poll():
-            if fd != wake:
-                return _FAILED
-            os.read(wake, 4096)
+            if fd == wake:
+                os.read(wake, 4096)
+                continue
+            word, number, _ = hear(channel)
+            if word != "signal":
+                return _FAILED  # `run` is gone
+            if inside.in_front and int(number) == signal.SIGCONT:
+                session.bring_to_front(command)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(command, int(number))
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 break
             if pid == 0:
                 break
-            if pid == command:
-                code = os.waitstatus_to_exitcode(status)
-                code = code if code >= 0 else 128 - code
-                with contextlib.suppress(OSError):
-                    say(channel, "exit", str(code))
-                return code
+            if pid != command:
+                continue
+            if os.WIFSTOPPED(status):
+                say(channel, "stopped", str(os.WSTOPSIG(status)))
+                continue
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
 
 
 def _loopback_up() -> None:
@@ -174,6 +222,7 @@ def _command(
     channel: socket.socket, inside: Inside, host_ns: str, mapped: int, unshared: int
 ) -> int:
     """Become the command: namespaces, filter, guards, exec."""
+    os.setpgid(0, 0)
     mountns.unshare(_INNER, "a second user namespace for the command")
     os.write(unshared, b"u")
     os.close(unshared)
@@ -182,7 +231,7 @@ def _command(
     os.close(mapped)
     _loopback_up()
     sender = uevents.open_socket()
-    # By name: the directory itself may be the real one below a cover or an overlay.
+    # By name: the directory itself is the host's.
     for place in (inside.cwd, "/"):
         try:
             os.chdir(place)
@@ -202,6 +251,10 @@ def _command(
     guards.check_calls(inside.release)
     say(channel, "start")
     channel.close()
+    if inside.in_front:
+        session.bring_to_front(os.getpgrp())
+    for fd in inside.pass_fds:
+        os.set_inheritable(fd, True)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; the command would too
         signal.signal(number, signal.SIG_DFL)
     try:

@@ -1,5 +1,13 @@
 """What `kdumpfs run` looks like from inside: the mounts, made in a namespace that dies with the command.
 
+    stage (tmpfs of bounded size)
+      layers/N          what is written: the upper directories of the overlays
+      root              the new root: an overlay over /, or, where the host's / cannot be one (an
+                        ordinary user's mounts are locked), a directory of overlays
+        run, dev/shm    directories of the stage
+        sys proc dev    read-only, ours, a few nodes
+      then the paths that are shared, as they are; then this is the root, and the host's is let go
+
 Everything here runs in the private mount namespace's first process; the tree is served by its
 parent meanwhile. Each step that fails raises RunError: a guard that cannot be put up means no run.
 """
@@ -9,19 +17,19 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
 from fsmount.run.hostfs import PARKED
+from fsmount.run.layers import Layers
+from fsmount.run.places import OWN, SOURCE, Shown, shown
 from fsmount.run.sysplan import SysPlan
 
-FUSE = f"{PARKED}/fuse"
-OVERLAID = ("/boot", "/etc", "/var/crash", "/var/lib/kdump")
-"""What kdump's tools write to: private, gone after the run, unless shared."""
 DEVICES = ("full", "fuse", "null", "random", "tty", "urandom", "zero")
 """Device nodes of the host that are the same for everyone."""
+STAGES = ("/run", "/mnt", "/media", "/srv", "/opt", "/var")
+"""Directories one of which every system has; the first holds the stage while the mounts are made."""
 
 
 class Layout(Record):
@@ -29,58 +37,97 @@ class Layout(Record):
 
     plan: SysPlan
     share: tuple[str, ...] = ()
-    """Paths whose real files may be written."""
+    """Paths that are the host's own: they can be written."""
     over: tuple[str, ...] = ()
     """Unpacked packages to lay over /: their usr, etc, boot, lib, ..."""
     devices: tuple[str, ...] = ("kmsg",)
     """Names in the tree's dev/."""
+    size: int = 1 << 30
+    """Bytes that may be written to all that is private."""
 
 
-def build(layout: Layout, send_fuse: Callable[[int], None]) -> list[str]:
-    """Make all mounts; what is missing for the lack of a privilege comes back in sentences.
+class Built(Record):
+    """What came of it."""
 
-    send_fuse gets the open /dev/fuse as soon as it is mounted and must have someone serve it.
+    missing: list[str]
+    """What could not be had for the lack of a privilege, in sentences."""
+    layers: Layers
+    """Where to find what the command writes."""
+
+
+def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
+    """Make all mounts and enter them.
+
+    send_fuse gets the open /dev/fuse as soon as it is mounted, and the run's own procfs; it must have
+    someone serve it.
     """
     missing: list[str] = []
-    mountns.make_private("/")
-    shared = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in _shared(layout.share)]
-    _debugfs(missing)
-    mountns.mount("tmpfs", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
-    for name in ("sys", "proc", "fuse", "dev", "upper"):
-        os.makedirs(f"{PARKED}/{name}")
-    os.mkdir("/run/lock")
-    mountns.bind("/sys", f"{PARKED}/sys", recursive=True)
-    mountns.set_readonly(f"{PARKED}/sys")
-    mountns.set_readonly("/sys")
-    _park_proc()
+    table = mountns.table()
+    host = shown(mountns.mounts(table), table)
+    mountns.make_slave("/")
+    shared = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in layout.share]
+    lower = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    _debugfs(missing, table)
+    stage = next((place for place in STAGES if os.path.isdir(place)), None)
+    if stage is None:
+        raise RunError(f"none of {', '.join(STAGES)} is a directory here, expected one of them")
+    packages = _packages(layout.over)
+    layers = Layers(stage, lower, host, packages)
+    mountns.mount(
+        SOURCE, stage, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=755,size={layout.size},nr_inodes=512k"
+    )
+    new = layers.build()
+    for name in ("run", "sys", "proc", "dev"):
+        os.makedirs(f"{new}/{name}", exist_ok=True)
+    mountns.bind("/sys", f"{new}/sys", recursive=True)  # the mount table's first sysfs
+    mountns.set_readonly(f"{new}/sys")
+    os.makedirs(f"{stage}/run/lock")
+    mountns.bind(f"{stage}/run", f"{new}/run")
+    parked = new + PARKED
+    for name in ("sys", "proc", "fuse"):
+        os.makedirs(f"{parked}/{name}")
+    mountns.bind("/sys", f"{parked}/sys", recursive=True)
+    mountns.set_readonly(f"{parked}/sys")
+    _park_proc(f"{parked}/proc")
     fd = mountns.open_fuse()
-    mountns.mount_fuse(fd, FUSE)
-    send_fuse(fd)
+    mountns.mount_fuse(fd, f"{parked}/fuse")
+    procfs = os.open(f"{parked}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    send_fuse(fd, procfs)
     os.close(fd)
-    _cover_sys(layout.plan)
-    _private_dev(layout.devices)
-    _overlays(layout)
-    _cover_proc()
+    os.close(procfs)
+    for path in layout.plan.covers:
+        mountns.bind(f"{parked}/fuse/sys/{path}", f"{new}/sys/{path}")
+    _private_dev(stage, f"{new}/dev", f"{parked}/fuse/dev", layout.devices)
     for path, opened in shared:
-        mountns.bind(f"/proc/self/fd/{opened}", path, recursive=True)
-        os.close(opened)
-    return missing
+        _share(path, opened, new, host)
+    # The machine's /proc with the processes in it, and no other /proc/sys.
+    mountns.bind(f"{parked}/fuse/proc", f"{new}/proc")
+    mountns.bind(f"{parked}/fuse/proc/sys", f"{parked}/proc/sys")
+    mountns.enter_root(new)
+    os.close(lower)
+    return Built(missing, layers)
 
 
-def _shared(paths: Iterable[str]) -> list[str]:
-    for path in paths:
-        if not path.startswith("/") or not os.path.exists(path):
-            raise RunError(
-                f"--share {path}: expected the absolute path of an existing file or directory"
-            )
-    return list(paths)
+def _share(path: str, opened: int, new: str, host: Iterable[Shown]) -> None:
+    """The real path in its place; kernel file systems that the host has mounted below it are covered."""
+    target = new + path
+    if not os.path.lexists(target):
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            os.makedirs(target)
+        else:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+    mountns.bind(f"/proc/self/fd/{opened}", target, recursive=True)
+    os.close(opened)
+    for mount in host:
+        if mount.how == "hidden" and mount.point.startswith(f"{path}/"):
+            mountns.mount(SOURCE, new + mount.point, "tmpfs", mountns.MS_RDONLY, "size=4k")
 
 
-def _debugfs(missing: list[str]) -> None:
+def _debugfs(missing: list[str], table: str) -> None:
     """A debugfs on /sys/kernel/debug, so that the mount table has one; its content is covered."""
     place = "/sys/kernel/debug"
-    text = Path("/proc/self/mountinfo").read_text()
-    if any(m.point == place and m.fstype == "debugfs" for m in mountns.mounts(text)):
+    if any(m.point == place and m.fstype == "debugfs" for m in mountns.mounts(table)):
         return
     try:
         mountns.mount("debugfs", place, "debugfs")
@@ -90,9 +137,8 @@ def _debugfs(missing: list[str]) -> None:
         )
 
 
-def _park_proc() -> None:
+def _park_proc(parked: str) -> None:
     """The real procfs of the new pid namespace; whatever in it is not a process is read-only."""
-    parked = f"{PARKED}/proc"
     mountns.mount("proc", parked, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
     for entry in os.scandir(parked):
         if entry.name.isdecimal() or entry.is_symlink():
@@ -101,21 +147,9 @@ def _park_proc() -> None:
             mountns.bind_readonly(entry.path, entry.path)
 
 
-def _cover_sys(plan: SysPlan) -> None:
-    for path in plan.covers:
-        mountns.bind(f"{FUSE}/sys/{path}", f"/sys/{path}")
-
-
-def _cover_proc() -> None:
-    """The machine's /proc with the processes in it, and no other /proc/sys."""
-    mountns.bind(f"{FUSE}/proc", "/proc")
-    mountns.bind(f"{FUSE}/proc/sys", f"{PARKED}/proc/sys")
-
-
-def _private_dev(emulated: Iterable[str]) -> None:
+def _private_dev(stage: str, new: str, emulated_dev: str, emulated: Iterable[str]) -> None:
     """A /dev of its own: udevd may do there what it likes."""
-    new = f"{PARKED}/dev"
-    mountns.mount("tmpfs", new, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=16m")
+    mountns.mount(SOURCE, new, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=16m")
     for name in DEVICES:
         if os.path.exists(f"/dev/{name}"):
             _bind_file(f"/dev/{name}", f"{new}/{name}")
@@ -124,12 +158,14 @@ def _private_dev(emulated: Iterable[str]) -> None:
         _bind_file(console, f"{new}/console")
     for name in emulated:
         os.close(os.open(f"{new}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-        mountns.bind(f"{FUSE}/dev/{name}", f"{new}/{name}")
+        mountns.bind(f"{emulated_dev}/{name}", f"{new}/{name}")
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"{new}/{name}")
     flags = MS_NOSUID | MS_NOEXEC
     mountns.mount("devpts", f"{new}/pts", "devpts", flags, "newinstance,ptmxmode=0666,mode=620")
-    mountns.mount("tmpfs", f"{new}/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    os.mkdir(f"{stage}/shm")
+    os.chmod(f"{stage}/shm", 0o1777)
+    mountns.bind(f"{stage}/shm", f"{new}/shm")
     for name, target in (
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),
@@ -139,7 +175,6 @@ def _private_dev(emulated: Iterable[str]) -> None:
         ("ptmx", "pts/ptmx"),
     ):
         os.symlink(target, f"{new}/{name}")
-    mountns.move(new, "/dev")
 
 
 def _bind_file(source: str, target: str) -> None:
@@ -149,51 +184,13 @@ def _bind_file(source: str, target: str) -> None:
     mountns.set_readonly(target)
 
 
-def _overlays(layout: Layout) -> None:
-    """Overlays whose upper directories are in the private /run.
-
-    For a directory that the host lacks, the nearest one above it that it has.
-    """
-    lowers: dict[str, list[str]] = {}
-    for path in OVERLAID:
-        place = Path(path)
-        while not place.is_dir():
-            place = place.parent
-        layers = lowers.setdefault(str(place.resolve()), [])
-        if str(place) != path:  # so that it is there, and an ordinary user may write to it
-            made = f"{PARKED}/upper/made/{place.name}"
-            os.makedirs(f"{made}/{Path(path).relative_to(place)}", exist_ok=True)
-            if made not in layers:
-                layers.append(made)
-    for package in layout.over:
+def _packages(over: Iterable[str]) -> dict[str, list[int]]:
+    """Directories of unpacked packages, open, by the directory of the system that each is laid over."""
+    found: dict[str, list[int]] = {}
+    for package in over:
         for entry in os.scandir(package):
-            place = Path("/", entry.name)
-            if entry.is_dir(follow_symlinks=False) and place.is_dir():
-                lowers.setdefault(str(place.resolve()), []).append(entry.path)
-    for place_, packages in sorted(lowers.items()):
-        if place_ == "/":
-            raise RunError("cannot make /boot, /etc and /var private: the host has none of them")
-        if packages or not any(place_.startswith(f"{other}/") for other in lowers):
-            _overlay(place_, packages)
-
-
-def _overlay(place: str, packages: list[str]) -> None:
-    """Lay a private writable layer, and packages, over a directory; what is mounted below stays."""
-    text = Path("/proc/self/mountinfo").read_text()
-    points = [m.point for m in mountns.mounts(text) if m.point.startswith(f"{place}/")]
-    below = [(point, os.open(point, os.O_PATH | os.O_CLOEXEC)) for point in dict.fromkeys(points)]
-    base = f"{PARKED}/upper/{place.strip('/').replace('/', '-')}"
-    os.makedirs(f"{base}/upper")
-    os.makedirs(f"{base}/work")
-    mode = os.stat(place)
-    os.chmod(f"{base}/upper", stat.S_IMODE(mode.st_mode))
-    lower = ":".join([*packages, place])
-    data = f"lowerdir={lower},upperdir={base}/upper,workdir={base}/work"
-    try:
-        mountns.mount("overlay", place, "overlay", MS_NODEV, data)
-    except RunError:
-        # In a user namespace the layer keeps its marks in user.* attributes, since Linux 5.11.
-        mountns.mount("overlay", place, "overlay", MS_NODEV, f"{data},userxattr")
-    for point, fd in below:
-        mountns.bind(f"/proc/self/fd/{fd}", point)
-        os.close(fd)
+            place = os.path.realpath(f"/{entry.name}")
+            if entry.is_dir(follow_symlinks=False) and os.path.isdir(place) and place not in OWN:
+                fd = os.open(entry.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                found.setdefault(place, []).append(fd)
+    return found

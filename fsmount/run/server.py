@@ -7,6 +7,7 @@ process ends, however it ends, the kernel takes away the rest (see inside.py).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -26,7 +27,7 @@ from fsmount.fuse.direct import Connection
 from fsmount.fuse.serving import Poller
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
-from fsmount.run import inside, sysplan, uevents
+from fsmount.run import inside, places, session, sysplan, uevents
 from fsmount.run.hostfs import Graft, Processes, Served
 from fsmount.run.rootfs import Layout
 from fsmount.run.supervisor import Supervisor, Task
@@ -44,6 +45,11 @@ class RunOptions(Record):
     """What the command line may ask for."""
 
     share: tuple[str, ...] = ()
+    """Paths that stay the host's own, besides the working directory where that is shared."""
+    share_directory: bool = True
+    keep: str | None = None
+    """A directory for what was written to private places."""
+    pass_fds: tuple[int, ...] = ()
     over: tuple[str, ...] = ()
     uname_machine: bool = True
     record: Path | None = None
@@ -100,9 +106,17 @@ class _Run:
         self._error = ""
         self._log_seen = kernel.log.next_seq
         self._poll = Poller()
+        self._in_front = session.in_front()
 
     def run(self, argv: tuple[str, ...]) -> int:
         """Fork, serve until the command has ended, reap."""
+        places.check_streams(mountns.table())
+        session.check_passed(self._options.pass_fds)
+        if self._options.keep is not None:
+            try:
+                os.makedirs(self._options.keep, exist_ok=True)
+            except OSError as error:
+                raise RunError(f"--keep {self._options.keep}: {error.strerror}") from None
         mountns.become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         what = self._inside(argv)
@@ -115,7 +129,7 @@ class _Run:
         theirs.close()
         listeners = self._kernel.uevents.listeners
         listeners.append(self._send_uevent)
-        handlers = _signals()
+        handlers = self._signals(ours)
         ended_by = 0
         try:
             self._poll.register(ours, select.POLLIN)
@@ -128,6 +142,8 @@ class _Run:
                 signal.signal(number, signal.SIG_IGN)
             listeners.remove(self._send_uevent)
             self._end(ours)
+            if self._in_front:
+                session.bring_to_front(os.getpgrp())
             for number, handler in handlers.items():
                 signal.signal(number, handler)
         if ended_by:
@@ -137,6 +153,38 @@ class _Run:
         if self._status is None:
             raise RunError("the machine's init was killed")
         return self._status
+
+    def _signals(self, ours: socket.socket) -> dict[int, Any]:
+        """A terminal's signals are the command's affair; SIGTERM and SIGHUP end the run. The old handlers."""
+
+        def end(number: int, _frame: object) -> None:
+            raise _Ended(number)
+
+        def pass_on(number: int, _frame: object) -> None:
+            with contextlib.suppress(OSError):
+                inside.say(ours, "signal", str(number))
+
+        old: dict[int, Any] = {}
+        for number in session.PASSED_ON:
+            # In front the terminal sends them to the command itself.
+            handler = signal.SIG_IGN if self._in_front else pass_on
+            if not self._in_front or number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+                old[number] = signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+                old[number] = signal.signal(number, end)
+        return old
+
+    def _stop(self, channel: socket.socket) -> None:
+        """The command was stopped: so is this job, until the caller's shell goes on with it."""
+        if not self._in_front:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            inside.say(channel, "signal", str(int(signal.SIGCONT)))
+            return
+        session.bring_to_front(os.getpgrp())
+        os.killpg(0, signal.SIGSTOP)
+        if os.tcgetpgrp(0) == os.getpgrp():
+            inside.say(channel, "signal", str(int(signal.SIGCONT)))
 
     def _end(self, ours: socket.socket) -> None:
         """Kill what is inside, let go of every descriptor it may wait for, reap."""
@@ -161,18 +209,27 @@ class _Run:
 
     def _inside(self, argv: tuple[str, ...]) -> inside.Inside:
         dev = self._tree.names(self._tree.lookup("dev"))
+        cwd, given = _cwd(), self._options.environment
+        share = places.check_writable(self._options.share)
+        if self._options.share_directory and cwd != "/":
+            directory = places.shared_directory(cwd, given)
+            share += (directory,) if directory is not None else ()
         layout = Layout(
             self._plan,
-            tuple(os.path.normpath(path) for path in self._options.share),
+            share,
             self._options.over,
             tuple(name for name, _ in dev),
+            session.memory_size(),
         )
-        environment = dict(self._options.environment)
+        environment = places.clean(given)
         environment["KDUMPFS"] = self._kernel.machine.name
+        pass_fds, keep = self._options.pass_fds, self._options.keep
         files: dict[str, str] = {}
         if not argv:
             argv, files = _shell(environment, self._kernel)
-        return inside.Inside(layout, argv, self._kernel.release, environment, _cwd(), files)
+        return inside.Inside(
+            layout, argv, self._kernel.release, environment, cwd, files, self._in_front, pass_fds, keep
+        )
 
     # The loop
 
@@ -233,6 +290,10 @@ class _Run:
                 sys.stderr.write(f"kdumpfs: missing here: {text}\n")
             case "error":
                 self._error = self._error or text
+            case "warning":
+                sys.stderr.write(f"kdumpfs: {text}\n")
+            case "stopped":
+                self._stop(channel)
             case "exit":
                 self._status = int(text)
         return bool(word)
@@ -311,20 +372,6 @@ class _Ended(Ended):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-
-
-def _signals() -> dict[int, Any]:
-    """Ctrl-C and Ctrl-\\ are the command's affair; SIGTERM and SIGHUP end the run. The old handlers."""
-
-    def end(number: int, _frame: object) -> None:
-        raise _Ended(number)
-
-    old: dict[int, Any] = {}
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        old[number] = signal.signal(number, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        old[number] = signal.signal(number, end)
-    return old
 
 
 def _shell(environment: dict[str, str], kernel: Kernel) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -256,7 +256,7 @@ def test_share_of_a_missing_path_is_one_sentence_and_status_2():
     done = run("true", options=("--share", "/nowhere"))
     assert done.returncode == 2
     assert done.stderr == (
-        "kdumpfs: --share /nowhere: expected the absolute path of an existing file or directory\n"
+        "kdumpfs: --rw /nowhere: expected the absolute path of an existing file or directory\n"
     )
 
 
@@ -297,7 +297,7 @@ def test_calls_that_are_not_answered_by_us_are_missed():
 
 @pytest.fixture(scope="module")
 def table() -> str:
-    return inside("cat /proc/self/mountinfo")
+    return inside("cat /proc/self/mountinfo", "--no-share")
 
 
 def findings(table: str, share: tuple[str, ...] = ()) -> list[str]:
@@ -317,13 +317,16 @@ def test_writable_real_sysfs_is_missed(table: str, point: str):
     assert any(sentence.startswith(f"{point} ") for sentence in findings(writable))
 
 
-@pytest.mark.parametrize("point", ["/etc", "/boot"])
-def test_missing_overlay_is_missed(table: str, point: str):
-    without = "\n".join(
-        line for line in table.splitlines() if not (f" {point} " in line and " overlay " in line)
-    )
-    assert findings(without) == [f"{point} is the host's"]
-    assert findings(without, (point,)) == []
+def test_root_that_is_the_hosts_is_missed(table: str):
+    without = "\n".join(line for line in table.splitlines() if " - overlay kdumpfs " not in line)
+    assert "/ is the host's" in findings(without)
+
+
+@pytest.mark.parametrize("fstype", ["ext4", "tmpfs", "cgroup2", "fuse.other"])
+def test_writable_mount_of_the_host_is_missed_unless_it_is_shared(table: str, fstype: str):
+    more = f"{table}999 1 0:99 / /var/lib/x rw - {fstype} other rw"
+    assert findings(more) == [f"/var/lib/x ({fstype}) is the host's and can be written"]
+    assert findings(more, ("/var/lib",)) == []
 
 
 def test_private_dev_hides_the_hosts_nodes():

@@ -152,8 +152,8 @@ def test_run_is_stopped_and_killed(nothing_remains: list[str]):
 
 def test_keyboard_interrupt_is_the_commands_affair(nothing_remains: list[str]):
     process = begin(nothing_remains)
+    command_of_run()
     process.send_signal(signal.SIGINT)
-    os.kill(command_of_run(), signal.SIGINT)
     assert process.wait(20) == 128 + signal.SIGINT
 
 

@@ -1,0 +1,85 @@
+"""`kdumpfs run --keep DIR`: what was written to private places, copied out when the command has ended.
+
+The layers' content is the command's, so nothing in it is followed or opened but regular files: no
+link, no FIFO, no device. Modes lose set-uid and set-gid, owners are the caller's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+
+from fsmount.run.places import TEMPORARY, below
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def keep(uppers: Iterable[tuple[str, int]], directory: int) -> int:
+    """Copy every file written, /var/crash/x to var/crash/x of an open directory; how many. OSError."""
+    return sum(_copy(place.rstrip("/"), upper, directory) for place, upper in uppers)
+
+
+def _copy(path: str, source: int, top: int) -> int:
+    """What is in one directory of a layer; directories are made where a file needs them."""
+    if below(path, TEMPORARY):
+        return 0
+    count = 0
+    with os.scandir(source) as entries:
+        found = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries]
+    for name, mode in found:
+        if stat.S_ISDIR(mode):
+            below_it = os.open(name, _READ | os.O_DIRECTORY, dir_fd=source)
+            try:
+                count += _copy(f"{path}/{name}", below_it, top)
+            finally:
+                os.close(below_it)
+        elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
+            target = _directory(path, top)
+            try:
+                _copy_one(name, mode, source, target)
+            finally:
+                os.close(target)
+            count += 1
+    return count
+
+
+def _directory(path: str, top: int) -> int:
+    at = os.dup(top)
+    for name in filter(None, path.split("/")):
+        try:
+            os.mkdir(name, 0o755, dir_fd=at)
+        except FileExistsError:
+            pass
+        there = os.open(name, _READ | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = there
+    return at
+
+
+def _copy_one(name: str, mode: int, source: int, target: int) -> None:
+    try:
+        os.unlink(name, dir_fd=target)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno == errno.EISDIR:
+            raise FileExistsError(errno.EEXIST, f"{name} is a directory there") from None
+        raise
+    if stat.S_ISLNK(mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        return
+    made = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    read = os.open(name, _READ, dir_fd=source)
+    try:
+        write = os.open(name, made, stat.S_IMODE(mode) & 0o777 | 0o200, dir_fd=target)
+        try:
+            size = os.fstat(read).st_size
+            at = 0
+            while at < size and (done := os.sendfile(write, read, at, size - at)):
+                at += done
+        finally:
+            os.close(write)
+    finally:
+        os.close(read)

@@ -1,0 +1,177 @@
+"""The copy-on-write root of `kdumpfs run`: overlays over what the host has, with one bounded layer to write to.
+
+Root: one overlay over /, one over each file system mounted below it. An ordinary user: his mounts
+are locked to each other, and the kernel lays no overlay over a directory that has locked mounts
+below; so a directory in which something is mounted is made anew, and its entries are overlaid.
+Lower directories are named by open descriptors, so that no name needs quoting.
+
+A socket or FIFO below an overlay is another one than the host's: nobody listens there
+(net/unix/af_unix.c, unix_find_bsd(), looks for the overlay's own inode).
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping
+
+from fsmount.host import mountns
+from fsmount.host.mountns import MS_NODEV, RunError
+from fsmount.run.places import OWN, SOURCE, WRITABLE, Shown, below
+
+SMALL = 1 << 20
+"""Files up to this size are copied where they cannot be overlaid; larger ones are read-only."""
+
+
+class Layers:
+    """Built over the host's root, which is the open directory `lower`, in the tmpfs on `stage`.
+
+    packages: directories that are laid over one of the system, by its path.
+    """
+
+    def __init__(
+        self, stage: str, lower: int, host: Iterable[Shown], packages: Mapping[str, list[int]]
+    ) -> None:
+        self._stage = stage
+        self._lower = lower
+        self._host = list(host)
+        self._packages = packages
+        self._xattr = ""
+        self.uppers: list[tuple[str, int]] = []
+        """Of each overlay: the directory it is laid over, and the open one that holds what is written."""
+
+    def build(self) -> str:
+        """Make the root; its path on the stage."""
+        new = f"{self._stage}/root"
+        os.mkdir(new)
+        os.mkdir(f"{self._stage}/layers")
+        # What the stage covers must still be found: by name below the open root.
+        try:
+            self._overlay("/", new)
+        except RunError as refused:
+            self._forget()
+            if not _in_user_namespace():
+                raise RunError(
+                    f"{refused}; a run needs overlayfs (modprobe overlay), and a root that is not an"
+                    " overlay of an overlay itself"
+                ) from None
+            mountns.bind(f"{self._stage}/root", new)
+            self._skeleton("/", new)
+        points = {mount.point: mount.how for mount in self._host}
+        for place in self._packages:
+            points.setdefault(place, "overlay")
+        done = {place for place, _ in self.uppers}
+        for place in sorted(points):
+            if place not in done and os.path.exists(new + place):
+                self._show(place, new + place, points[place])
+        for path in WRITABLE:
+            os.makedirs(new + path, exist_ok=True)
+        return new
+
+    def _forget(self) -> None:
+        for _, fd in self.uppers:
+            os.close(fd)
+        self.uppers.clear()
+
+    def _show(self, place: str, target: str, how: str) -> None:
+        if how == "hidden":
+            return
+        real = self._real(place)
+        if how == "overlay" and os.path.isdir(real):
+            try:
+                self._overlay(place, target)
+                return
+            except RunError:
+                pass  # a file system that overlayfs does not take
+        if how == "overlay" and os.path.isfile(real) and os.path.getsize(real) <= SMALL:
+            shutil.copyfile(real, target)  # a file that a container has mounted, /etc/hosts
+            return
+        mountns.bind_readonly(real, target)
+
+    def _real(self, place: str) -> str:
+        """The host's own directory, wherever something else is mounted on it meanwhile."""
+        return f"/proc/self/fd/{self._lower}/{place.lstrip('/')}"
+
+    def _overlay(self, place: str, target: str) -> None:
+        """Lay a private writable layer, and packages, over a directory of the host."""
+        lower = os.open(self._real(place), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        number = len(os.listdir(f"{self._stage}/layers"))
+        base = f"{self._stage}/layers/{number}"
+        os.makedirs(f"{base}/upper")
+        os.mkdir(f"{base}/work")
+        os.chmod(f"{base}/upper", stat.S_IMODE(os.fstat(lower).st_mode))
+        for path in WRITABLE if _in_user_namespace() else ():
+            # An ordinary user's, though the directory below is another's.
+            if below(path, (place,)) and not os.access(self._real(path), os.W_OK):
+                os.makedirs(f"{base}/upper/{os.path.relpath(path, place)}", exist_ok=True)
+        fds = [*self._over(place), lower]
+        paths = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
+        data = f"lowerdir={paths},upperdir={base}/upper,workdir={base}/work"
+        try:
+            try:
+                mountns.mount(SOURCE, target, "overlay", MS_NODEV, data + self._xattr)
+            except RunError:
+                if self._xattr:
+                    raise
+                # In a user namespace the layer keeps its marks in user.* attributes, since Linux 5.11.
+                mountns.mount(SOURCE, target, "overlay", MS_NODEV, f"{data},userxattr")
+                self._xattr = ",userxattr"
+        finally:
+            os.close(lower)
+        upper = os.open(f"{base}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.uppers.append((place, upper))
+
+    def _over(self, place: str) -> list[int]:
+        """What packages have for a directory: laid over it, or below what is laid over one above it."""
+        found = list(self._packages.get(place, ()))
+        for top, fds in self._packages.items():
+            if place == top or not below(place, (top,)):
+                continue
+            for fd in fds:
+                try:
+                    path = os.path.relpath(place, top)
+                    found.append(os.open(path, os.O_PATH | os.O_DIRECTORY, dir_fd=fd))
+                except OSError as absent:
+                    if absent.errno not in (errno.ENOENT, errno.ENOTDIR):
+                        raise
+        return found
+
+    def _skeleton(self, place: str, target: str) -> None:
+        """A directory in which something is mounted: made anew, its entries overlaid one by one."""
+        split = {
+            mount.point for mount in self._host if mount.point.startswith(f"{place.rstrip('/')}/")
+        }
+        for entry in os.scandir(self._real(place)):
+            path = f"{place.rstrip('/')}/{entry.name}"
+            there = f"{target}/{entry.name}"
+            if path in OWN:
+                continue
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), there)
+            elif entry.is_dir():
+                os.mkdir(there)
+                os.chmod(there, stat.S_IMODE(entry.stat().st_mode))
+                if not os.access(entry.path, os.R_OK | os.X_OK):
+                    os.chmod(there, 0)
+                elif any(point.startswith(f"{path}/") for point in split):
+                    self._skeleton(path, there)
+                elif path not in split:
+                    self._show(path, there, "overlay")
+            elif entry.is_file():
+                os.close(os.open(there, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+                if not os.access(entry.path, os.R_OK):
+                    os.chmod(there, 0)
+                elif entry.stat().st_size <= SMALL:
+                    shutil.copy(entry.path, there)
+                else:
+                    mountns.bind_readonly(entry.path, there)
+
+
+@functools.cache
+def _in_user_namespace() -> bool:
+    """Whether root here is root of a user namespace only."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return file.read().split() != ["0", "0", "4294967295"]

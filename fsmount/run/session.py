@@ -1,0 +1,126 @@
+"""What of the caller's a command in `kdumpfs run` keeps, and what it does not: descriptors, terminal, limits.
+
+On a terminal the command is a job of its own in front, in the caller's session, so that job control
+works as in any shell; without one it has a session of its own, and `run` passes signals on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import Iterable
+
+from fsmount.host import mountns
+from fsmount.host.mountns import RunError
+
+PROCESSES = 4096
+"""Most processes and threads in a run: its pid namespace's pid_max, and an ordinary user's RLIMIT_NPROC."""
+OOM_SCORE_ADJ = 500
+"""When memory runs out, the kernel ends what is in a run first."""
+_PID_MAX_OF_NAMESPACE = (6, 14)
+"""Since this release kernel.pid_max is of the pid namespace it is written in; before, of the host."""
+PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
+"""Signals of a terminal that `run` passes on to a command that has none."""
+
+
+def in_front() -> bool:
+    """Whether the caller talks to a terminal, and is in front on it: then the command is to be."""
+    try:
+        return os.isatty(0) and os.isatty(1) and os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:  # a terminal, but of another session
+        return False
+
+
+def bring_to_front(group: int) -> None:
+    """Give the terminal to a process group of this session."""
+    old = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.tcsetpgrp(0, group)
+    signal.signal(signal.SIGTTOU, old)
+
+
+def close_inherited(keep: Iterable[int]) -> None:
+    """Close every descriptor but 0, 1, 2 and these."""
+    at = 3
+    for fd in sorted({fd for fd in keep if fd > 2}):
+        mountns.close_range(at, fd - 1)
+        at = fd + 1
+    mountns.close_range(at, (1 << 32) - 1)
+
+
+def check_passed(fds: Iterable[int]) -> None:
+    """RunError unless each descriptor of --pass-fd is open and no way to the host's files."""
+    for fd in fds:
+        try:
+            kind = os.fstat(fd).st_mode & 0o170000
+        except (OSError, OverflowError):
+            raise RunError(f"--pass-fd {fd}: not open, expected an open descriptor") from None
+        if kind in (0o040000, 0o060000):
+            what = "a directory" if kind == 0o040000 else "a disk"
+            raise RunError(f"--pass-fd {fd}: {what} of the host, expected a file, pipe or socket")
+
+
+def make_input_readonly() -> None:
+    """A file that standard input reads cannot be opened to be written by way of /proc/self/fd/0.
+
+    It is opened anew on a read-only mount, at the same place. RunError if it is not found again.
+    """
+    import fcntl
+
+    try:
+        status = os.fstat(0)
+        flags = fcntl.fcntl(0, fcntl.F_GETFL)
+    except OSError:
+        return
+    if status.st_mode & 0o170000 != 0o100000 or flags & os.O_ACCMODE != os.O_RDONLY:
+        return
+    if status.st_nlink == 0:
+        return  # a shell's here-document: nobody else has it
+    path = os.readlink("/proc/self/fd/0")
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+        if not os.path.samestat(os.fstat(place), status):
+            raise FileNotFoundError
+        if not os.access(f"/proc/self/fd/{place}", os.R_OK):
+            os.close(place)
+            return  # opened by one who may for one who may not: nor can he open it again
+        fd = mountns.open_readonly(place)
+    except OSError:
+        raise RunError(
+            f"standard input is {path[:200]}, which cannot be opened again read-only;"
+            " give it through a pipe: `cat FILE | kdumpfs run ...`"
+        ) from None
+    os.lseek(fd, os.lseek(0, 0, os.SEEK_CUR), os.SEEK_SET)
+    os.dup2(fd, 0)
+    os.close(fd)
+    os.close(place)
+
+
+def limit() -> None:
+    """Bounds on what the run may take of the host. To be called by the pid namespace's first process."""
+    _lower(resource.RLIMIT_NPROC, PROCESSES)
+    # 1 keeps a core_pattern that is a program from being started on the host, core(5).
+    _lower(resource.RLIMIT_CORE, 1)
+    _write("/proc/self/oom_score_adj", str(OOM_SCORE_ADJ))
+    release = os.uname().release.split(".")
+    if (int(release[0]), int(release[1].partition("-")[0])) >= _PID_MAX_OF_NAMESPACE:
+        _write("/proc/sys/kernel/pid_max", str(PROCESSES))
+
+
+def _lower(which: int, value: int) -> None:
+    _, hard = resource.getrlimit(which)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(which, (value, value))
+
+
+def _write(path: str, text: str) -> None:
+    """What may be refused: in a container, say."""
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def memory_size() -> int:
+    """How much may be written to what is private: a quarter of the memory there is."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
