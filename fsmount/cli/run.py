@@ -92,6 +92,28 @@ def run(
     kdumpfs run --package unpacked/ -- kdump-config load
     kdumpfs run
 
+    \b
+    What it may write to:
+      /sys, /proc, /dev/kmsg, kdump's system calls
+          the machine's; the host's other files there can be read
+      the current directory
+          real, if it is below your home, a temporary directory or in a
+          project under version control
+      --rw PATH
+          real
+      everything else: /usr, /etc, /var, /home, /tmp
+          private: a copy-on-write copy, discarded at the end
+      --keep DIR
+          gets a copy of what was written to private places, at the end
+      /run, /dev, /dev/shm
+          private, made anew, discarded
+      NFS, FUSE and other file systems with a server
+          can be read
+      sockets and FIFOs of the host
+          nobody listens
+      cgroup, debugfs and the like outside /sys
+          not there
+
     The exit status is the command's. Inside, /run/kdumpfs/fuse is the whole tree:
     `kdumpfs plug /run/kdumpfs/fuse memory 1G` plugs memory while the command runs.
     """

@@ -31,8 +31,8 @@ _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 FSTYPE = "fuse.kdumpfs"
 """What a mount of ours is called in the mount table."""
-# The same numbers on every architecture: since Linux 5.12, 5.9, 5.2.
-_MOUNT_SETATTR, _CLOSE_RANGE, _OPEN_TREE = 442, 436, 428
+# The same numbers on every architecture: since Linux 5.12, 5.6, 5.9, 5.2.
+_MOUNT_SETATTR, _PIDFD_GETFD, _CLOSE_RANGE, _OPEN_TREE = 442, 438, 436, 428
 _OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 # include/uapi/linux/prctl.h
 _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 4, 36
@@ -55,6 +55,12 @@ def unshare(flags: int, what: str) -> None:
             " the container's seccomp profile)"
         )
         raise _refused(f"cannot make {what}", hint if user else "")
+
+
+def enter(namespace: int) -> None:
+    """setns(2), to whatever namespace is open; OSError."""
+    if _libc.setns(namespace, 0):
+        raise OSError(ctypes.get_errno(), "setns")
 
 
 def may_mount() -> bool:
@@ -118,7 +124,7 @@ def _leave_chroot(below: str) -> None:
     """From a chroot to the namespace's root; needs CAP_SYS_CHROOT."""
     os.chdir("/")
     os.chroot(below)
-    while (here := os.stat(".")) and (here.st_dev, here.st_ino) != _inode(".."):
+    while _inode(".") != _inode(".."):
         os.chdir("..")
     os.chroot(".")
 
@@ -173,6 +179,18 @@ def open_readonly(place: int) -> int:
         return os.open(f"/proc/self/fd/{clone}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(clone)
+
+
+def get_file(pid: int, fd: int) -> int:
+    """A descriptor of ours for another process's open file, pidfd_getfd(2); OSError."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        mine = _libc.syscall(_PIDFD_GETFD, pidfd, ctypes.c_int(fd), 0)
+        if mine < 0:
+            raise OSError(ctypes.get_errno(), f"descriptor {fd} of process {pid}")
+        return int(mine)
+    finally:
+        os.close(pidfd)
 
 
 def close_range(first: int, last: int) -> None:

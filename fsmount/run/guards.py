@@ -6,12 +6,16 @@ mount table and at what the kernel says of this process; they never try the dang
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, Mount, RunError, mount_at, mounts
+from fsmount.run import filter
 from fsmount.run.hostfs import PARKED
 from fsmount.run.places import SOURCE, below
 
@@ -33,30 +37,75 @@ ABSENT_DEVICES = ("mem", "port", "kvm", "loop-control", "sda", "vda", "nvram", "
 """Nodes of the host that the private /dev must not have."""
 
 
-def check(share: tuple[str, ...], host_user_namespace: str) -> None:
-    """RunError naming the guard that is not up. Called in the command's process, with all mounts made."""
-    table = Path("/proc/self/mountinfo").read_text()
+NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "user", "uts")
+"""Every namespace there is but time, which a command cannot change without its own."""
+
+
+def check(
+    share: tuple[str, ...], host_namespaces: Mapping[str, str], fds: tuple[int, ...] = ()
+) -> None:
+    """RunError naming the guard that is not up. Called in the command's process, with all mounts made.
+
+    fds: descriptors besides 0, 1 and 2 that it is to keep.
+    """
+    table = mountns.table()
     for sentence in (
         *_emulated(table),
         *read_only_mounts(table),
         *_read_only_names(table),
         *private(table, share),
         *_devices(table),
+        *_namespaces(host_namespaces),
+        *_process(fds),
     ):
-        raise RunError(f"guard missing, nothing was started: {sentence}")
-    if os.readlink("/proc/self/ns/user") == host_user_namespace:
-        raise RunError(
-            "guard missing, nothing was started: the command has the host's capabilities"
-        )
+        raise _missing(sentence)
 
 
-def check_calls(release: str) -> None:
-    """RunError unless this process is under the filter and someone answers: uname(2) must be ours."""
+def check_calls(release: str, *, shared: bool) -> None:
+    """RunError unless this process is under the filter and someone answers: uname(2) must be ours.
+
+    The probes of what is refused would do nothing if it were not.
+    """
     status = Path("/proc/self/status").read_text()
     if "\nSeccomp:\t2\n" not in status or os.uname().release != release:
-        raise RunError(
-            "guard missing, nothing was started: system calls do not reach the emulated kernel"
-        )
+        raise _missing("system calls do not reach the emulated kernel")
+    for what, number in filter.probe(shared=shared).items():
+        if number is not None:
+            raise _missing(f"{what} is not refused (errno {number})")
+
+
+def _missing(sentence: str) -> RunError:
+    return RunError(f"guard missing, nothing was started: {sentence}")
+
+
+def namespaces() -> dict[str, str]:
+    """This process's namespaces, by name."""
+    return {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
+
+
+def _namespaces(host: Mapping[str, str]) -> Iterator[str]:
+    for name, inside in namespaces().items():
+        if host.get(name) == inside:
+            yield f"the {name} namespace is the host's"
+
+
+def _process(fds: tuple[int, ...]) -> Iterator[str]:
+    """What the command keeps of the process that it was: descriptors, group, limits, environment."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        try:
+            if fd > 2 and fd not in fds and os.get_inheritable(fd):
+                yield f"descriptor {fd} of the caller's is open"
+        except OSError:
+            continue  # the one that listed them
+    if os.getpgrp() != os.getpid():
+        yield "the process group is the caller's"
+    if resource.getrlimit(resource.RLIMIT_CORE)[1] not in (0, 1):
+        yield "a core dump would start the host's core_pattern"
+    for fd in range(3):
+        with contextlib.suppress(OSError):
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                yield f"descriptor {fd} is a directory of the host"
 
 
 def _emulated(table: str) -> Iterator[str]:

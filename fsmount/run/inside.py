@@ -28,7 +28,9 @@ from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
 from fsmount.run import guards, rootfs, session, supervisor, uevents
+from fsmount.run.connect import carry_out
 from fsmount.run.hostfs import PARKED
+from fsmount.run.keep import keep
 
 # The cgroup namespace is made where the command has no rights over it: it cannot mount its hierarchy.
 _OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID | mountns.CLONE_NEWCGROUP
@@ -97,7 +99,7 @@ def make(channel: socket.socket, inside: Inside) -> NoReturn:
         session.close_inherited((channel.fileno(), *inside.pass_fds))
         if not inside.in_front:
             os.setsid()
-        host_ns = os.readlink("/proc/self/ns/user")
+        host_ns = guards.namespaces()
         if os.geteuid() or not mountns.may_mount():
             uid, gid = os.geteuid(), os.getegid()
             mountns.unshare(mountns.CLONE_NEWUSER, "a user namespace")
@@ -110,7 +112,7 @@ def make(channel: socket.socket, inside: Inside) -> NoReturn:
     _never_returns(channel, act)
 
 
-def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
+def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> int:
     """Pid 1: make the mounts, start the command, reap, end when it or `run` has ended."""
 
     def send_fuse(fd: int, procfs: int) -> None:
@@ -123,6 +125,7 @@ def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
     if inside.keep is not None:
         directory = os.open(inside.keep, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     built = rootfs.build(inside.layout, send_fuse)
+    _import_no_more()
     for sentence in built.missing:
         say(channel, "missing", sentence)
     for name, text in inside.files.items():
@@ -151,7 +154,7 @@ def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
         os.write(mapped[1], b"m")
     os.close(mapped[1])
     os.close(unshared[0])
-    code = _reap(channel, inside, pid, wake_r)
+    code = _reap(channel, inside, built, pid, wake_r)
     if directory >= 0:
         _keep(channel, built, directory)
     with contextlib.suppress(OSError):
@@ -159,10 +162,15 @@ def _init(channel: socket.socket, inside: Inside, host_ns: str) -> int:
     return code
 
 
+def _import_no_more() -> None:
+    """From here on every file is one that the command may have written: none may become code of ours."""
+    sys.meta_path.clear()
+    sys.path_hooks.clear()
+    sys.path.clear()
+
+
 def _keep(channel: socket.socket, built: rootfs.Built, directory: int) -> None:
     """--keep: copy out what was written, when nobody writes any more."""
-    from fsmount.run.keep import keep
-
     with contextlib.suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     try:
@@ -176,7 +184,9 @@ def _identity(id_map: str) -> str:
     return "\n".join(f"{inside} {inside} {count}" for inside, _, count in lines)
 
 
-def _reap(channel: socket.socket, inside: Inside, command: int, wake: int) -> int:
+def _reap(
+    channel: socket.socket, inside: Inside, built: rootfs.Built, command: int, wake: int
+) -> int:
     """Wait for the command, reaping orphans; 128 + N if signal N ended it.
 
     `run` hears when the command is stopped, and says which signals to pass on to its process group.
@@ -190,6 +200,9 @@ def _reap(channel: socket.socket, inside: Inside, command: int, wake: int) -> in
                 os.read(wake, 4096)
                 continue
             word, number, _ = hear(channel)
+            if word == "connect":
+                _connect(channel, built, number)
+                continue
             if word != "signal":
                 return _FAILED  # `run` is gone
             if inside.in_front and int(number) == signal.SIGCONT:
@@ -212,6 +225,20 @@ def _reap(channel: socket.socket, inside: Inside, command: int, wake: int) -> in
             return code if code >= 0 else 128 - code
 
 
+def _connect(channel: socket.socket, built: rootfs.Built, text: str) -> None:
+    """Do a connect(2) for the caller, in a process of its own: it may take long."""
+
+    def act() -> int:
+        procfs = os.open(f"{PARKED}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        error = carry_out(text, procfs, built.host_devices)
+        say(channel, "connected", f"{text.split()[0]} {error}")
+        return 0
+
+    if os.fork() == 0:
+        signal.set_wakeup_fd(-1)
+        _never_returns(channel, act)
+
+
 def _loopback_up() -> None:
     """ip link set lo up"""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
@@ -219,7 +246,7 @@ def _loopback_up() -> None:
 
 
 def _command(
-    channel: socket.socket, inside: Inside, host_ns: str, mapped: int, unshared: int
+    channel: socket.socket, inside: Inside, host_ns: dict[str, str], mapped: int, unshared: int
 ) -> int:
     """Become the command: namespaces, filter, guards, exec."""
     os.setpgid(0, 0)
@@ -238,8 +265,8 @@ def _command(
             break
         except OSError:
             continue
-    guards.check(inside.layout.share, host_ns)
-    listener = supervisor.install()
+    guards.check(inside.layout.share, host_ns, inside.pass_fds)
+    listener = supervisor.install(shared=bool(inside.layout.share))
     say(
         channel,
         "listener",
@@ -248,7 +275,7 @@ def _command(
     )
     os.close(listener)
     sender.close()
-    guards.check_calls(inside.release)
+    guards.check_calls(inside.release, shared=bool(inside.layout.share))
     say(channel, "start")
     channel.close()
     if inside.in_front:

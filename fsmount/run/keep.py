@@ -6,6 +6,7 @@ link, no FIFO, no device. Modes lose set-uid and set-gid, owners are the caller'
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -48,10 +49,8 @@ def _copy(path: str, source: int, top: int) -> int:
 def _directory(path: str, top: int) -> int:
     at = os.dup(top)
     for name in filter(None, path.split("/")):
-        try:
+        with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o755, dir_fd=at)
-        except FileExistsError:
-            pass
         there = os.open(name, _READ | os.O_DIRECTORY, dir_fd=at)
         os.close(at)
         at = there

@@ -184,7 +184,8 @@ def _stream_refused(fd: int, kind: int, path: str, table: str) -> str:
         return "a device of the host, expected a file, a pipe or a terminal"
     if kind != 0o100000:
         return ""
-    info = open(f"/proc/self/fdinfo/{fd}", encoding="ascii").read()
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+        info = file.read()
     number = next((ln.split()[1] for ln in info.splitlines() if ln.startswith("mnt_id:")), "-1")
     fstype = _type_of(int(number), table)
     if fstype in KERNEL_TYPES or fstype == FSTYPE:

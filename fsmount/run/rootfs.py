@@ -53,6 +53,8 @@ class Built(Record):
     """What could not be had for the lack of a privilege, in sentences."""
     layers: Layers
     """Where to find what the command writes."""
+    host_devices: frozenset[str]
+    """The host's file systems, as major:minor."""
 
 
 def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
@@ -105,7 +107,8 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     mountns.bind(f"{parked}/fuse/proc/sys", f"{parked}/proc/sys")
     mountns.enter_root(new)
     os.close(lower)
-    return Built(missing, layers)
+    devices = frozenset(line.split(" ")[2] for line in table.splitlines())
+    return Built(missing, layers, devices)
 
 
 def _share(path: str, opened: int, new: str, host: Iterable[Shown]) -> None:

@@ -28,6 +28,7 @@ from fsmount.fuse.serving import Poller
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
 from fsmount.run import inside, places, session, sysplan, uevents
+from fsmount.run.connect import Connects
 from fsmount.run.hostfs import Graft, Processes, Served
 from fsmount.run.rootfs import Layout
 from fsmount.run.supervisor import Supervisor, Task
@@ -89,7 +90,7 @@ class _Run:
         grafts: dict[str, Graft] = dict(self._plan.grafts)
         grafts["proc"] = self._processes
         syslog = Syslog(kernel.log)
-        grafts["proc/sys"] = Sysctls(kernel, syslog)
+        grafts["proc/sys"] = sysctls = Sysctls(kernel, syslog)
         self._served = Served(tree, grafts)
         self._user_namespace: str | None = None
         self._calls = Syscalls(
@@ -97,6 +98,7 @@ class _Run:
             syslog,
             lambda path: not sysplan.lacks(tree, path),
             uname_machine=options.uname_machine,
+            sysctls=sysctls,
         )
         self._fuse: Connection | None = None
         self._supervisor: Supervisor | None = None
@@ -110,6 +112,7 @@ class _Run:
 
     def run(self, argv: tuple[str, ...]) -> int:
         """Fork, serve until the command has ended, reap."""
+        session.open_streams()
         places.check_streams(mountns.table())
         session.check_passed(self._options.pass_fds)
         if self._options.keep is not None:
@@ -127,6 +130,7 @@ class _Run:
             ours.close()
             inside.make(theirs, what)
         theirs.close()
+        self._connects = Connects(lambda text: inside.say(ours, "connect", text))
         listeners = self._kernel.uevents.listeners
         listeners.append(self._send_uevent)
         handlers = self._signals(ours)
@@ -228,7 +232,15 @@ class _Run:
         if not argv:
             argv, files = _shell(environment, self._kernel)
         return inside.Inside(
-            layout, argv, self._kernel.release, environment, cwd, files, self._in_front, pass_fds, keep
+            layout,
+            argv,
+            self._kernel.release,
+            environment,
+            cwd,
+            files,
+            self._in_front,
+            pass_fds,
+            keep,
         )
 
     # The loop
@@ -278,7 +290,11 @@ class _Run:
                 self._user_namespace = self._calls.user_namespace = text
                 self._supervisor = Supervisor(
                     fds[0],
-                    self._calls.answers(),
+                    {
+                        **self._calls.answers(),
+                        "connect": self._connects.connect,
+                        "socketpair": self._connects.socketpair,
+                    },
                     self._kernel.log,
                     self._saw_call if self._record is not None else None,
                     self._settle,
@@ -290,6 +306,11 @@ class _Run:
                 sys.stderr.write(f"kdumpfs: missing here: {text}\n")
             case "error":
                 self._error = self._error or text
+            case "connected":
+                self._connects.done(text)
+                if self._supervisor is not None:
+                    self._supervisor.retry()
+                self._connects.forget(text)
             case "warning":
                 sys.stderr.write(f"kdumpfs: {text}\n")
             case "stopped":

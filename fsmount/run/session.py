@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import signal
+import sys
 from collections.abc import Iterable
 
 from fsmount.host import mountns
@@ -39,6 +40,15 @@ def bring_to_front(group: int) -> None:
     with contextlib.suppress(OSError):
         os.tcsetpgrp(0, group)
     signal.signal(signal.SIGTTOU, old)
+
+
+def open_streams() -> None:
+    """What the caller has closed of 0, 1 and 2 is /dev/null: else something of ours would be there."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def close_inherited(keep: Iterable[int]) -> None:

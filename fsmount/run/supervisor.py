@@ -26,54 +26,21 @@ from pathlib import Path
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
 from elfcorehdr.lib.record import Record
+from fsmount.host import mountns
+from fsmount.run import filter
 from fsmount.tree.boundary import attempt
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Abi(Record):
-    """A host's native calling convention: AUDIT_ARCH_*, and the numbers of the calls we answer."""
-
-    audit_arch: int
-    seccomp: int
-    syscalls: Mapping[str, int]
-
-
-_GENERIC = {
-    "statfs": 43, "fstatfs": 44, "kexec_load": 104, "init_module": 105, "delete_module": 106,
-    "syslog": 116, "reboot": 142, "uname": 160, "finit_module": 273, "kexec_file_load": 294,
-}  # fmt: skip
-ABIS = {
-    # arch/x86/entry/syscalls/syscall_64.tbl
-    "x86_64": Abi(0xC000003E, 317, {
-        "uname": 63, "syslog": 103, "statfs": 137, "fstatfs": 138, "reboot": 169,
-        "init_module": 175, "delete_module": 176, "kexec_load": 246, "finit_module": 313,
-        "kexec_file_load": 320,
-    }),
-    # include/uapi/asm-generic/unistd.h
-    "aarch64": Abi(0xC00000B7, 277, _GENERIC),
-    "riscv64": Abi(0xC00000F3, 277, _GENERIC),
-    # arch/powerpc/kernel/syscalls/syscall.tbl
-    "ppc64le": Abi(0xC0000015, 358, {
-        "reboot": 88, "statfs": 99, "fstatfs": 100, "syslog": 103, "uname": 122,
-        "init_module": 128, "delete_module": 129, "rtas": 255, "kexec_load": 268,
-        "finit_module": 353, "kexec_file_load": 382,
-    }),
-}  # fmt: skip
-"""By uname(2)'s machine. A call that is listed but has no answer gets ENOSYS."""
-
-_PIDFD_GETFD, _PIDFD_OPEN = 438, 434  # the same on every architecture since Linux 5.6
-_X32_BIT = 0x40000000  # from here on x86's other ABI; no native number is as large
-
-# include/uapi/linux/seccomp.h, include/uapi/linux/bpf_common.h
+# include/uapi/linux/seccomp.h
 _SET_MODE_FILTER = 1
 _NEW_LISTENER = 1 << 3
 _WAIT_KILLABLE_RECV = 1 << 5
-_RET_ALLOW, _RET_ERRNO, _RET_USER_NOTIF = 0x7FFF0000, 0x00050000, 0x7FC00000
 _FLAG_CONTINUE = 1
-_LD_W_ABS, _JEQ, _JGE, _RET = 0x20, 0x15, 0x35, 0x06
 _NOTIF = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif
 _RESP = struct.Struct("=QqiI")  # struct seccomp_notif_resp
+_ADDFD = struct.Struct("=QIIII")  # struct seccomp_notif_addfd
 
 
 def _ioc(read: bool, write: bool, nr: int, size: int) -> int:
@@ -86,46 +53,23 @@ def _ioc(read: bool, write: bool, nr: int, size: int) -> int:
 _NOTIF_RECV = _ioc(True, True, 0, _NOTIF.size)
 _NOTIF_SEND = _ioc(True, True, 1, _RESP.size)
 _NOTIF_ID_VALID = _ioc(False, True, 2, 8)
-
-
-def native_abi() -> Abi:
-    """The host's ABI. KernelError(ENOSYS) for a machine we have no numbers for."""
-    machine = platform.machine()
-    if machine not in ABIS:
-        raise KernelError(errno.ENOSYS, f"no system call numbers for {machine} hosts")
-    return ABIS[machine]
-
-
-def bpf(abi: Abi) -> bytes:
-    """The filter: struct sock_filter each; other ABIs ENOSYS, the listed calls to the listener."""
-    numbers = sorted(abi.syscalls.values())
-    allow = 4 + len(numbers)  # the indices of the three returns; a jump counts from the next one
-    notify, refuse = allow + 1, allow + 2
-    program = [
-        (_LD_W_ABS, 0, 0, 4),  # seccomp_data.arch
-        (_JEQ, 0, refuse - 2, abi.audit_arch),
-        (_LD_W_ABS, 0, 0, 0),  # seccomp_data.nr
-        (_JGE, refuse - 4, 0, _X32_BIT),
-        *((_JEQ, notify - (at + 1), 0, nr) for at, nr in enumerate(numbers, 4)),
-        (_RET, 0, 0, _RET_ALLOW),
-        (_RET, 0, 0, _RET_USER_NOTIF),
-        (_RET, 0, 0, _RET_ERRNO | errno.ENOSYS),
-    ]
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+_NOTIF_ADDFD = _ioc(False, True, 3, _ADDFD.size)
 
 
 class _SockFprog(ctypes.Structure):
     _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def install() -> int:
+def install(*, shared: bool = False) -> int:
     """Put the filter on this process and its children for good; the listener's descriptor.
+
+    shared: see filter.bpf().
 
     KernelError with the kernel's errno: EBUSY when a listener is there already, EACCES without
     CAP_SYS_ADMIN in the user namespace or no_new_privs, ENOSYS or EINVAL on a kernel without it.
     """
-    abi = native_abi()
-    program = bpf(abi)
+    abi = filter.native_abi()
+    program = filter.bpf(abi, shared=shared)
     fprog = _SockFprog(len(program) // 8, program)
     # Since Linux 5.19, a pending call is not interrupted by signals that do not kill.
     for flags in (_NEW_LISTENER | _WAIT_KILLABLE_RECV, _NEW_LISTENER):
@@ -146,8 +90,17 @@ class Task:
     """The caller of a system call: what `current` is in the kernel. pid is the thread's, in our
     pid namespace."""
 
-    def __init__(self, pid: int, still_there: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        pid: int,
+        still_there: Callable[[], bool] = lambda: True,
+        id: int = 0,
+        add_file: Callable[[int, bool], int] | None = None,
+    ) -> None:
         self.pid = pid
+        self.id = id
+        """Of the call: the same when it is asked again."""
+        self._add_file = add_file
         self.still_there = still_there
         """SECCOMP_IOCTL_NOTIF_ID_VALID: False once the call was given up and the pid may be another's."""
         self._status: dict[str, str] = {}
@@ -253,23 +206,24 @@ class Task:
         ) != len(data):
             raise KernelError(errno.EFAULT, f"{len(data)} bytes at {addr:#x}")
 
+    def add_file(self, fd: int, close_on_exec: bool) -> int:
+        """fd_install(): give the caller a descriptor for an open file of ours; its number there."""
+        if self._add_file is None:
+            raise KernelError(errno.ENOSYS)
+        return self._add_file(fd, close_on_exec)
+
     def get_file(self, fd: int) -> int:
         """fget(): a descriptor of ours for the caller's open file; KernelError(EBADF) if there is none.
 
         Never for a file of our own mounts: reading or closing one would wait for ourselves.
         """
-        pidfd = _libc.syscall(_PIDFD_OPEN, self.tgid, 0)
-        if pidfd < 0:
+        leader = self.tgid
+        if not self.still_there():
             raise KernelError(errno.ESRCH, "the caller is gone")
         try:
-            if not self.still_there():
-                raise KernelError(errno.ESRCH, "the caller is gone")
-            mine = _libc.syscall(_PIDFD_GETFD, pidfd, ctypes.c_int(fd), 0)
-            if mine < 0:
-                raise KernelError(ctypes.get_errno(), f"descriptor {fd}")
-            return int(mine)
-        finally:
-            os.close(pidfd)
+            return mountns.get_file(leader, fd)
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO, f"descriptor {fd}") from error
 
 
 class Later(Exception):
@@ -310,7 +264,7 @@ class Supervisor:
         self.listener = listener
         self._answers = answers
         self._printk = printk
-        self._names = {nr: name for name, nr in native_abi().syscalls.items()}
+        self._names = {nr: name for name, nr in filter.numbers(filter.native_abi()).items()}
         self._seen = seen
         self._settle = settle
         self._waiting: list[Syscall] = []
@@ -348,8 +302,21 @@ class Supervisor:
             raise
         return True
 
+    def _add_file(self, id_: int, fd: int, close_on_exec: bool) -> int:
+        flags = os.O_CLOEXEC if close_on_exec else 0
+        try:
+            request = bytearray(_ADDFD.pack(id_, 0, fd, 0, flags))
+            return int(fcntl.ioctl(self.listener, _NOTIF_ADDFD, request))
+        except OSError as error:
+            raise KernelError(error.errno or errno.EIO) from error
+
     def _answer(self, call: Syscall) -> None:
-        task = Task(call.pid, lambda: self._is_valid(call.id))
+        task = Task(
+            call.pid,
+            lambda: self._is_valid(call.id),
+            call.id,
+            lambda fd, close_on_exec: self._add_file(call.id, fd, close_on_exec),
+        )
         value, error, flags = 0, 0, 0
         outcome = attempt(self._printk, self._ask, task, call)
         if outcome is _LATER:

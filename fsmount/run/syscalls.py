@@ -29,9 +29,10 @@ from elfcorehdr.kernel.kexec_file import (
 from fsmount.devfs.kmsg import Syslog
 from fsmount.host import mountns
 from fsmount.run.supervisor import LET_THE_KERNEL, Answer, Later, Task
+from fsmount.run.sysctls import Sysctls
 from fsmount.tree.kobject import Caller
 
-CAP_SYS_MODULE, CAP_SYS_BOOT = 16, 22
+CAP_SYS_MODULE, CAP_SYS_ADMIN, CAP_SYS_BOOT = 16, 21, 22
 COMMAND_LINE_SIZE = 2048
 """Of x86 and ppc64; kexec_file_load itself takes any length, the architectures refuse more."""
 READ_FILE_MAX = (1 << 31) - 1
@@ -65,6 +66,7 @@ BUILT_FOR_ONE_MACHINE = frozenset(("kexec",))
 ARGUMENTS = {
     "kexec_load": 4, "kexec_file_load": 5, "reboot": 4, "syslog": 3, "uname": 1,
     "init_module": 3, "finit_module": 3, "delete_module": 2, "statfs": 2, "fstatfs": 2,
+    "connect": 3, "socketpair": 4, "sethostname": 2,
 }  # fmt: skip
 """How many arguments each call has."""
 
@@ -79,6 +81,7 @@ class Syscalls:
         has_path: Callable[[str], bool],
         user_namespace: str | None = None,
         uname_machine: bool = True,
+        sysctls: Sysctls | None = None,
     ) -> None:
         self.kernel = kernel
         self.syslog_state = syslog_state
@@ -86,6 +89,7 @@ class Syscalls:
         """Whether the tree has a path (sys/..., proc/..., dev/...)."""
         self.user_namespace = user_namespace
         self.uname_machine = uname_machine
+        self.sysctls = sysctls or Sysctls(kernel, syslog_state)
 
     def answers(self) -> dict[str, Answer]:
         """By name, for the Supervisor."""
@@ -95,6 +99,7 @@ class Syscalls:
             "reboot": self.reboot,
             "syslog": self.syslog,
             "uname": self.uname,
+            "sethostname": self.sethostname,
             "init_module": self.init_module,
             "finit_module": self.finit_module,
             "delete_module": self.delete_module,
@@ -246,7 +251,7 @@ class Syscalls:
         machine = self.kernel.arch.uts_machine if foreign else host.machine
         fields = (
             "Linux",
-            host.nodename,
+            self.sysctls.read("kernel/hostname").decode().strip(),
             self.kernel.release,
             self.kernel.uts_version,
             machine,
@@ -254,6 +259,15 @@ class Syscalls:
         )
         packed = (field.encode()[: _UTS_LEN - 1].ljust(_UTS_LEN, b"\0") for field in fields)
         task.write(args[0], b"".join(packed))
+        return 0
+
+    def sethostname(self, task: Task, args: tuple[int, ...]) -> int:
+        """sethostname(name, length): the machine's, as /proc/sys/kernel/hostname."""
+        self._need(task, CAP_SYS_ADMIN)
+        length = args[1] & 0xFFFFFFFF
+        if length >= _UTS_LEN:
+            raise KernelError(errno.EINVAL)
+        self.sysctls.write("kernel/hostname", task.read(args[0], length))
         return 0
 
     # statfs

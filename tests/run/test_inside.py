@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.machine import ENVIRONMENT, PROJECT, RUN, inside, run
+from tests.run.machine import ENVIRONMENT, NOBODY, PROJECT, RUN, inside, run
 
 pytestmark = pytest.mark.namespaces
 
@@ -437,11 +437,6 @@ def test_help_shows_examples():
 
 # An ordinary user
 
-AS_NOBODY = """
-mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse
-exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-"""
-
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs as root to become an ordinary user")
 def test_ordinary_user_gets_the_same_and_is_told_what_is_missing():
@@ -450,11 +445,7 @@ id -u; chmem -d 0x3e0000000-0x3efffffff; lsmem | grep -c "M offline"; dmesg -C; 
 echo 1 > /proc/sys/kernel/panic_on_oops; cat /proc/sys/kernel/panic_on_oops
 touch /var/crash/x /var/lib/kdump/x /etc/x && echo private; uname -r
 """
-    environment = {**ENVIRONMENT, "HOME": "/"}
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", AS_NOBODY, "sh", *RUN, "--", "bash", "-c", script],
-        capture_output=True, text=True, env=environment, cwd="/", check=False, timeout=60,
-    )  # fmt: skip
+    done = run("bash", "-c", script, before=NOBODY, env={**ENVIRONMENT, "HOME": "/"}, cwd="/")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["0", "1", "0", "1", "private", "7.1.0"]
     assert done.stderr.startswith("kdumpfs: missing here: cannot mount debugfs")

@@ -18,13 +18,13 @@ import pytest
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
-from fsmount.run import supervisor
+from fsmount.run import filter, supervisor
 from fsmount.run.supervisor import LET_THE_KERNEL, Later, Supervisor
 
 pytestmark = pytest.mark.namespaces
 
 libc = ctypes.CDLL(None, use_errno=True)
-NR = supervisor.native_abi().syscalls
+NR = filter.native_abi().syscalls
 x86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the other ABIs are x86's")
 
 
@@ -259,7 +259,59 @@ def test_x32_calls_are_enosys():
 
 
 def test_filter_of_every_abi_allows_notifies_and_refuses():
-    for abi in supervisor.ABIS.values():
-        program = supervisor.bpf(abi)
-        returns = [k for op, _, _, k in struct.iter_unpack("=HBBI", program) if op == 0x06]
-        assert returns == [0x7FFF0000, 0x7FC00000, 0x00050000 | errno.ENOSYS]
+    for abi in filter.ABIS.values():
+        known = filter.numbers(abi)
+        assert returned(abi, 1 << 20) == 0x7FFF0000
+        assert {returned(abi, known[name]) for name in abi.syscalls} == {0x7FC00000}
+        for name, number in filter.REFUSED.items():
+            if name in known:
+                assert returned(abi, known[name]) == 0x00050000 | number
+        assert returned(abi, 0, arch=7) == 0x00050000 | errno.ENOSYS
+
+
+def returned(abi, nr: int, *args: int, arch: int | None = None, shared: bool = False) -> int:
+    """What the filter says of a call: classic BPF, interpreted."""
+    given = [*args, *[0] * (6 - len(args))]
+    data = struct.pack("=IIQ6Q", nr, abi.audit_arch if arch is None else arch, 0, *given)
+    code = list(struct.iter_unpack("=HBBI", filter.bpf(abi, shared=shared)))
+    at = loaded = 0
+    while True:
+        op, yes, no, value = code[at]
+        at += 1
+        match op:
+            case 0x20:
+                (loaded,) = struct.unpack_from("=I", data, value)
+            case 0x54:
+                loaded &= value
+            case 0x06:
+                return value
+            case _:
+                true = {0x15: loaded == value, 0x35: loaded >= value, 0x45: loaded & value}[op]
+                at += yes if true else no
+
+
+@pytest.mark.parametrize("name", filter.ABIS)
+def test_filter_decides_by_arguments(name: str):
+    abi = filter.ABIS[name]
+    known = filter.numbers(abi)
+    allow, notify = 0x7FFF0000, 0x7FC00000
+
+    def refuse(number: int) -> int:
+        return 0x00050000 | number
+
+    for call in ("unshare", "clone"):
+        assert returned(abi, known[call], 0x10000000) == allow
+        assert returned(abi, known[call], 0x12000000) == refuse(errno.EPERM)
+    for request in (0x5412, 0x541C, 0x5423, 0x7700005412):
+        assert returned(abi, known["ioctl"], 0, request) == refuse(errno.EPERM)
+    assert returned(abi, known["ioctl"], 0, 0x5413) == allow
+    for family, kind, shared, expected in (
+        (1, 1, True, allow), (1, 2, False, allow), (1, 2, True, refuse(errno.EACCES)),
+        (1, 0x80802, True, refuse(errno.EACCES)), (1, 3, True, refuse(errno.EACCES)),
+        (2, 2, True, allow), (16, 3, True, allow), (40, 1, False, refuse(errno.EAFNOSUPPORT)),
+        (38, 5, False, refuse(errno.EAFNOSUPPORT)),
+    ):  # fmt: skip
+        assert returned(abi, known["socket"], family, kind, shared=shared) == expected
+    assert returned(abi, known["socketpair"], 1, 0x80002, shared=True) == notify
+    assert returned(abi, known["socketpair"], 1, 1, shared=True) == allow
+    assert returned(abi, known["socketpair"], 1, 2) == allow
