@@ -1,8 +1,12 @@
-"""Findings as SARIF 2.1.0 (OASIS, March 2020), which code hosts and CI show beside the code."""
+"""Findings as SARIF 2.1.0 (OASIS, errata 01), which code hosts and CI show beside the code.
+
+Checked in the tests against OASIS's schema and by the rules of Microsoft's sarif-multitool.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from printer.judge.rules import RULES, Finding, Rule
@@ -12,49 +16,82 @@ from printer.version import __version__
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
+_ABOUT = "https://docs.kernel.org/admin-guide/kdump/kdump.html"
+"""What an elfcorehdr is for: the kernel's own page."""
 
 
-def sarif(layout: Layout, findings: Sequence[Finding]) -> dict[str, Any]:
-    """One run with every rule and a result for each finding; a row is a region of bytes."""
-    driver = {"name": "elfcorehdr", "version": __version__, "rules": [_rule(r) for r in RULES]}
+def sarif(checked: Iterable[tuple[Layout, Sequence[Finding]]]) -> dict[str, Any]:
+    """One run with every rule and a result for each finding of every header; a row is a region of its file."""
+    driver = {
+        "name": "elfcorehdr",
+        "fullName": "elfcorehdr check, of kdumpfs",
+        "version": __version__,
+        "semanticVersion": __version__,
+        "informationUri": _ABOUT,
+        "rules": [_rule(rule) for rule in RULES],
+    }
+    results = [_result(layout, finding) for layout, found in checked for finding in found]
     run = {
         "tool": {"driver": driver},
+        "automationDetails": {"id": "elfcorehdr-check/"},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(layout, finding) for finding in findings],
+        "results": results,
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    return {
         "id": rule.id,
-        "shortDescription": {"text": rule.title},
-        "fullDescription": {"text": rule.why},
+        "name": rule.id.title().replace("-", ""),
+        "shortDescription": {"text": _sentence(rule.title)},
+        "fullDescription": {"text": _sentence(rule.why)},
+        "help": {"text": f"{_sentence(rule.why)} See: {_sentence(rule.change)}"},
+        "helpUri": _ABOUT,
         "defaultConfiguration": {"level": rule.level.word},
     }
-    if rule.change:
-        found["help"] = {"text": rule.change}
-    return found
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 def _result(layout: Layout, finding: Finding) -> dict[str, Any]:
-    from urllib.parse import quote
-
-    core = layout.core
-    place: dict[str, Any] = {"artifactLocation": {"uri": quote(core.name)}}
-    location: dict[str, Any] = {"physicalLocation": place}
     message = finding.message
+    location: dict[str, Any] = {"physicalLocation": _place(layout, finding.row)}
     if finding.row is not None:
-        message = f"program header {finding.row:#x}: {message}"
+        message = f"program header {finding.row:#x} ({layout.what(finding.row)}): {message}"
         location["logicalLocations"] = [{"name": f"program header {finding.row:#x}"}]
-        if core.kind != "text":
-            size = core.ehdr.e_phentsize
-            at = core.offset + core.ehdr.e_phoff + finding.row * size
-            place["region"] = {"byteOffset": at, "byteLength": size}
     return {
         "ruleId": finding.rule.id,
         "ruleIndex": RULES.index(finding.rule),
         "level": finding.level.word,
-        "message": {"text": message},
+        "message": {"text": _sentence(message)},
         "locations": [location],
     }
+
+
+def _place(layout: Layout, row: int | None) -> dict[str, Any]:
+    """The bytes of a row, of the ELF header for what concerns the whole; of text the line."""
+    core = layout.core
+    artifact = {"uri": _uri(core.name)}
+    if core.kind == "text":
+        line = core.lines[0] if row is None else core.lines[row + 1]
+        return {"artifactLocation": artifact, "region": {"startLine": line}}
+    at, size = core.offset, core.ehdr.e_ehsize or 64
+    if row is not None:
+        size = core.ehdr.e_phentsize
+        at += core.ehdr.e_phoff + row * size
+    # GitHub's code scanning asks for a line of binary files, too
+    region = {"byteOffset": at, "byteLength": size, "startLine": 1}
+    return {"artifactLocation": artifact, "region": region}
+
+
+def _uri(name: str) -> str:
+    """The name as a URI: absolute ones are files, standard input has a name of its own."""
+    from urllib.parse import quote
+
+    if name == "-":
+        return "stdin"
+    quoted = quote(os.fsencode(name))
+    return f"file://{quoted}" if quoted.startswith("/") else quoted

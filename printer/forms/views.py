@@ -97,7 +97,7 @@ def check_pieces(layout: Layout, found: list[Finding], fmt: str) -> Iterator[str
     elif fmt == "sarif":
         from printer.forms.as_sarif import sarif
 
-        yield json.dumps(sarif(layout, found), indent=2) + "\n"
+        yield json.dumps(sarif([(layout, found)]), indent=2) + "\n"
     else:
         yield from _check_text(layout, found)
 

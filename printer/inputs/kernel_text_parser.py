@@ -35,17 +35,27 @@ def parse(text: str, e_machine: int = 0) -> ElfCoreHdr:
     interleaved with other records, and of several prints in one log the last is taken. What the
     text does not say is zero (p_align), or as the kernel always writes it (64-bit, little
     endian); e_machine is the caller's word. ElfFormatError names the line that is wrong.
+
+    >>> parse(open("crash_elfcorehdr_print.txt").read()).phdrs[9].p_offset
+    452198400
     """
+    return read(text, e_machine)[0]
+
+
+def read(text: str, e_machine: int = 0) -> tuple[ElfCoreHdr, list[int]]:
+    """parse(), and the lines of the title and of each row, counted from 1."""
     begin = text.rfind(TITLE)
     if begin < 0:
         raise ElfFormatError(f'no line "{TITLE}", expected the kernel\'s print of an elfcorehdr')
     first_line = text.count("\n", 0, begin) + 1
     counts: dict[str, int] = {}
     phdrs: list[Phdr] = []
+    lines = [first_line]
     early = False
     for number, line in _lines(text, begin, first_line):
         if row := _ROW.search(line):
             phdrs.append(_row(row, number, len(phdrs), early))
+            lines.append(number)
         elif count := _COUNT.search(line):
             counts[count[1]] = _count(count, number)
         elif _EARLY_LIST.search(line):
@@ -58,7 +68,8 @@ def parse(text: str, e_machine: int = 0) -> ElfCoreHdr:
         if phdrs and len(phdrs) == counts.get("Total Program Headers"):
             break
     _check_counts(counts, phdrs, first_line)
-    return ElfCoreHdr(Ehdr(e_machine=e_machine, e_phnum=min(len(phdrs), 0xFFFF)), tuple(phdrs))
+    ehdr = Ehdr(e_machine=e_machine, e_phnum=min(len(phdrs), 0xFFFF))
+    return ElfCoreHdr(ehdr, tuple(phdrs)), lines
 
 
 def _lines(text: str, begin: int, number: int) -> Iterator[tuple[int, str]]:

@@ -98,6 +98,8 @@ class Core:
         """Bytes of the input, where that is known beforehand: a regular file or block device."""
         self.elsewhere = elsewhere
         """Offsets of further, different headers that a scan found."""
+        self.lines: tuple[int, ...] = (1,) * (len(table) // 56 + 1) if kind == "text" else ()
+        """Of text: the lines of the title and of each row, counted from 1."""
         self.phdrs = Phdrs(table, ehdr)
         """The program headers in file order, as rows and as columns."""
 
@@ -288,5 +290,7 @@ def _read_text(reader: Reader, name: str, begin: bytes, *, from_tree: bool) -> C
     data = reader.read(0, TEXT_LIMIT + 1)
     if len(data) > TEXT_LIMIT:
         raise ElfFormatError(f"is text of more than {TEXT_LIMIT >> 20} MiB, expected less")
-    header = kernel_text_parser.parse(data.decode("ascii", "replace"))
-    return from_header(header, name, "text")
+    header, lines = kernel_text_parser.read(data.decode("ascii", "replace"))
+    core = from_header(header, name, "text")
+    core.lines = tuple(lines)
+    return core
