@@ -26,13 +26,14 @@ A function's name is the file's, as `__ATTR_RO(crash_rebuilds)` has it, and its 
 | to be called at boot | `def init(kernel)`; `def exit(kernel)` before a reload |
 | to be called by events | `@on_memory`, `@on_cpu`, `@on_kexec` |
 
-`print()` goes to the kernel log. docs/proposing.md goes through all of it.
+`ProgramHeaders(kernel.kexec.elfcorehdr() or b"")` is the loaded ELF core header, row by row. `print()` goes to the kernel log. docs/proposing.md goes through all of it.
 """
 
 from __future__ import annotations
 
 from elfcorehdr.drivers.base.cpu import Cpu
 from elfcorehdr.drivers.base.memory import MemoryBlock
+from elfcorehdr.elf import Phdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
@@ -50,6 +51,7 @@ from fsmount.tree.kobject import (
     Subtree,
     singleton,
 )
+from kdumpfs.header import ProgramHeaders, flags_text, type_text
 
 __all__ = [
     "AttributeGroup",
@@ -65,9 +67,12 @@ __all__ = [
     "MemoryBlock",
     "MemoryNotify",
     "Node",
+    "Phdr",
+    "ProgramHeaders",
     "State",
     "Subtree",
     "cpus",
+    "flags_text",
     "indexed",
     "memory_blocks",
     "nodes",
@@ -75,4 +80,5 @@ __all__ = [
     "on_kexec",
     "on_memory",
     "singleton",
+    "type_text",
 ]

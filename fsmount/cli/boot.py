@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 
 from elfcorehdr import profiles
@@ -13,6 +14,13 @@ from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.lib.record import Record, replace
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import Declaration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from elfcorehdr.machine import Machine
+    from fsmount.control.requests import UserModules
 
 
 class BootOptions(Record):
@@ -30,29 +38,49 @@ class BootOptions(Record):
     debug: bool = False
 
 
+def machine_of(options: BootOptions) -> Machine:
+    """The machine that the options name; ProfileError."""
+    machine = profiles.load(options.machine)
+    if options.cmdline is not None:
+        machine = replace(machine, cmdline=options.cmdline)
+    return machine
+
+
 def boot(options: BootOptions) -> tuple[Kernel, Tree]:
     """Boot the machine, load kdump if asked to, and make the tree with the user's modules.
 
     ProfileError says in a sentence what is wrong with machine, kernel, change or module.
     """
-    machine = profiles.load(options.machine)
-    if options.cmdline is not None:
-        machine = replace(machine, cmdline=options.cmdline)
+    return booted(options)[:2]
+
+
+def booted(
+    options: BootOptions,
+    machine: Machine | None = None,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> tuple[Kernel, Tree, UserModules]:
+    """As boot(), with what loads modules; a machine that is given stands in place of the named one.
+
+    clock: nanoseconds, for the log's time stamps.
+    """
+    if machine is None:
+        machine = machine_of(options)
     kernel = Kernel.boot(
         machine,
         options.kernel,
         also=options.with_,
         without=options.without,
+        clock=clock,
         dynamic_debug=("*",) if options.debug else (),
     )
     kernel.kexec.print_mode = PrintMode(options.print_mode)
-    tree = tree_of(kernel, options)
+    tree, modules = tree_of(kernel, options)
     if options.load:
         try:
             kernel.kexec.file_load(None, None, kernel.cmdline.encode(), KEXEC_FILE_ON_CRASH)
         except KernelError as error:
             raise ProfileError(f"machine {machine.name}: kdump cannot be loaded: {error}") from None
-    return kernel, tree
+    return kernel, tree, modules
 
 
 def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
@@ -69,8 +97,8 @@ def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
     return declarations
 
 
-def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
-    """The tree of a kernel."""
+def tree_of(kernel: Kernel, options: BootOptions) -> tuple[Tree, UserModules]:
+    """The tree of a kernel, and what loads modules into it."""
     # Root's files would be read-only to an ordinary user who mounts: the machine is his.
     owner = (os.geteuid(), os.getegid())
     from fsmount.control.requests import UserModules
@@ -80,4 +108,4 @@ def tree_of(kernel: Kernel, options: BootOptions) -> Tree:
     tree = modules.tree = Tree(kernel, declarations, page_limit=options.page_limit, owner=owner)
     if options.modules:
         modules.load(options.modules)
-    return tree
+    return tree, modules

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
+
+from fsmount.cli.click_options import with_options
+from fsmount.cli.options import MACHINE_OPTIONS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elfcorehdr.machine import Machine
 
 _MODULES = click.option(
     "--module", "modules", metavar="FILE.py", multiple=True, help="Your own attributes too."
@@ -63,6 +72,92 @@ def abi(
     click.echo(text, nl=False)
 
 
+@click.command()
+@click.option("--kernel", "release", metavar="X.Y", default="7.1", help="The kernel it is for.")
+@click.argument("file", metavar="FILE.py", type=click.Path())
+def skeleton(file: str, release: str) -> None:
+    """Print the C of a proposal: methods, attributes, groups, and its entry in Documentation/ABI.
+
+    What the functions compute is left to you; the Python stands in comments where it belongs.
+
+    \b
+    kdumpfs skeleton proposal.py > proposal.c
+    """
+    from elfcorehdr.errors import ProfileError
+    from fsmount.cli.boot import declarations_of
+    from fsmount.propose.abi import abi_text, text_of
+    from fsmount.propose.skeleton import directories
+    from fsmount.propose.skeleton import skeleton as text
+    from fsmount.tree.modules import load_module
+
+    numbers = release.split(".")
+    if len(numbers) < 2 or not all(number.isdecimal() for number in numbers):
+        raise ProfileError(f"--kernel: {release!r}, expected a release such as 7.1")
+    base = declarations_of()
+    module = load_module(file, base)
+    fields = {"Date": _month(), "Contact": _git_user(), **text_of(module.doc).fields}
+    abi = abi_text((), of=[(declaration, fields) for declaration in module.declared])
+    click.echo(text(module, abi, directories(base), (int(numbers[0]), int(numbers[1]))), nl=False)
+
+
+@click.command("check-api")
+@click.option("-m", "--machine", default="pseries-16g", show_default=True, metavar="NAME|FILE")
+@click.argument("file", metavar="FILE.py", type=click.Path())
+@click.pass_context
+def check_api(ctx: click.Context, file: str, machine: str) -> None:
+    """Tell which of the kernel's rules for its interface a proposal does not keep, each with its source.
+
+    The files are read, and written to, on a machine of their own with kdump loaded, and read on one of
+    8,192 CPUs and 64 TiB. Ends with 1 if there are errors or warnings.
+
+    \b
+    kdumpfs check-api proposal.py
+    """
+    from fsmount.cli.boot import BootOptions, booted
+    from fsmount.cli.large import LARGE, large
+    from fsmount.propose.check_api import Level, Loaded, check
+
+    def loaded(given: Machine | None) -> Loaded:
+        _, tree, modules = booted(BootOptions(machine=machine, load=True, page_limit=False), given)
+        modules.loader.journal.aloud = False
+        modules.load([file])
+        return Loaded(modules.loader.modules[0], tree, modules.loader.journal.said)
+
+    worst = 0
+    for finding in check(loaded(None), loaded(large()), LARGE):
+        click.echo(str(finding))
+        worst = max(worst, int(finding.level is not Level.NOTE))
+    ctx.exit(worst)
+
+
+@click.command()
+@with_options(MACHINE_OPTIONS)
+@click.option("--prompt", default="$ ", show_default=True, help="What stands before a command.")
+@click.argument("script", metavar="SCRIPT", type=click.File(errors="surrogateescape"))
+@click.pass_context
+def transcript(ctx: click.Context, /, script: Any, prompt: str, **options: Any) -> None:
+    """Run a shell script on the machine, and print its commands with their output, for a cover letter.
+
+    Comments become prose. Each run prints the same: the machine's clock ticks by itself. The exit
+    status is the script's.
+
+    \b
+    kdumpfs transcript --load demo.sh
+    kdumpfs transcript --module proposal.py --load --prompt '$> ' demo.sh
+    """
+    import os
+
+    from fsmount.cli.boot import BootOptions, booted
+    from fsmount.propose.transcript import BOOT_S, ENVIRONMENT, clock, driver
+    from fsmount.run.server import RunOptions, run_command
+
+    text = driver(script.read(), script.name, prompt)
+    kernel, tree, _ = booted(BootOptions(**options), clock=clock)
+    tree.boot_ns = BOOT_S * 10**9
+    environment = {**os.environ, **ENVIRONMENT}
+    ctx.exit(run_command(kernel, tree, ("bash", "-c", text), RunOptions(environment=environment)))
+
+
 def _month() -> str:
     import time
 
@@ -85,4 +180,4 @@ def _git_user() -> str:
     return f"{found[0]} <{found[1]}>"
 
 
-COMMANDS = (abi,)
+COMMANDS = (abi, check_api, skeleton, transcript)

@@ -195,13 +195,18 @@ class UserModules:
         self.tree: Any = None
         self._loader: Any = None
 
-    def load(self, paths: Iterable[str] = ()) -> None:
-        """Load files, or without any those that are loaded, anew. ProfileError changes nothing."""
+    @property
+    def loader(self) -> Any:
+        """The Loader, made when it is first asked for."""
         if self._loader is None:
             from fsmount.tree.loader import Loader
 
             self._loader = Loader(self.tree.kernel, self.tree)
-        self._loader.load(paths)
+        return self._loader
+
+    def load(self, paths: Iterable[str] = ()) -> None:
+        """Load files, or without any those that are loaded, anew. ProfileError changes nothing."""
+        self.loader.load(paths)
 
     def group(self) -> AttributeGroup[Kernel]:
         """Their files in control/."""

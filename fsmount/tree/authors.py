@@ -47,6 +47,10 @@ class Journal:
     def __init__(self, log: Printk | None = None) -> None:
         self._log = log
         self.lines: deque[str] = deque(maxlen=1000)
+        self.said: list[str] = []
+        """Mistakes as sentences, without their tracebacks, where somebody counts them."""
+        self.aloud = True
+        """Whether the terminal hears of it, too; where not, mistakes are kept in `said`."""
         self._terminal = os.dup(2) if log is not None and os.isatty(2) else None
 
     def say(self, text: str, level: int = KERN_ERR) -> None:
@@ -56,6 +60,10 @@ class Journal:
         if self._log is not None:
             for line in lines:
                 self._log.emit(level, line)
+        if not self.aloud:
+            if level <= KERN_WARNING:
+                self.said.append(lines[0])
+            return
         text = "\n".join(lines) + "\n"
         try:
             if self._terminal is not None:

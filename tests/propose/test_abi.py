@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from fsmount.cli.commands import kdumpfs
 from fsmount.devfs.kmsg import dev
 from fsmount.propose.abi import abi_text
 from fsmount.tree.kobject import AttributeGroup, Kset, Link, singleton
 from tests.counters import DECLARATIONS
+from tests.propose.kernel import abi_script
+
+TORTURE = Path(__file__).with_name("torture.py")
 
 BLOCKS = Kset(names=lambda _: (), lookup=lambda _, name: None, count=lambda _: 0)
 
@@ -98,3 +107,32 @@ def test_a_file_in_place_of_another_is_there_once():
     text = abi_text([one], of=[(other, {})])
     assert whats(text) == ["/sys/x/y"]
     assert "Mine." in text
+
+
+@pytest.mark.apt
+def test_the_kernel_s_own_script_accepts_it(tmp_path):
+    examples = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+    modules = [word for path in (TORTURE, *examples) for word in ("--module", str(path))]
+    place = tmp_path / "Documentation/ABI/testing"
+    place.mkdir(parents=True)
+    done = CliRunner().invoke(kdumpfs, ["abi", *modules])
+    assert done.exit_code == 0, done.output
+    (place / "sysfs-kernel-ours").write_text(done.stdout)
+
+    def script(*words):
+        return subprocess.run(
+            [sys.executable, "-B", abi_script(), "--dir", place.parent, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    valid = script("validate")
+    assert (valid.returncode, valid.stdout, valid.stderr) == (0, "", "")
+    found = script("search", "p_offset").stdout
+    assert "/sys/kernel/kexec/crash_elfcorehdr/<N>/p_offset" in found
+    assert "kexec@lists.infradead.org" in found
+    shown = script("rest", "--raw").stdout
+    assert shown.count("Defined on file") == done.stdout.count("What:")
+    (place / "wrong").write_text("What:\t\t/sys/x\nAccess:\t\tR\n")
+    assert "wrong:2: tag 'what' is invalid" in script("validate").stderr

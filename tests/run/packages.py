@@ -28,7 +28,7 @@ KEXEC = (
 UDEV = ("udev", "kmod")
 
 
-def _apt(*argv: str, cwd: Path) -> str:
+def apt(*argv: str, cwd: Path) -> str:
     """Run an apt tool; what it cannot do is a skip, or a failure where apt is required."""
     try:
         done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
@@ -45,7 +45,7 @@ def _lack(reason: str) -> str:
     pytest.skip(f"no apt here: {reason}")
 
 
-def _made(name: str, make: Callable[[Path], None]) -> Path:
+def made(name: str, make: Callable[[Path], None]) -> Path:
     """A directory of the cache, made whole or not at all."""
     place = CACHE / name
     if not place.exists():
@@ -65,12 +65,12 @@ def package(name: str) -> Path:
     """A package of the running Debian, unpacked."""
 
     def make(work: Path) -> None:
-        _apt("apt-get", "download", name, cwd=work)
+        apt("apt-get", "download", name, cwd=work)
         (deb,) = work.glob("*.deb")
-        _apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
+        apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
         deb.unlink()
 
-    return _made(name, make)
+    return made(name, make)
 
 
 def over(*names: str) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ def over(*names: str) -> tuple[str, ...]:
 @functools.cache
 def depends(meta: str) -> str:
     """The package that a meta package stands for now."""
-    for line in _apt("apt-cache", "depends", meta, cwd=Path("/")).splitlines():
+    for line in apt("apt-cache", "depends", meta, cwd=Path("/")).splitlines():
         if line.strip().startswith("Depends:"):
             return line.split()[-1]
     return _lack(f"{meta} depends on nothing")
@@ -98,23 +98,23 @@ def selftests() -> Path:
     source = depends("linux-source")
 
     def make(work: Path) -> None:
-        _apt("apt-get", "download", source, cwd=work)
+        apt("apt-get", "download", source, cwd=work)
         (deb,) = work.glob("*.deb")
         (work / "unpacked").mkdir()
-        _apt("dpkg-deb", "-x", str(deb), "unpacked", cwd=work)
+        apt("dpkg-deb", "-x", str(deb), "unpacked", cwd=work)
         (tar,) = (work / "unpacked").glob("usr/src/*.tar.xz")
         wanted = ("memory-hotplug", "cpu-hotplug", "kexec", "kselftest")
         members = [f"*/tools/testing/selftests/{name}/*" for name in wanted]
-        _apt("tar", "-xJf", str(tar), "--wildcards", *members, cwd=work)
+        apt("tar", "-xJf", str(tar), "--wildcards", *members, cwd=work)
         (tests,) = work.glob("*/tools/testing/selftests")
         tests.rename(work / "selftests")
         for rest in (deb, work / "unpacked"):
             shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
 
-    return _made("selftests", make) / "selftests"
+    return made("selftests", make) / "selftests"
 
 
-def _lists(work: Path, line: str) -> list[str]:
+def lists(work: Path, line: str) -> list[str]:
     """Options that let apt know one source only, fetched into `work`."""
     (work / "lists" / "partial").mkdir(parents=True)
     (work / "sources.list").write_text(line + "\n")
@@ -123,7 +123,7 @@ def _lists(work: Path, line: str) -> list[str]:
         "-o", f"Dir::State::lists={work}/lists", "-o", "Dir::Cache::pkgcache=",
         "-o", "Dir::Cache::srcpkgcache=",
     ]  # fmt: skip
-    _apt("apt-get", "-qq", *options, "update", cwd=work)
+    apt("apt-get", "-qq", *options, "update", cwd=work)
     return options
 
 
@@ -132,18 +132,18 @@ def newest_kexec() -> str:
     """A shell word list that runs kexec(8) of Debian unstable, with that Debian's C library."""
 
     def make(work: Path) -> None:
-        options = _lists(work, "deb http://deb.debian.org/debian sid main")
-        needs = _apt("apt-cache", *options, "depends", "kexec-tools", cwd=work).split()
+        options = lists(work, "deb http://deb.debian.org/debian sid main")
+        needs = apt("apt-cache", *options, "depends", "kexec-tools", cwd=work).split()
         xen = next((name for name in needs if name.startswith("libxenmisc")), "libxenmisc4.20")
         libraries = [name for name in KEXEC[1:] if not name.startswith("libxenmisc")]
         packages = ("kexec-tools", "libc6", xen, *libraries)
-        _apt("apt-get", "-qq", *options, "download", *packages, cwd=work)
+        apt("apt-get", "-qq", *options, "download", *packages, cwd=work)
         for deb in work.glob("*.deb"):
-            _apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
+            apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
             deb.unlink()
         shutil.rmtree(work / "lists")
 
-    place = _made("newest-kexec", make)
+    place = made("newest-kexec", make)
     library = next(place.glob("usr/lib/*-linux-gnu"))
     (loader,) = library.glob("ld-linux-*")
     return f"{loader} --library-path {library} {place}/usr/sbin/kexec"
@@ -159,8 +159,8 @@ def util_linux_tests() -> Path:
             for line in Path("/etc/os-release").read_text().split("\n")
             if "=" in line
         )["VERSION_CODENAME"]
-        where = _lists(work, f"deb-src http://deb.debian.org/debian {release} main")
-        _apt("apt-get", "-qq", *where, "source", "--download-only", "util-linux", cwd=work)
+        where = lists(work, f"deb-src http://deb.debian.org/debian {release} main")
+        apt("apt-get", "-qq", *where, "source", "--download-only", "util-linux", cwd=work)
         (tar,) = work.glob("util-linux_*.orig.tar.*")
         with tarfile.open(tar) as source:
             for member in source:
@@ -172,4 +172,4 @@ def util_linux_tests() -> Path:
         shutil.rmtree(work / "lists")
         tar.unlink()
 
-    return _made("util-linux-tests", make) / "tests"
+    return made("util-linux-tests", make) / "tests"

@@ -196,12 +196,12 @@ def test_fadump_files_exist_where_firmware_has_it() -> None:
     from fsmount.cli.boot import tree_of
 
     kernel = Kernel.boot(replace(machine, cmdline="fadump=on"))
-    tree = tree_of(kernel, BootOptions())
+    tree = tree_of(kernel, BootOptions())[0]
     assert read(tree, "sys/kernel/fadump/registered") == "1\n"
     write(tree, "sys/kernel/fadump/registered", "0")
     assert read(tree, "sys/kernel/fadump/registered") == "0\n"
     assert tree.readlink(tree.lookup("sys/kernel/fadump_enabled")) == "fadump/enabled"
-    off = tree_of(Kernel.boot(machine), BootOptions())
+    off = tree_of(Kernel.boot(machine), BootOptions())[0]
     assert refused(lambda: write(off, "sys/kernel/fadump/registered", "1")) == "EPERM"
 
 

@@ -1,0 +1,15 @@
+"""The machine on which proposals are tried for size: as many CPUs as a kernel is built for, and 64 TiB."""
+
+from __future__ import annotations
+
+from elfcorehdr import profiles
+from elfcorehdr.lib.record import replace
+from elfcorehdr.machine import Machine
+
+LARGE = "8,192 CPUs and 64 TiB"
+
+
+def large() -> Machine:
+    """pseries-64t with CONFIG_NR_CPUS of a distribution's kernel."""
+    machine = profiles.load("pseries-64t")
+    return replace(machine, cpus=replace(machine.cpus, possible="0-8191"))
