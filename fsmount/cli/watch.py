@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import click
 
+MOST = 1 << 16
+"""Characters of modules that are sent along; a write has room for twice as many bytes."""
 _DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path())
 
 
@@ -91,7 +93,26 @@ def reload(directory: str, files: tuple[str, ...]) -> None:
     """
     from fsmount.host.mounting import request
 
-    request(directory, "reload", {"modules": [os.path.abspath(file) for file in files]})
+    asked = [os.path.abspath(file) for file in files]
+    body: dict[str, object] = {"modules": asked, "texts": _texts(directory, asked)}
+    request(directory, "reload", body)
+
+
+def _texts(directory: str, files: list[str]) -> dict[str, str]:
+    """What is in the files, or in those that are loaded; nothing if it is too much for one write."""
+    try:
+        with open(os.path.join(directory, "control/modules"), encoding="utf-8") as loaded:
+            files = files or loaded.read().splitlines()
+    except OSError:
+        return {}
+    texts: dict[str, str] = {}
+    for file in files:
+        try:
+            with open(file, encoding="utf-8") as module:
+                texts[file] = module.read()
+        except (OSError, UnicodeError):
+            continue  # the server says what is wrong with it
+    return texts if sum(map(len, texts.values())) < MOST else {}
 
 
 COMMANDS = (status, dmesg, uevents, reload)

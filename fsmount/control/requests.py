@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from elfcorehdr.errors import KernelError, ProfileError
@@ -204,9 +204,9 @@ class UserModules:
             self._loader = Loader(self.tree.kernel, self.tree)
         return self._loader
 
-    def load(self, paths: Iterable[str] = ()) -> None:
+    def load(self, paths: Iterable[str] = (), texts: Mapping[str, str] | None = None) -> None:
         """Load files, or without any those that are loaded, anew. ProfileError changes nothing."""
-        self.loader.load(paths)
+        self.loader.load(paths, texts)
 
     def group(self) -> AttributeGroup[Kernel]:
         """Their files in control/."""
@@ -214,10 +214,17 @@ class UserModules:
 
         @group.store
         def reload_store(kernel: Kernel, buf: str) -> None:
-            """Take the modules' files, or those of the key `modules`, into the running machine."""
+            """Take the modules' files, or those of the key `modules`, into the running machine.
+
+            `texts` is what is in them, by path: in `kdumpfs run` a file is what the command made of it.
+            """
             kernel.platform.refusal = ""
             try:
-                self.load(map(str, _request(kernel, buf, "modules").get("modules", ())))
+                request = _request(kernel, buf, "modules texts")
+                paths, texts = request.get("modules", []), request.get("texts", {})
+                if not isinstance(paths, list) or not isinstance(texts, dict):
+                    raise ProfileError("reload: expected a list `modules` and an object `texts`")
+                self.load(map(str, paths), {path: str(text) for path, text in texts.items()})
             except ProfileError as error:
                 kernel.platform.refusal = str(error)
                 raise KernelError(errno.EINVAL, str(error)) from None

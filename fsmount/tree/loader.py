@@ -6,7 +6,7 @@ All or nothing: a file that is wrong, or whose init() refuses, leaves everything
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from elfcorehdr.errors import KernelError, ProfileError
@@ -36,8 +36,11 @@ class Loader:
         kernel.cpus.on_offline.append(lambda cpu: self._call(CPU, cpu, False))
         kernel.kexec.on_image.append(lambda: self._call(KEXEC))
 
-    def load(self, paths: Iterable[str] = ()) -> None:
-        """Load these files, or those that are loaded, anew. ProfileError: then nothing has changed."""
+    def load(self, paths: Iterable[str] = (), texts: Mapping[str, str] | None = None) -> None:
+        """Load these files, or those that are loaded, anew. ProfileError: then nothing has changed.
+
+        texts: what is in a file, by its absolute path, for who sees another file there than we do.
+        """
         wanted = {module.file: module.path for module in self.modules}
         asked = {os.path.abspath(path): path for path in paths}
         new_paths = {**wanted, **asked}
@@ -53,7 +56,8 @@ class Loader:
             if asked and file not in asked and kept is not None:
                 new.append(kept)
             else:
-                new.append(load_module(path, known, self.journal))
+                text = (texts or {}).get(file)
+                new.append(load_module(path, known, self.journal, text))
             known += new[-1].declarations
         self._exchange(old, new)
         self.modules = new

@@ -74,14 +74,19 @@ class Module:
         return method.__code__.co_filename == self.path
 
 
-def load_module(path: str, known: Sequence[Declaration], journal: Journal | None = None) -> Module:
-    """A user's file, its declarations to be added to the known ones.
+def load_module(
+    path: str,
+    known: Sequence[Declaration],
+    journal: Journal | None = None,
+    text: str | None = None,
+) -> Module:
+    """A user's file (with text, what is in it), its declarations to be added to the known ones.
 
     ProfileError, one sentence, if the file cannot be read or imported, declares nothing, has a
     method of the wrong name or signature, or one that no group declares.
     """
     module = Module(path, Author(path, journal if journal is not None else Journal()))
-    module.names = _imported(module)
+    module.names = _imported(module, text)
     module.doc = str(module.names.get("__doc__") or "")
     declared = _declarations(module.names)
     taken = {id(declaration) for declaration in known}
@@ -114,7 +119,7 @@ def _place(declaration: Declaration) -> str:
     return f"{declaration.fs.value}/{declaration.path}".rstrip("/")
 
 
-def _imported(module: Module) -> dict[str, object]:
+def _imported(module: Module, text: str | None) -> dict[str, object]:
     path = module.path
     name = f"kdumpfs_module_{Path(path).stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -127,7 +132,7 @@ def _imported(module: Module) -> dict[str, object]:
     sys.modules[name] = made
     sys.path.insert(0, directory)
     try:
-        text = Path(path).read_text("utf-8")
+        text = Path(path).read_text("utf-8") if text is None else text
         # As it is now: a traceback shows these lines even if the file is being edited.
         linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
         exec(compile(text, path, "exec"), vars(made))
