@@ -288,3 +288,25 @@ def test_every_shipped_machine_boots_and_says_where_it_comes_from(name: str) -> 
 def test_an_unknown_machine_names_the_near_one() -> None:
     with pytest.raises(ProfileError, match=r"did you mean pseries-16g\?"):
         profiles.load("pseries-16")
+
+
+@pytest.mark.parametrize("name", profiles.names())
+def test_a_written_machine_is_read_as_the_same(name):
+    from elfcorehdr.machine.reader import from_toml
+    from elfcorehdr.machine.writer import to_toml
+
+    machine = profiles.load(name)
+    assert from_toml(to_toml(machine, ("made by a test",)), "written") == machine
+
+
+def test_what_is_written_needs_quotes_where_toml_does():
+    from elfcorehdr.lib.record import replace
+    from elfcorehdr.machine.reader import from_toml
+    from elfcorehdr.machine.writer import to_toml
+
+    machine = replace(
+        profiles.load("pseries-4g"),
+        cmdline='a="b c" \\ é',
+        devicetree={"cpus/x@0/ibm,y": "0x01", "model": 'a "b"'},
+    )
+    assert from_toml(to_toml(machine), "written") == machine
