@@ -134,6 +134,55 @@ CMA_CRASHKERNEL_ARM64 = Change(
     (7, 3),
     "arm64 takes crashkernel=...,cma and leaves these ranges out of the header.",
 )
+ARM64_FALLS_BACK = Change(
+    "crashkernel-arm64-falls-back",
+    "commits a149cf00b158 and a9ae89df7377 (arm64: kdump: fall back to high memory; a default for ,low)",
+    (6, 2),
+    "On arm64 what does not fit below the limit of ZONE_DMA goes above it, and `,high` takes 128 MiB below by itself.",
+)
+RISCV64_HIGH = Change(
+    "crashkernel-high-riscv64",
+    "commit 5882e5acf18d (riscv: kdump: Implement crashkernel=X,[high,low])",
+    (6, 6),
+    "riscv64 takes crashkernel=...,high and ,low; before, they reserve nothing.",
+)
+HIGH_ENDS = Change(
+    "crashkernel-high-ends",
+    "commit 5d99cadf1568 (crash: Fix riscv64 crash memory reserve dead loop)",
+    (6, 12),
+    "crashkernel=...,high where all RAM is low memory (riscv64 up to 4 GiB) reserves nothing; before, it was taken from low memory, or the boot never ended.",
+)
+CRASHKERNEL_PREFIXED = Change(
+    "crashkernel-messages-prefixed",
+    "parse_crashkernel_mem(): linux-source-6.1 kernel/crash_core.c, linux-source-6.12 kernel/crash_reserve.c: the release in between is not known",
+    (6, 12),
+    "All complaints about crashkernel= begin with `crashkernel: `; before, two of them with `Memory value expected`.",
+)
+CRASHKERNEL_SPELT = Change(
+    "crashkernel-message-spelt",
+    "parse_crashkernel_mem(), kernel/crash_reserve.c: 6.12 has `crahskernel:`, 6.16 not",
+    (6, 16),
+    "`crashkernel: Memory value expected after '@'`; before, `crahskernel:`.",
+)
+MEMPARSE_SATURATES = Change(
+    "memparse-saturates",
+    "memparse(), lib/cmdline.c: linux-source-7.2 checks for an overflow, 6.12 not",
+    (7, 2),
+    "A size beyond 2^64 in crashkernel= is the largest there is; before, it wraps, and a unit alone is 0.",
+)
+CMA_CONFIG_X86 = Change(
+    "config-cma-x86",
+    "CONFIG_CMA of Debian's amd64 kernels",
+    (7, 2),
+    "x86_64 is built with CONFIG_CMA; before, `crashkernel CMA reservation not supported`.",
+    kind=Kind.CONFIG,
+)
+SPARSE_INIT_LATE = Change(
+    "sparse-init-late",
+    "bootmem_init(), arch/arm64/mm/init.c, and misc_mem_init(), arch/riscv/mm/init.c: 7.2 reserves first, 6.12 not",
+    (7, 0),
+    "arm64 and riscv64 reserve for the crash kernel before the memory map is allocated; before, that has the end of memory.",
+)
 CMA_CRASHKERNEL_RISCV64 = Change(
     "crashkernel-cma-riscv64",
     "arch/riscv/mm/init.c arch_reserve_crashkernel(): linux-source-7.3 has it, 7.2 not",

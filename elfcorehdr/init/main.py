@@ -15,6 +15,7 @@ from elfcorehdr.drivers.base.cpu import Cpus
 from elfcorehdr.drivers.base.memory import Memory
 from elfcorehdr.drivers.base.node import Nodes
 from elfcorehdr.drivers.base.power import DevicePm
+from elfcorehdr.kernel import crashk_res
 from elfcorehdr.kernel.cpu import Smt
 from elfcorehdr.kernel.crash_core import CrashHotplug
 from elfcorehdr.kernel.kexec_core import Kexec
@@ -106,7 +107,7 @@ class Kernel:
         """start_kernel()"""
         self.log.emit(5, f"Linux version {self.release} (kdumpfs) {self.uts_version}")
         self.log.info(f"Kernel command line: {self.cmdline}")
-        self.kexec.reserve()
+        crashk_res.reserve(self)
         self.arch.insert_crashkernel_resources(self)
         self.arch.booted(self)
         self.memory_hotplug.boot()
@@ -119,7 +120,7 @@ class Kernel:
 
     def config(self, option: str) -> bool:
         """Whether the kernel was built with CONFIG_<option>; distributions' kernels have it."""
-        return self.machine.config.get(option, option not in self.arch.config_off)
+        return self.machine.config.get(option, self.arch.config_default(self, option))
 
     def names_changed(self) -> None:
         """A name in the tree appeared or went: what caches names must drop them."""

@@ -146,6 +146,10 @@ class Kexec:
         self.crashk_low_res: Range | None = None
         self.crashk_cma_ranges: list[Range] = []
         self.crashk_res_at_boot: Range | None = None
+        self.nothing = ""
+        """Why nothing is reserved, in words; empty while something is, or was."""
+        self.reserve_said: tuple[str, ...] = ()
+        """The log lines of the reservation."""
         self.print_mode = PrintMode.TEXT
         self.file_dbg_print = False
         """kexec_file_dbg_print: set for the time of a load with KEXEC_FILE_DEBUG."""
@@ -160,21 +164,12 @@ class Kexec:
         if self.file_dbg_print:
             self._kernel.log.info(text)
 
-    def reserve(self) -> None:
-        """The reservation at boot: that which the machine pins, else as the architecture makes it."""
-        kernel = self._kernel
-        for region in kernel.machine.crashkernel:
-            r = Range.sized(region.start, region.size)
-            match region.kind:
-                case "crashk_low_res":
-                    self.crashk_low_res = r
-                case "cma":
-                    self.crashk_cma_ranges.append(r)
-                case _:
-                    self.crashk_res = r
-        if not kernel.machine.crashkernel:
-            kernel.arch.reserve_crashkernel(kernel)
-        self.crashk_res_at_boot = self.crashk_res
+    def reserved(self) -> Range:
+        """crashk_res; KernelError(EADDRNOTAVAIL) says why there is none."""
+        if self.crashk_res is None:
+            why = f": {self.nothing}" if self.nothing else ""
+            raise KernelError(errno.EADDRNOTAVAIL, f"nothing is reserved for a crash kernel{why}")
+        return self.crashk_res
 
     @property
     def crash_image(self) -> Kimage | None:

@@ -23,6 +23,11 @@ class Region(NamedTuple):
     node: int = 0
     flags: str = ""
 
+    @property
+    def allocatable(self) -> bool:
+        """Whether memblock_alloc() takes from it: should_skip_region()."""
+        return NOMAP not in self.flags and DRV_MNG not in self.flags
+
 
 def split_by_node(
     regions: Iterable[Region], nodes: Mapping[int, int], block_size: int

@@ -28,6 +28,8 @@ class PageIsolation:
             ("vmcoreinfo", Range.sized(*vmcoreinfo_note(kernel))),
             ("the crash kernel", kexec.crashk_res),
             ("the crash kernel", kexec.crashk_low_res),
+            # Pages of a CMA area are unmovable for all but their own allocation.
+            *(("the crash kernel's CMA", r) for r in kexec.crashk_cma_ranges),
             *((f"pinned {p.name}".strip(), p.range) for p in self.pinned),
         ]
         for name, r in named:

@@ -130,11 +130,13 @@ def unload(directory: str, legacy: bool) -> None:
 
 def size(text: str) -> int:
     """A size or address such as 1G, 256M or 0x400000000; click.BadParameter."""
-    from elfcorehdr.kernel.crash_reserve import memparse
+    from elfcorehdr.machine.sizes import parse_size, shown
 
-    value, rest = memparse(text)
-    if rest or not text:
-        raise click.BadParameter(f"{text!r}, expected a number such as 1G, 256M or 0x400000000")
+    value = parse_size(text)
+    if value is None:
+        raise click.BadParameter(
+            f"{shown(text)}, expected a number such as 1G, 256M or 0x400000000"
+        )
     return value
 
 

@@ -7,7 +7,7 @@ import errno
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.kernel.crash_reserve import memparse
+from elfcorehdr.kernel.crashkernel import memparse
 from elfcorehdr.lib.ranges import format_ids
 from fsmount.sysfs.cpu import cpulist, cpulist_bytes, cpumap, cpumap_bytes
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem

@@ -49,7 +49,7 @@ def test_the_linear_map_begins_2_mib_aligned_below_memory_that_starts_later():
 
 def test_high_takes_128_mib_of_low_memory_too_and_says_both():
     memory = (MemoryRange(0x80000000, 6 * GIB),)
-    kernel = booted(memory=memory, crashkernel=(), cmdline="crashkernel=512M,high")
+    kernel = booted(memory=memory, resources=(), crashkernel=(), cmdline="crashkernel=512M,high")
     said = [r.text for r in kernel.log if "reserved" in r.text]
     assert said == [
         "crashkernel low memory reserved: 0xf8000000 - 0x100000000 (128 MB)",

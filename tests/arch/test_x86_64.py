@@ -306,6 +306,7 @@ def test_before_6_8_a_cut_over_two_ranges_stopped_in_the_first():
         "resources": (),
         "crashkernel": (CrashRegion(0xF000000, 0x2000000),),
         "blocks": (),
+        "kernel": "",
     }
     kernels = [booted(release=r, **changes) for r in ("6.1", "6.12")]
     found = [[(r.start, r.size) for r in k.arch.crash_ranges(k)] for k in kernels]

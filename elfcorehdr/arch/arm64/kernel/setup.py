@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
+from elfcorehdr.arch.arm64.mm import init
 from elfcorehdr.arch.base import Arch
 from elfcorehdr.changes import of_cpus
 from elfcorehdr.elf import EM_AARCH64
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
+from elfcorehdr.kernel.crash_reserve import memory_map_of
 from elfcorehdr.kernel.kexec_file import align_down
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.lib.ranges import CrashMem, Range
@@ -57,11 +58,14 @@ class Arm64(Arch):
         return 48
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
-        """DMA below 4 GiB, then Normal (golden arm64/B)."""
-        return ["DMA"] * (start < SZ_4G) + ["Normal"] * (end >= SZ_4G)
+        """DMA below 4 GiB (where all RAM is above, everywhere), then Normal (golden arm64/B)."""
+        limit = self.zone_limits(kernel, "DMA").end
+        return ["DMA"] * (start <= limit) + ["Normal"] * (end > limit)
 
     def zone_limits(self, kernel: Kernel, zone: str) -> Range:
         """As zones_of()."""
+        if kernel.machine.memory[0].start >= SZ_4G:
+            return Range(0, (1 << 64) - 1)
         return Range(SZ_4G, (1 << 64) - 1) if zone == "Normal" else Range(0, SZ_4G - 1)
 
     def huge_page_sizes(self, kernel: Kernel) -> tuple[int, ...]:
@@ -72,7 +76,23 @@ class Arm64(Arch):
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """arch_reserve_crashkernel()"""
-        reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL_ARM64))
+        init.arch_reserve_crashkernel(kernel)
+
+    def crash_addr_low_max(self, kernel: Kernel) -> int:
+        """arm64_dma_phys_limit"""
+        return init.arm64_dma_phys_limit(kernel)
+
+    def crash_addr_high_max(self, kernel: Kernel) -> int:
+        """PHYS_MASK + 1"""
+        return 1 << self.max_physmem_bits(kernel)
+
+    def cma_align(self, kernel: Kernel) -> int:
+        """A huge page of the page tables' last level but one."""
+        return {4096: 2 << 20, 16384: 32 << 20}.get(kernel.page_size, 512 << 20)
+
+    def memory_map(self, kernel: Kernel) -> list[Range]:
+        """bootmem_init(): sparse_init() came first."""
+        return [] if kernel.has(changes.SPARSE_INIT_LATE) else memory_map_of(kernel)
 
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
         """prepare_elf_headers()"""

@@ -105,6 +105,10 @@ class Ppc64(Arch):
         """arch_reserve_crashkernel()"""
         core.arch_reserve_crashkernel(kernel)
 
+    def crash_align(self, kernel: Kernel) -> int:
+        """CRASH_ALIGN, arch/powerpc/include/asm/crash_reserve.h: a page."""
+        return kernel.page_size
+
     def insert_crashkernel_resources(self, kernel: Kernel) -> None:
         """None; on 6.16 and 6.17 one in System RAM (golden ppc64/K-6.16.12)."""
         region = kernel.kexec.crashk_res

@@ -1,11 +1,12 @@
-"""The reservation of ppc64: arch/powerpc/kexec/core.c (v7.1)."""
+"""The reservation of ppc64: arch/powerpc/kexec/core.c (6.1 to 7.3)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
-from elfcorehdr.kernel.crash_reserve import parse_crashkernel, parse_suffix, reserve_crashkernel_cma
+from elfcorehdr.kernel.crash_reserve import reserve_crashkernel_cma, reserve_crashkernel_generic
+from elfcorehdr.kernel.crashkernel import Invalid, Parser
 from elfcorehdr.kernel.kexec_file import align_up
 from elfcorehdr.lib.ranges import Range
 
@@ -14,40 +15,48 @@ if TYPE_CHECKING:
 
 
 def arch_reserve_crashkernel(kernel: Kernel) -> None:
-    """Base from the parameter, else from the real mode area."""
-    log, machine = kernel.log, kernel.machine
-    total = kernel.memblock.total()
-    wanted = parse_crashkernel(kernel.cmdline, total, log.warning)
-    if not wanted.size:
-        return
-    size = align_up(wanted.size, kernel.page_size)
-    wanted_base = get_crash_base(kernel) if not wanted.base else wanted.base
+    """Base from the parameter, else from the real mode area. Invalid says why nothing is reserved."""
+    parser = Parser(kernel)
+    try:
+        _reserve(kernel, parser)
+    finally:
+        # Quirk: kdump_cma_reserve() does not ask whether there is a reservation besides.
+        if kernel.has(changes.CMA_CRASHKERNEL_PPC64):
+            reserve_crashkernel_cma(kernel, parser.cma())
+
+
+def _reserve(kernel: Kernel, parser: Parser) -> None:
+    log, total = kernel.log, kernel.memblock.total()
+    wanted = parser.plain(total)
+    if wanted is None:
+        raise Invalid(
+            "ppc64 knows no crashkernel=...,high"
+            if ",high" in kernel.cmdline
+            else parser.no_plain(None)
+        )
+    if kernel.has(changes.GENERIC_RESERVATION):  # parse_crashkernel() of all
+        parser.judged(wanted, total)
+    elif wanted.size <= 1:
+        raise Invalid("crashkernel= asks for 0 bytes")
+    wanted_base = wanted.base or get_crash_base(kernel)
     base = align_up(wanted_base, kernel.page_size)
     if base != wanted_base:
         log.warning(f"Crash kernel base must be aligned to {kernel.page_size:#x}")
-    if base < machine.kernel_end:
+    if base < kernel.machine.kernel_end:
         log.warning("Crash kernel can not overlap current kernel")
-        return
-    end = base + size - 1
-    if not kernel.memblock.covers(base, end):
-        generic = kernel.has(changes.GENERIC_RESERVATION_PPC64)
-        log.warning(
-            "crashkernel reservation failed - memory is in use."
-            if generic
-            else "Failed to reserve memory for crashkernel!"
-        )
-        return
+        raise Invalid(f"at {base:#x} it would lie over the running kernel")
     if kernel.has(changes.GENERIC_RESERVATION_PPC64):
-        log.info(f"crashkernel reserved: {base:#018x} - {end + 1:#018x} ({size >> 20} MB)")
-    else:
-        log.info(
-            f"Reserving {size >> 20}MB of memory at {base >> 20}MB for crashkernel "
-            f"(System RAM: {total >> 20}MB)"
-        )
-    kernel.kexec.crashk_res = Range(base, end)
-    if kernel.has(changes.CMA_CRASHKERNEL_PPC64):
-        size = parse_suffix(kernel.cmdline, ",cma", log.warning) or 0
-        reserve_crashkernel_cma(kernel, size)
+        reserve_crashkernel_generic(kernel, wanted.size, base, 0, high=False)
+        return
+    size = align_up(wanted.size, kernel.page_size)
+    log.info(
+        f"Reserving {size >> 20}MB of memory at {base >> 20}MB for crashkernel "
+        f"(System RAM: {total >> 20}MB)"
+    )
+    if not kernel.memblock.covers(base, base + size - 1):
+        log.err("Failed to reserve memory for crashkernel!")
+        raise Invalid(f"{base:#x} to {base + size - 1:#x} is not all memory")
+    kernel.kexec.crashk_res = Range.sized(base, size)
 
 
 def ppc64_rma_size(kernel: Kernel) -> int:

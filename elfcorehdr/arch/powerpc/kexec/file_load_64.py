@@ -5,7 +5,6 @@ The first patch, BACKUP_OFFSET_AT_LOAD, is in load_elfcorehdr_segment(); the sec
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,6 @@ from elfcorehdr.arch.powerpc.kexec.ranges import (
     get_usable_memory_ranges,
 )
 from elfcorehdr.elf import PHDR_SIZE
-from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
 from elfcorehdr.kernel.kexec_file import KexecBuf, align_up, locate_mem_hole
@@ -35,9 +33,7 @@ class Placer:
     """kexec_add_buffer() for a crash image of ppc64."""
 
     def __init__(self, kernel: Kernel, image: Kimage) -> None:
-        region = kernel.kexec.crashk_res
-        if region is None:
-            raise KernelError(errno.EADDRNOTAVAIL, "nothing is reserved for a crash kernel")
+        region = kernel.kexec.reserved()
         self._window = region
         self._page_size = kernel.page_size
         self._image = image

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
+from elfcorehdr.arch.riscv.mm import init
 from elfcorehdr.elf import EM_RISCV
-from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
+from elfcorehdr.kernel.crash_reserve import memory_map_of
 from elfcorehdr.kernel.kexec_file import align_down
 from elfcorehdr.lib.ranges import CrashMem, Range
 
@@ -57,7 +58,15 @@ class Riscv64(Arch):
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """arch_reserve_crashkernel()"""
-        reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL_RISCV64))
+        init.arch_reserve_crashkernel(kernel)
+
+    def crash_addr_low_max(self, kernel: Kernel) -> int:
+        """dma32_phys_limit"""
+        return init.dma32_phys_limit(kernel)
+
+    def memory_map(self, kernel: Kernel) -> list[Range]:
+        """misc_mem_init(): sparse_init() came first."""
+        return [] if kernel.has(changes.SPARSE_INIT_LATE) else memory_map_of(kernel)
 
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
         """prepare_elf_headers()"""

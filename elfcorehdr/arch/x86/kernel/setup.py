@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
-from elfcorehdr.arch.x86.kernel import crash, e820
+from elfcorehdr.arch.x86.kernel import crash, e820, reserve
 from elfcorehdr.changes import of_cpus
 from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.elf import EM_X86_64
-from elfcorehdr.kernel.crash_reserve import reserve_crashkernel
 from elfcorehdr.kernel.header_cache import RangeSource
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     KEXEC_UPDATE_ELFCOREHDR,
     FileArg,
+    align_up,
 )
 from elfcorehdr.kernel.notifier import MemoryNotify
 from elfcorehdr.lib.ranges import CrashMem, Range
@@ -36,6 +36,16 @@ ZONES = (("DMA", 0, 16 << 20), ("DMA32", 16 << 20, 4 << 30), ("Normal", 4 << 30,
 """MAX_DMA_PFN and MAX_DMA32_PFN, arch/x86/include/asm/dma.h."""
 
 
+def swiotlb_size_or_default(cmdline: str) -> int:
+    """The bounce buffers of the capture kernel, in bytes: swiotlb= in slots of 2 KiB, kernel/dma/swiotlb.c."""
+    size = SWIOTLB_SIZE
+    for word in cmdline.split():
+        slots = word.removeprefix("swiotlb=").split(",")[0]
+        if word.startswith("swiotlb=") and slots.isdecimal() and len(slots) < 10:
+            size = align_up(int(slots), 128) << 11
+    return size
+
+
 class X8664(Arch):
     """Crash ranges come from the resource tree; an event rewrites the header of its own kernel."""
 
@@ -50,7 +60,6 @@ class X8664(Arch):
     cpumask_offstack = True
     cpu_modalias = "cpu:type:x86,ven0000fam0006mod0000:feature:,"
     has_cpu_modalias = True
-    crash_align = 16 << 20
     boot_allocations = 16 << 20
     boot_allocations_low = 20 << 20
     platforms: Mapping[str, tuple[str, str]] = {"pc": ("x86.platform.pc", "Pc")}
@@ -75,15 +84,25 @@ class X8664(Arch):
 
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """arch_reserve_crashkernel()"""
-        reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL))
+        reserve.arch_reserve_crashkernel(kernel)
 
-    def generic_reservation(self, kernel: Kernel) -> bool:
-        """Since 6.7."""
-        return kernel.has(changes.GENERIC_RESERVATION)
+    def config_default(self, kernel: Kernel, option: str) -> bool:
+        """CMA came late."""
+        if option == "CMA":
+            return kernel.has(changes.CMA_CONFIG_X86)
+        return super().config_default(kernel, option)
+
+    def crash_align(self, kernel: Kernel) -> int:
+        """16 MiB."""
+        return reserve.CRASH_ALIGN
+
+    def crash_addr_high_max(self, kernel: Kernel) -> int:
+        """64 TiB: what a capture kernel with four page-table levels reaches."""
+        return reserve.CRASH_ADDR_HIGH_MAX
 
     def crash_low_size_default(self, kernel: Kernel) -> int:
         """arch_crash_low_size_default(): room for a swiotlb and 8 MiB, at least 256 MiB."""
-        return max(SWIOTLB_SIZE + (8 << 20), 256 << 20)
+        return max(swiotlb_size_or_default(kernel.cmdline) + (8 << 20), 256 << 20)
 
     # the header and hotplug, crash.c
 
