@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
+    from elfcorehdr.kernel.irq import Interrupts
 
 NOTE_HEAD = 12
 """sizeof(struct elf_note): namesz, descsz, type."""
@@ -67,7 +68,7 @@ class Arch:
     """What cpu/modalias reads where the machine does not say."""
     nr_cpus = 2048
     """CONFIG_NR_CPUS where the machine does not say."""
-    config_off = frozenset({"UNACCEPTED_MEMORY"})
+    config_off = frozenset({"UNACCEPTED_MEMORY", "X86"})
     """Options of the configuration that the architecture does not know."""
     has_firmware_memmap = False
     """CONFIG_FIRMWARE_MEMMAP: /sys/firmware/memmap."""
@@ -166,6 +167,30 @@ class Arch:
         """The sizes of huge pages, in kB: 2 MiB and 1 GiB with 4 KiB pages (golden x86_64)."""
         return (1048576, 2048)
 
+    def default_huge_page(self, kernel: Kernel) -> int:
+        """HPAGE_SIZE in kB: a page-middle entry's."""
+        return 2048
+
+    def max_page_order(self, kernel: Kernel) -> int:
+        """MAX_PAGE_ORDER: 10, with larger pages CONFIG_ARCH_FORCE_MAX_ORDER."""
+        return 10
+
+    def pageblock_bytes(self, kernel: Kernel) -> int:
+        """pageblock_order, in bytes: that of a huge page."""
+        return self.default_huge_page(kernel) << 10
+
+    def thp(self, kernel: Kernel) -> bool:
+        """has_transparent_hugepage()"""
+        return True
+
+    def vmalloc_kib(self, kernel: Kernel) -> int:
+        """VMALLOC_TOTAL, in kB."""
+        return 0
+
+    def direct_map(self, kernel: Kernel) -> Iterable[tuple[str, int]]:
+        """arch_report_meminfo(): how much of the direct map is in pages of which size, in kB."""
+        return ()
+
     def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
         """A core's level-1 caches: type, size and line size in bytes; () where they are not known."""
         return ()
@@ -181,6 +206,13 @@ class Arch:
     def thread_in_core(self, kernel: Kernel, n: int) -> int:
         """Which thread of its core CPU n is; the primary one is 0."""
         return n % kernel.machine.cpus.threads
+
+    zone_names: tuple[str, ...] = ("Normal",)
+    """The zones that the kernel was built with, less Movable and Device."""
+
+    def interrupts(self, kernel: Kernel) -> Interrupts:
+        """What /proc/interrupts shows."""
+        raise KernelError(errno.ENOSYS, "no interrupts are known")
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """The rows of /proc/cpuinfo that a machine may say."""

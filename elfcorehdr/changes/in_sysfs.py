@@ -136,11 +136,23 @@ NODE_COUNTERS_6_12 = Change(
     (6, 12),
     "nodeN/vmstat has pgdemote_{kswapd,direct,khugepaged} and nr_iommu_pages; the last two rows in kB of nodeN/meminfo are aligned with the others.",
 )
+IRQ_SHOW_6_14 = Change(
+    "interrupts-6.14",
+    "kernel/irq/proc.c, arch/x86/kernel/irq.c, arch/powerpc/kernel/irq.c (seq_put_decimal_ull_width()): golden identity ppc64 7.1.13, not in 6.12",
+    (6, 14),
+    "The columns of /proc/interrupts stand a blank to the left of their tail.",
+)
 NODE_COUNTERS_6_16 = Change(
     "node-counters-6.16",
     "mm/vmstat.c vmstat_text[]; golden ppc64/K-6.16.12 has them, 6.12.107 not",
     (6, 16),
     "nodeN/vmstat has nr_free_pages_blocks, pgdemote_proactive, nr_hugetlb and nr_balloon_pages, but no nr_bounce.",
+)
+ZONEINFO_6_16 = Change(
+    "zoneinfo-6.16",
+    "mm/vmstat.c zoneinfo_show_print(): in 7.1.13 (golden identity ppc64), not in 6.12",
+    (6, 16),
+    "/proc/zoneinfo has high_min and high_max of each CPU, and pages reserved for atomic allocations.",
 )
 NODE_COUNTERS_6_17 = Change(
     "node-counters-6.17",
@@ -159,6 +171,12 @@ NODE_COUNTERS_7_1 = Change(
     "mm/vmstat.c vmstat_text[], drivers/base/node.c; golden x86_64 7.1.13 has them, ppc64/K-7.0.13 not",
     (7, 1),
     "nodeN/vmstat has nr_vmalloc, pgsteal_*, pgscan_*, pgrefill and the GPU's; nodeN/meminfo has GPUActive and GPUReclaim.",
+)
+IRQ_SHOW_7_2 = Change(
+    "interrupts-7.2",
+    "kernel/irq/proc.c show_interrupts(): golden identity ppc64 7.2.13 and x86_64 7.3.4 have it, ppc64 7.1.13 not",
+    (7, 2),
+    "/proc/interrupts begins with four columns and pads its chips; of x86_64 rows that cannot count are left out.",
 )
 NODE_COUNTERS_7_2 = Change(
     "node-counters-7.2",

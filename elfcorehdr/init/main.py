@@ -24,8 +24,10 @@ from elfcorehdr.kernel.notifier import MemoryChain, NotifierErrorInject
 from elfcorehdr.kernel.panic import Panic
 from elfcorehdr.kernel.printk import Printk, dyndbg_files
 from elfcorehdr.kernel.resource import Iomem
+from elfcorehdr.kernel.timekeeping import Timekeeping
 from elfcorehdr.lib.kobject_uevent import UeventQueue
 from elfcorehdr.machine import Machine
+from elfcorehdr.mm.hugetlb import Hugetlb
 from elfcorehdr.mm.memblock import Memblock
 from elfcorehdr.mm.memory_hotplug import MemoryHotplug
 from elfcorehdr.mm.page_isolation import PageIsolation
@@ -58,6 +60,7 @@ class Kernel:
         """Counts the times that a name in the tree appeared or went."""
 
         self.log = Printk(clock, dynamic_debug={*dynamic_debug, *dyndbg_files(machine.cmdline)})
+        self.timekeeping = Timekeeping(clock)
         self.uevents = UeventQueue()
         self.panic = Panic(self.log)
         self.ksysfs = Ksysfs()
@@ -72,6 +75,7 @@ class Kernel:
         self.memory_hotplug = MemoryHotplug(self, self.memory)
         self.page_isolation = PageIsolation(self)
         self.nodes = Nodes(self)
+        self.hugetlb = Hugetlb(self)
         self.smt = Smt(self)
         self.cpus = Cpus(self)
 
@@ -111,6 +115,7 @@ class Kernel:
         self.arch.insert_crashkernel_resources(self)
         self.arch.booted(self)
         self.memory_hotplug.boot()
+        self.hugetlb.boot()
 
     # what this kernel is
 

@@ -5,8 +5,15 @@ May import tree/ and the engine. Start with proc.py.
 
 from __future__ import annotations
 
-from fsmount.procfs import kcore, proc, sysrq
+from fsmount.procfs import kcore, meminfo, proc, stat, sysrq, vmstat
 from fsmount.tree.kobject import Declaration
 
-GROUPS: tuple[Declaration, ...] = (*proc.GROUPS, *sysrq.GROUPS, *kcore.GROUPS)
+GROUPS: tuple[Declaration, ...] = (
+    *proc.GROUPS,
+    *stat.GROUPS,
+    *meminfo.GROUPS,
+    *vmstat.GROUPS,
+    *sysrq.GROUPS,
+    *kcore.GROUPS,
+)
 """All of /proc."""

@@ -44,26 +44,6 @@ def version_show(kernel: Kernel) -> str:
 
 
 @proc.show
-def meminfo_show(kernel: Kernel) -> str:
-    """Memory in kB; what is used is the kernel and the crash kernel's reservation alone."""
-    total = free = 0
-    for node in kernel.nodes.ids():
-        node_total, node_free = kernel.nodes.memory(node)
-        total, free = total + node_total, free + node_free
-    rows = (
-        ("MemTotal:", total),
-        ("MemFree:", free),
-        ("MemAvailable:", free),
-        ("Buffers:", 0),
-        ("Cached:", 0),
-        ("SwapCached:", 0),
-        ("SwapTotal:", 0),
-        ("SwapFree:", 0),
-    )
-    return "".join(f"{name:<15} {value // 1024:>8} kB\n" for name, value in rows)
-
-
-@proc.show
 def cpuinfo_show(kernel: Kernel) -> str:
     """One paragraph a running CPU."""
     return "".join(kernel.arch.cpuinfo(kernel))

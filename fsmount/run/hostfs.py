@@ -23,14 +23,14 @@ from fsmount.tree.kobject import Caller, File
 PARKED = "/run/kdumpfs"
 """Where the real /sys and /proc are inside `run`: in a tmpfs of its own."""
 
-HIDDEN_PROC = frozenset(
+SHOWN_PROC = frozenset(
     {
-        "config.gz", "device-tree", "iomem", "kallsyms", "kcore", "kmsg", "kpagecgroup",
-        "kpagecount", "kpageflags", "modules", "mtrr", "powerpc", "ppc64", "rtas", "sysrq-trigger",
-        "vmcore", "version",
+        "self", "thread-self", "sys", "mounts", "net", "filesystems", "fs", "locks", "sysvipc", "tty",
+        "keys", "key-users", "cgroups",
     }
 )  # fmt: skip
-"""Names in /proc that say something of the kernel or its memory: the host's never show through."""
+"""Names in /proc that are about the command's processes and their files; all others speak of the machine, and the host's
+never show through: what is not emulated is absent."""
 
 
 class HostNode:
@@ -152,7 +152,7 @@ class Processes:
                 return self._link(full, lambda c: f"{self.tgid(c.pid)}/task/{c.pid}")
             case "mounts" | "net":
                 return self._link(full, lambda _: f"self/{name}")
-        if self.dir_fd < 0 or name in HIDDEN_PROC:
+        if self.dir_fd < 0 or not (name in SHOWN_PROC or name.isdecimal()):
             return None
         try:
             os.stat(name, dir_fd=self.dir_fd, follow_symlinks=False)
@@ -169,7 +169,7 @@ class Processes:
         yield "sys", stat.S_IFDIR
         if self.dir_fd >= 0:
             for name in os.listdir(self.dir_fd):
-                if name not in HIDDEN_PROC and name != "sys":
+                if name != "sys" and (name in SHOWN_PROC or name.isdecimal()):
                     yield name, stat.S_IFLNK
 
     @staticmethod

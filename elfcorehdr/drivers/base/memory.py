@@ -159,6 +159,29 @@ class Memory:
         """The last one; -1 if there is none."""
         return self._codes.rfind(code, start, stop)
 
+    def not_in_kernel_zones(self, start: int, end: int) -> int:
+        """Bytes of start..end (included), which is RAM, in blocks that are offline or in Movable."""
+        return self._bytes_of((OFFLINE, MOVABLE), start, end)
+
+    def movable(self, start: int, end: int) -> int:
+        """Bytes of start..end (included), which is RAM, in blocks that are online in Movable."""
+        return self._bytes_of((MOVABLE,), start, end)
+
+    def offline(self, start: int, end: int) -> int:
+        """Bytes of start..end (included), which is RAM, in blocks that are offline."""
+        return self._bytes_of((OFFLINE,), start, end)
+
+    def _bytes_of(self, codes: tuple[int, ...], start: int, end: int) -> int:
+        """Counted by blocks, of which the first and the last may lie in it in part."""
+        size = self.block_size
+        first, last = start // size, end // size
+        total = sum(self._codes.count(code, first, last + 1) for code in codes) * size
+        if self.code(first) in codes:
+            total -= start - first * size
+        if self.code(last) in codes:
+            total -= (last + 1) * size - 1 - end
+        return total
+
     # changing
 
     def set_code(self, n: int, code: int) -> None:

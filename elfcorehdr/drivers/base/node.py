@@ -59,12 +59,15 @@ class Nodes:
                 last = n
 
     def memory(self, node: int) -> tuple[int, int]:
-        """Bytes in use by the page allocator on a node, and free ones.
+        """Bytes that the page allocator has on a node, and free ones.
 
-        Total is RAM less what boot took (kernel, reservation); nothing else is ever allocated here.
+        Total is online RAM less what boot took (kernel, reservation); only huge pages are ever allocated here.
         """
         kernel = self._kernel
         total = kernel.memblock.node_bytes(node)
+        total -= sum(
+            kernel.memory.offline(r.start, r.end) for r in kernel.memblock.node_regions(node)
+        )
         taken = [Range(0, kernel.machine.kernel_end - 1), kernel.kexec.crashk_res]
         total -= sum(r.size for r in taken if r and self.of(r.start, r.start) == [node])
-        return max(total, 0), max(total, 0)
+        return max(total, 0), max(total - kernel.hugetlb.node_bytes(node), 0)

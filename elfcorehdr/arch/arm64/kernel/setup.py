@@ -22,6 +22,7 @@ from elfcorehdr.lib.ranges import CrashMem, Range
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.irq import Interrupts
     from elfcorehdr.kernel.kexec_core import Kimage
     from elfcorehdr.kernel.kexec_file import FileArg
 
@@ -35,6 +36,8 @@ class Arm64(Arch):
     """Crash ranges are memblock's regions, one by one, less those that are not mapped."""
 
     name = "arm64"
+    config_off = frozenset({"UNACCEPTED_MEMORY", "X86", "HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD"})
+    zone_names = ("DMA", "DMA32", "Normal")
     uts_machine = "aarch64"
     e_machine = EM_AARCH64
     prstatus_bytes = 392
@@ -130,6 +133,24 @@ class Arm64(Arch):
     def hotplug_smt(self, kernel: Kernel) -> bool:
         """Since some release between 6.12 and 7.2."""
         return kernel.has(of_cpus.HOTPLUG_SMT_ARM64)
+
+    def max_page_order(self, kernel: Kernel) -> int:
+        """11 with 16 KiB pages, 13 with 64 KiB, arch/arm64/Kconfig."""
+        return {16384: 11, 65536: 13}.get(kernel.page_size, 10)
+
+    def default_huge_page(self, kernel: Kernel) -> int:
+        """PMD_SIZE: 2 MiB, 32 MiB or 512 MiB by the page's size."""
+        return {4096: 2048, 16384: 32768}.get(kernel.page_size, 524288)
+
+    def vmalloc_kib(self, kernel: Kernel) -> int:
+        """VMALLOC_END - VMALLOC_START with 48 bits and 4 KiB pages (golden identity arm64, 7.3.4)."""
+        return 135288315904
+
+    def interrupts(self, kernel: Kernel) -> Interrupts:
+        """What /proc/interrupts shows."""
+        from elfcorehdr.arch.arm64.kernel.irq import interrupts
+
+        return interrupts(kernel)
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As cpuinfo.py knows them."""

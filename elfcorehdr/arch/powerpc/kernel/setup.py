@@ -6,7 +6,7 @@ What kexec/ defines is imported at its first use: a mount that loads nothing sta
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
+    from elfcorehdr.kernel.irq import Interrupts
     from elfcorehdr.kernel.kexec_core import Kimage
     from elfcorehdr.kernel.kexec_file import FileArg
     from elfcorehdr.kernel.notifier import MemoryNotify
@@ -213,6 +214,45 @@ class Ppc64(Arch):
         from elfcorehdr.arch.powerpc.kernel.setup_64 import check_smt_enabled
 
         return check_smt_enabled(kernel.cmdline, kernel.machine)
+
+    def max_page_order(self, kernel: Kernel) -> int:
+        """8 with 64 KiB pages, arch/powerpc/Kconfig."""
+        return 8 if kernel.page_size == 65536 else 10
+
+    def default_huge_page(self, kernel: Kernel) -> int:
+        """HPAGE_SIZE: 2 MiB with radix, 16 MiB with hash."""
+        return 2048 if self.thp(kernel) else 16384
+
+    def huge_page_sizes(self, kernel: Kernel) -> tuple[int, ...]:
+        """hugetlbpage_init(), arch/powerpc/mm/hugetlbpage.c: with hash 16 MiB and 16 GiB."""
+        return (1048576, 2048) if self.thp(kernel) else (16777216, 16384)
+
+    def thp(self, kernel: Kernel) -> bool:
+        """With radix: a hypervisor may not let hash have it (golden identity ppc64 hash)."""
+        from elfcorehdr.arch.powerpc.kernel.setup_common import radix_enabled
+
+        return radix_enabled(kernel)
+
+    def vmalloc_kib(self, kernel: Kernel) -> int:
+        """H_VMALLOC_SIZE, RADIX_VMALLOC_SIZE: 512 TiB; with hash and 4 KiB pages 16 (arch/powerpc, book3s/64)."""
+        small = kernel.page_size == 4096 and not self.thp(kernel)
+        return (16 if small else 512) << 30
+
+    def direct_map(self, kernel: Kernel) -> Iterable[tuple[str, int]]:
+        """create_physical_mapping(): with radix pages of 1 GiB where a memory block is as large, with hash of the page's."""
+        total = sum(r.end - r.start + 1 for r in kernel.memblock) >> 10
+        if not self.thp(kernel):
+            names = ("DirectMap4k", "DirectMap64k", "DirectMap16M", "DirectMap16G")
+            return [(n, total if n == "DirectMap64k" else 0) for n in names]
+        largest = "DirectMap1G" if kernel.memory.block_size >= 1 << 30 else "DirectMap2M"
+        names = ("DirectMap4k", "DirectMap64k", "DirectMap2M", "DirectMap1G")
+        return [(n, total if n == largest else 0) for n in names]
+
+    def interrupts(self, kernel: Kernel) -> Interrupts:
+        """What /proc/interrupts shows."""
+        from elfcorehdr.arch.powerpc.kernel.irq import interrupts
+
+        return interrupts(kernel)
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As setup_common.py knows them."""

@@ -42,7 +42,7 @@ def revision(pvr: int) -> str:
     return f"{major}.{low & 0xFF} (pvr {version:04x} {low:04x})"
 
 
-def _type(kernel: Kernel) -> str:
+def core_type(kernel: Kernel) -> str:
     """The processor, as a core's node in the device tree calls it, less the PowerPC in front."""
     return kernel.machine.cpus.type.partition(",")[2] or kernel.machine.cpus.type
 
@@ -54,7 +54,7 @@ def radix_enabled(kernel: Kernel) -> bool:
     for word in kernel.cmdline.split():
         if word == "disable_radix" or word in ("disable_radix=1", "disable_radix=y"):
             return False
-    return _type(kernel) not in HASH_ONLY
+    return core_type(kernel) not in HASH_ONLY
 
 
 def model(kernel: Kernel) -> str:
@@ -65,16 +65,16 @@ def model(kernel: Kernel) -> str:
 
 def cpu_name(kernel: Kernel) -> str:
     """cur_cpu_spec->cpu_name: architected in a partition; on bare metal what firmware's features are called."""
-    name, _ = PVRS.get(_type(kernel), (_type(kernel), 0))
+    name, _ = PVRS.get(core_type(kernel), (core_type(kernel), 0))
     if kernel.platform.name == "pseries":
         return f"{name} (architected)"
     # POWER8's skiboot has no ibm,powerpc-cpu-features: the table's row of the raw PVR is taken then.
-    return f"{_type(kernel)} (raw)" if name in HASH_ONLY else name
+    return f"{core_type(kernel)} (raw)" if name in HASH_ONLY else name
 
 
 def said(kernel: Kernel) -> Mapping[str, str]:
     """The rows less `processor`, by name."""
-    _, pvr = PVRS.get(_type(kernel), ("", 0))
+    _, pvr = PVRS.get(core_type(kernel), ("", 0))
     name = model(kernel)
     pseries = kernel.platform.name == "pseries"
     return {

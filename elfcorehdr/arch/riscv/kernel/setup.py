@@ -18,6 +18,7 @@ from elfcorehdr.lib.ranges import CrashMem, Range
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.irq import Interrupts
     from elfcorehdr.kernel.kexec_core import Kimage
     from elfcorehdr.kernel.kexec_file import FileArg
 
@@ -30,6 +31,7 @@ class Riscv64(Arch):
     """Crash ranges are the System RAM resources."""
 
     name = "riscv64"
+    zone_names = ("DMA32", "Normal")
     uts_machine = "riscv64"
     e_machine = EM_RISCV
     prstatus_bytes = 376
@@ -85,6 +87,18 @@ class Riscv64(Arch):
     def cpu_stopped(self, kernel: Kernel, cpu: int) -> None:
         """arch_cpuhp_cleanup_dead_cpu()"""
         kernel.log.info(f"CPU{cpu}: off")
+
+    def vmalloc_kib(self, kernel: Kernel) -> int:
+        """VMALLOC_SIZE, half of KERN_VIRT_SIZE, less a byte: arch/riscv/include/asm/pgtable.h (v7.3)."""
+        from elfcorehdr.arch.riscv.kernel.cpu import mmu
+
+        return (1 << {"sv57": 44, "sv48": 35}.get(mmu(kernel), 26)) - 1
+
+    def interrupts(self, kernel: Kernel) -> Interrupts:
+        """What /proc/interrupts shows."""
+        from elfcorehdr.arch.riscv.kernel.irq import interrupts
+
+        return interrupts(kernel)
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As cpu.py knows them."""

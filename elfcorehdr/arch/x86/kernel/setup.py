@@ -26,6 +26,7 @@ from elfcorehdr.machine import Machine
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.irq import Interrupts
 
 PAGE_OFFSET = 0xFFFF888000000000
 """__PAGE_OFFSET_BASE_L4, arch/x86/include/asm/page_64_types.h."""
@@ -57,6 +58,7 @@ class X8664(Arch):
     nr_cpus = 8192
     config_off = frozenset()
     has_firmware_memmap = True
+    zone_names = ("DMA", "DMA32", "Normal")
     cpumask_offstack = True
     cpu_modalias = "cpu:type:x86,ven0000fam0006mod0000:feature:,"
     has_cpu_modalias = True
@@ -228,6 +230,22 @@ class X8664(Arch):
         from elfcorehdr.arch.x86.kernel.proc import vendor
 
         return vendor(kernel.machine) == "GenuineIntel"
+
+    def vmalloc_kib(self, kernel: Kernel) -> int:
+        """VMALLOC_SIZE_TB_L4, _L5, arch/x86/include/asm/pgtable_64_types.h: 32 or 12800 TiB less a byte."""
+        return (12800 if self.va(kernel, 0) < LOWEST_OF_FOUR_LEVELS else 32) * (1 << 30) - 1
+
+    def direct_map(self, kernel: Kernel) -> Iterable[tuple[str, int]]:
+        """As large as each range's ends allow: split_mem_range(), arch/x86/mm/init.c."""
+        from elfcorehdr.arch.x86.mm.init import direct_map
+
+        return direct_map(kernel)
+
+    def interrupts(self, kernel: Kernel) -> Interrupts:
+        """What /proc/interrupts shows."""
+        from elfcorehdr.arch.x86.kernel.irq import interrupts
+
+        return interrupts(kernel)
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As proc.py knows them."""

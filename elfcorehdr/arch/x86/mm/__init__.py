@@ -1,0 +1,1 @@
+"""arch/x86/mm: init (the direct map)."""

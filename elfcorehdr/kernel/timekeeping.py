@@ -1,0 +1,20 @@
+"""When the machine booted and how long it runs: kernel/time/timekeeping.c. The log's time stamps count from the same moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Timekeeping:
+    """One clock for /proc/uptime, btime, sysinfo(2) and the log."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._began = clock()
+        self.boot_realtime_ns = time.time_ns()
+        """When it booted, in ns since 1970: what getboottime64() gives."""
+
+    def uptime_ns(self) -> int:
+        """ktime_get_boottime(), in ns."""
+        return self._clock() - self._began

@@ -1,0 +1,31 @@
+"""/proc of real kernels, file by file."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.identity.compare import Identity, compare
+
+CAPTURES = sorted(
+    path.parent
+    for path in (Path(__file__).parent.parent / "golden/kernel/identity").glob("*/living")
+)
+SAME = (
+    *("stat", "uptime", "loadavg", "softirqs", "interrupts", "cpuinfo", "cmdline", "iomem"),
+    *("meminfo", "vmstat", "zoneinfo", "buddyinfo", "pagetypeinfo"),
+)
+"""Files of /proc that are the same, in form where their content is live."""
+
+
+@cache
+def compared(capture: Path) -> Identity:
+    return compare(capture)
+
+
+@pytest.mark.parametrize("capture", CAPTURES, ids=lambda path: path.name)
+def test_proc_says_what_a_real_kernel_said(capture: Path) -> None:
+    wrong = {d.path for d in compared(capture).unexplained}
+    assert not wrong & {f"/proc/{name}" for name in SAME}
