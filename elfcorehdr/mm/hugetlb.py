@@ -49,6 +49,11 @@ class Hugetlb:
         kernel = self._kernel
         return kernel.arch.huge_page_sizes(kernel) if kernel.config("HUGETLB_PAGE") else ()
 
+    @property
+    def supported(self) -> bool:
+        """hugepages_supported(): whether there is any size."""
+        return bool(self.sizes())
+
     def count(self, size: int, node: int | None = None) -> int:
         """Pages of a size in the pool of a node; None for all."""
         if node is not None:

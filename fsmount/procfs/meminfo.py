@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+
 from elfcorehdr.changes import in_sysfs
+from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtoull
 from elfcorehdr.mm.vmstat import ALWAYS, Table, names, with_
@@ -48,7 +51,7 @@ def meminfo_show(kernel: Kernel) -> str:
     }
     rows = [f"{name + ':':<16}{known.get(name, 0):>8} kB\n" for name in names(kernel, ROWS)]
     rows = [f"{LONG} {0:>5} kB\n" if row.startswith(LONG) else row for row in rows]
-    if kernel.config("HUGETLB_PAGE"):
+    if kernel.hugetlb.supported:
         size = kernel.hugetlb.default_size
         pages = kernel.hugetlb.count(size)
         for name, count in (("Total", pages), ("Free", pages), ("Rsvd", 0), ("Surp", 0)):
@@ -71,7 +74,9 @@ def nr_hugepages_show(kernel: Kernel) -> str:
 
 
 def nr_hugepages_store(kernel: Kernel, buf: str) -> None:
-    """Ask for so many; fewer is no error. EINVAL."""
+    """Ask for so many; fewer is no error. EINVAL, EOPNOTSUPP without huge pages."""
+    if not kernel.hugetlb.supported:
+        raise KernelError(errno.EOPNOTSUPP, "no huge pages here")
     kernel.hugetlb.set(kernel.hugetlb.default_size, kstrtoull(buf))
 
 

@@ -68,7 +68,7 @@ all_hstates = _kset(None, lambda kernel: kernel, lambda _: None)
 
 
 def _has_hugetlb(kernel: Kernel, obj: object) -> bool:
-    return kernel.config("HUGETLB_PAGE")
+    return kernel.hugetlb.supported
 
 
 hugepages = AttributeGroup("devices/system/node/node*/hugepages", nodes, is_visible=_has_hugetlb)

@@ -32,7 +32,7 @@ def node_meminfo(kernel: Kernel, node: int) -> str:
         f"Node {node} {name + ':':<{_column(kernel, name)}}{known.get(name, 0) // 1024:>8} kB\n"
         for name in names(kernel, ROWS)
     ]
-    if kernel.config("HUGETLB_PAGE"):
+    if kernel.hugetlb.supported:
         pages = kernel.hugetlb.count(kernel.hugetlb.default_size, node)
         rows += [
             f"Node {node} {f'HugePages_{name}:':<16} {0 if name == 'Surp' else pages:>5}\n"

@@ -105,7 +105,7 @@ def machine_of(capture: Path, rows: Rows) -> Machine:
         },
         cpus=_topology(rows),
         cpuinfo=_cpuinfo(rows) if arch in SAID else {},
-        config=config_of(rows),
+        config={**config_of(rows), "HUGETLB_PAGE": "nr_hugetlb" in text(rows, "/proc/vmstat")},
         auto_online_blocks=text(rows, "/sys/devices/system/memory/auto_online_blocks"),
         devicetree=_root_properties(rows) if arch == "ppc64" else {},
     )

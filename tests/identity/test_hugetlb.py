@@ -66,12 +66,16 @@ def test_huge_pages_of_the_command_line_are_there_at_boot() -> None:
     assert now["Hugetlb"] == 2 * 1048576 + 10 * 2048
 
 
-def test_hash_has_pages_of_16_mib() -> None:
+def test_hash_has_pages_of_16_mib_but_not_under_qemu() -> None:
     tree = booted("pseries-4g", "disable_radix")
+    assert "Hugepagesize" not in rows(tree)
+    assert errno_of(tree, "/proc/sys/vm/nr_hugepages", "1") == "ENOTSUP"
+    machine = profiles.load("pseries-4g")
+    lpar = replace(machine, cmdline="disable_radix", devicetree={"model": "IBM,8286-42A"})
+    tree = Tree(Kernel.boot(lpar), declarations_of())
     assert rows(tree)["Hugepagesize"] == 16384
-    assert "hugepages-16384kB" in [
-        n for n, _ in tree.names(tree.lookup("/sys/kernel/mm/hugepages"))
-    ]
+    names = [name for name, _ in tree.names(tree.lookup("/sys/kernel/mm/hugepages"))]
+    assert "hugepages-16384kB" in names
 
 
 def test_memory_that_is_offline_is_not_of_the_total() -> None:

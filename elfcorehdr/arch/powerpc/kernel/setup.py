@@ -224,8 +224,12 @@ class Ppc64(Arch):
         return 2048 if self.thp(kernel) else 16384
 
     def huge_page_sizes(self, kernel: Kernel) -> tuple[int, ...]:
-        """hugetlbpage_init(), arch/powerpc/mm/hugetlbpage.c: with hash 16 MiB and 16 GiB."""
-        return (1048576, 2048) if self.thp(kernel) else (16777216, 16384)
+        """hugetlbpage_init(), arch/powerpc/mm/hugetlbpage.c: with hash 16 MiB and 16 GiB, which QEMU has not (golden identity)."""
+        if self.thp(kernel):
+            return (1048576, 2048)
+        from elfcorehdr.arch.powerpc.kernel.setup_common import model
+
+        return () if "emulated by qemu" in model(kernel) else (16777216, 16384)
 
     def thp(self, kernel: Kernel) -> bool:
         """With radix: a hypervisor may not let hash have it (golden identity ppc64 hash)."""
