@@ -41,6 +41,10 @@ _MAX_ERRNO = 4095
 """include/linux/err.h"""
 
 
+LINES, COLUMNS = 60, 400
+"""How much of a traceback is told: a recursion's has no end, nor has an exception's own text."""
+
+
 class Journal:
     """Where modules speak: the kernel log, control/log, and the terminal (else standard error)."""
 
@@ -211,7 +215,7 @@ class Author:
                 if refused.filename is not None:  # nobody raises that on purpose
                     self.report(method, refused)
                 raise self._refusal(refused) from None
-            except Exception as bug:
+            except (Exception, SystemExit) as bug:
                 self.report(method, bug)
                 raise KernelError(errno.EIO) from None
 
@@ -255,9 +259,14 @@ class Author:
 
     # What a function may return
 
-    def _text(self, shown: object) -> str | bytes | Iterator[bytes]:
-        if isinstance(shown, str | bytes):
+    def _text(self, shown: object) -> bytes | Iterator[bytes]:
+        if isinstance(shown, bytes):
             return shown
+        if isinstance(shown, str):
+            try:
+                return shown.encode(errors="surrogateescape")
+            except UnicodeEncodeError:
+                raise Wrong(f"returned {_short(shown)}, expected text that UTF-8 has") from None
         if isinstance(shown, Iterator):
             return self._pieces(shown)
         raise Wrong(f'returned {_short(shown)}, expected str, such as f"{{value}}\\n"')
@@ -305,8 +314,12 @@ class Author:
         told.stack[:] = told.stack[own[0] : own[-1] + 1] if own else told.stack[-1:]
         told.__cause__ = told.__context__ = None
         what = f"in {name_of(method)}: " if method is not None else ""
-        text = "".join(told.format())
-        self._say(f"{self._line(bug)}{what}{type(bug).__name__}: {bug}\n{text}")
+        told_lines = "".join(told.format()).splitlines()
+        if len(told_lines) > LINES:
+            told_lines = [*told_lines[: LINES - 1], "...", told_lines[-1]]
+        text = "\n".join(line[:COLUMNS] for line in told_lines)
+        # The last line, as traceback has it: str() of an exception may itself raise.
+        self._say(f"{self._line(bug)}{what}{told_lines[-1][:COLUMNS]}\n{text}")
 
     def slow(self, method: Callable[..., Any], took: str) -> None:
         """Tell that a function keeps everybody waiting."""
@@ -381,5 +394,8 @@ def line_in(path: str, error: BaseException) -> int:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:
+        text = "something"
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

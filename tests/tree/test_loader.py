@@ -136,6 +136,33 @@ def test_an_exception_is_a_traceback_of_his_own_lines(running):
     assert [r.text for r in running.kernel.log if "AttributeError" in r.text]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise SystemExit(3)", "in one_show: SystemExit: 3"),
+        ("return one_show(kernel)", "RecursionError: maximum recursion depth exceeded"),
+        ("raise ValueError('x' * 10**6)", "in one_show: ValueError: xxx"),
+        ("raise Odd()", "in one_show: mine.Odd: <exception str() failed>"),
+        ("return Odd()", "one_show returned something (Odd), expected str"),
+        ("return '\\ud800'", "one_show returned '\\ud800' (str), expected text that UTF-8 has"),
+        ("yield Odd()", "TypeError: a piece is something (Odd), expected str or bytes"),
+    ],
+)
+def test_whatever_a_show_does_it_is_one_call_that_fails_and_few_lines(running, text, said):
+    running.load(
+        "class Odd(Exception):\n"
+        "    def __repr__(self): raise OSError\n"
+        "    __str__ = __repr__\n"
+        "Odd.__module__ = 'mine'\n"
+        f"@group.show\ndef one_show(kernel):\n    {text}\n"
+    )
+    assert running.refused("one") == errno.EIO
+    assert said in running.said()
+    lines = running.said().splitlines()
+    assert len(lines) < 70
+    assert max(map(len, lines), default=0) < 500
+
+
 def test_a_traceback_shows_the_lines_that_were_loaded(running):
     running.load("@group.show\ndef one_show(kernel):\n    return 1 / 0  # loaded\n")
     running.path.write_text("# being edited\n" * 20)
