@@ -34,6 +34,7 @@ class Machine:
     def __init__(self, counters: int = 3, page_size: int = 4096) -> None:
         self.page_size = page_size
         self.names_seq = 0
+        self.boots, self.dead = 0, False
         self.log = Printk()
         self.counters = {number: Counter(number) for number in range(counters)}
         self.shows = 0

@@ -14,6 +14,7 @@ from elfcorehdr.errors import ProfileError
 
 if TYPE_CHECKING:
     from elfcorehdr.arch.base import Arch
+    from elfcorehdr.arch.crash_dump import ArchDump
     from elfcorehdr.arch.platform import Platform
     from elfcorehdr.machine import Machine
 
@@ -24,6 +25,14 @@ ARCHES = {
     "riscv64": ("riscv.kernel.setup", "Riscv64"),
 }
 """Where the class of each architecture is; imported when a machine has it."""
+
+DUMPS = {
+    "ppc64": ("powerpc.kernel.crash_dump", "PpcDump"),
+    "x86_64": ("x86.kernel.crash_dump_64", "X86Dump"),
+    "arm64": ("arm64.kernel.crash_dump", "Arm64Dump"),
+    "riscv64": ("riscv.kernel.crash_dump", "RiscvDump"),
+}
+"""Where the class is that knows how each architecture crashes; imported when a machine does."""
 
 
 @cache
@@ -38,6 +47,14 @@ def arch_of(name: str) -> Arch:
     module, class_name = ARCHES[name]
     arch: Arch = getattr(import_module(f".{module}", __name__), class_name)()
     return arch
+
+
+@cache
+def dump_of(name: str) -> ArchDump:
+    """How an architecture crashes."""
+    module, class_name = DUMPS[name]
+    made: ArchDump = getattr(import_module(f".{module}", __name__), class_name)()
+    return made
 
 
 def platform_of(arch: Arch, name: str) -> type[Platform]:

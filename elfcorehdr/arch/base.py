@@ -295,6 +295,15 @@ class Arch:
         units = len(kernel.cpus.possible) * step
         return (kernel.memory.boot_end - units) // step * step - step, step
 
+    def crash_note_areas(self, kernel: Kernel) -> Iterator[tuple[int, int]]:
+        """The percpu memory that the crash notes lie in: start, end (not included)."""
+        first, step = self._note_units(kernel)
+        pinned, possible = kernel.machine.crash_notes, kernel.cpus.possible
+        if len(pinned) < len(possible):
+            yield first, first + len(possible) * step
+        for at in pinned.values():
+            yield at, at + self.crash_note_bytes
+
     def crash_note_cpu(self, kernel: Kernel, start: int, end: int) -> int | None:
         """The lowest possible CPU whose crash note has a byte in start..end (included), or None."""
         size, pinned, possible = (

@@ -97,6 +97,12 @@ CONTAINER_ONLINE = Change(
     (6, 12),
     "Plugging a DIMM into an x86_64 ends with an online uevent of the ACPI container it is in.",
 )
+VMCORE_NOTE_ALIGN = Change(
+    "vmcore-note-align",
+    "fs/proc/vmcore.c merge_note_headers_elf64(); golden x86_64 6.12 has it, 6.1 not",
+    (6, 12),
+    "/proc/vmcore's PT_NOTE has p_align 4; before, 0.",
+)
 GENERIC_RESERVATION_PPC64 = Change(
     "generic-reservation-ppc64",
     "commit e3185ee438c2 (powerpc/crash: use generic crashkernel reservation)",
@@ -127,6 +133,12 @@ CMA_CRASHKERNEL = Change(
     'commit 35c18f2933c5 (Add a new optional ",cma" suffix to the crashkernel= command line option)',
     (6, 17),
     "crashkernel=...,cma is known: x86_64 takes it and leaves these ranges out of the header; before, it is a plain form that is wrong.",
+)
+PRINTK_FITS_EXACTLY = Change(
+    "printk-fits-exactly",
+    "kernel/printk/printk_ringbuffer.c is_blk_wrapped(): not in 6.12, in 7.2",
+    (6, 19),
+    "A log record that ends exactly where the ring buffer ends stays there; before, it moved to the start.",
 )
 CMA_CRASHKERNEL_ARM64 = Change(
     "crashkernel-cma-arm64",

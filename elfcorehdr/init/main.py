@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch import arch_of, check_cpuinfo, platform_of
@@ -21,7 +22,7 @@ from elfcorehdr.kernel.crash_core import CrashHotplug
 from elfcorehdr.kernel.kexec_core import Kexec
 from elfcorehdr.kernel.ksysfs import Ksysfs
 from elfcorehdr.kernel.notifier import MemoryChain, NotifierErrorInject
-from elfcorehdr.kernel.panic import Panic
+from elfcorehdr.kernel.panic import Crash, Panic
 from elfcorehdr.kernel.printk import Printk, dyndbg_files
 from elfcorehdr.kernel.resource import Iomem
 from elfcorehdr.kernel.timekeeping import Timekeeping
@@ -31,6 +32,10 @@ from elfcorehdr.mm.hugetlb import Hugetlb
 from elfcorehdr.mm.memblock import Memblock
 from elfcorehdr.mm.memory_hotplug import MemoryHotplug
 from elfcorehdr.mm.page_isolation import PageIsolation
+
+if TYPE_CHECKING:
+    from elfcorehdr.fs.proc.vmcore import ProcVmcore
+    from elfcorehdr.mm.mm_init import MemoryImage
 
 
 class Kernel:
@@ -46,6 +51,23 @@ class Kernel:
         clock: Callable[[], int] = time.monotonic_ns,
         dynamic_debug: Iterable[str] = (),
     ) -> None:
+        self.boots = 0
+        """How often it has started anew: what belonged to the kernel before answers no more."""
+        self.vmcore: ProcVmcore | None = None
+        """/proc/vmcore, of a capture kernel."""
+        self.memory_image: MemoryImage | None = None
+        """The memory of the kernel that crashed."""
+        self.vmcoreinfo_edits: tuple[str, ...] = ()
+        """What a tester wants of VMCOREINFO: see VmcoreInfo.edit()."""
+        self._clock, self._dynamic_debug = clock, tuple(dynamic_debug)
+        self.log = Printk(clock)
+        self.uevents = UeventQueue()
+        self.names_seq = 0
+        """Counts the times that a name in the tree appeared or went."""
+        self._build(machine, has, release)
+
+    def _build(self, machine: Machine, has: frozenset[Change], release: str) -> None:
+        """Make the parts, for a machine that starts."""
         self.machine = machine
         self.release = release
         self.changes = has
@@ -56,13 +78,11 @@ class Kernel:
         platform = platform_of(self.arch, machine.platform)
         self.page_size = machine.page_size
         self.cmdline = machine.cmdline
-        self.names_seq = 0
-        """Counts the times that a name in the tree appeared or went."""
-
-        self.log = Printk(clock, dynamic_debug={*dynamic_debug, *dyndbg_files(machine.cmdline)})
-        self.timekeeping = Timekeeping(clock)
-        self.uevents = UeventQueue()
-        self.panic = Panic(self.log)
+        self.log.restart({*self._dynamic_debug, *dyndbg_files(machine.cmdline)})
+        self.log.fits_exactly = self.has(changes.PRINTK_FITS_EXACTLY)
+        self.uevents.restart()
+        self.timekeeping = Timekeeping(self._clock)
+        self.panic = Panic(self)
         self.ksysfs = Ksysfs()
         self.pm = DevicePm()
 
@@ -116,6 +136,33 @@ class Kernel:
         self.arch.booted(self)
         self.memory_hotplug.boot()
         self.hugetlb.boot()
+
+    # how it ends
+
+    @property
+    def dead(self) -> bool:
+        """Whether it has panicked, and no other kernel has started: nothing answers any more."""
+        return bool(self.panic.why)
+
+    def restart(self, machine: Machine) -> None:
+        """The machine starts anew, with the same kernel: nothing of before is left but who listens to it."""
+        self.boots += 1
+        self.vmcore = self.memory_image = None
+        self._build(machine, self.changes, self.release)
+        self._start()
+        self.names_changed()
+
+    def dump_stack(self, crash: Crash) -> None:
+        """dump_stack(), into the log."""
+        from elfcorehdr.init.capture import dump_stack
+
+        dump_stack(self, crash)
+
+    def crash_kexec(self, crash: Crash) -> None:
+        """__crash_kexec(): the capture kernel of the loaded image starts from this one's memory."""
+        from elfcorehdr.init.capture import crash_kexec
+
+        crash_kexec(self, crash)
 
     # what this kernel is
 

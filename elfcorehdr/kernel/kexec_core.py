@@ -97,6 +97,8 @@ class Kimage:
         self.hp_action = HpAction.NONE
         self.backup_start = 0
         """ppc64: where purgatory copies the first 64 KiB to; 0 if not known."""
+        self.backup_by_user = 0
+        """The same by the header that kexec-tools brought: its purgatory knows it, whatever the kernel does."""
         self.cmdline = cmdline
         self.elf_headers_sz = 0
         """x86_64: bytes kept for the header."""

@@ -97,14 +97,20 @@ class Printk:
     ) -> None:
         self.clock = clock
         self.size = size
+        self.listeners: list[Callable[[], None]] = []
+        """Called after a record has become visible to readers."""
+        self.fits_exactly = False
+        """Whether a block that ends with the ring does not wrap."""
+        self.restart(dynamic_debug)
+
+    def restart(self, dynamic_debug: Iterable[str] = ()) -> None:
+        """A kernel starts: an empty log, its time at zero; who listens still does."""
         self.dynamic_debug = frozenset(dynamic_debug)
         self.devkmsg = Devkmsg.RATELIMIT
         self.dmesg_restrict = False
         self.clear_seq = 0
         """Where SYSLOG_ACTION_CLEAR has put the start of what dmesg shows."""
-        self.listeners: list[Callable[[], None]] = []
-        """Called after a record has become visible to readers."""
-        self._boot = clock()
+        self._boot = self.clock()
         self._head = 0
         self._records: deque[Record] = deque()
         self._begins: deque[int] = deque()
@@ -123,6 +129,22 @@ class Printk:
     def next_seq(self) -> int:
         """The number of the first record that readers cannot see yet: prb_next_seq()."""
         return self._next_seq if self._open is None else self._open.seq
+
+    @property
+    def head(self) -> int:
+        """data_ring.head_lpos, counted from the log's making."""
+        return self._head
+
+    def blocks(self) -> Iterator[tuple[Record, int, int, bool]]:
+        """What is in the ring: a record, where its block begins and where the next one does, whether it is still open."""
+        records = [*self._records, *([self._open] if self._open is not None else [])]
+        begins = [*self._begins, self._head]
+        for record, begin, end in zip(records, begins, begins[1:], strict=False):
+            yield record, begin, end, record is self._open
+
+    def wraps(self, begin: int, end: int) -> bool:
+        """is_blk_wrapped(): whether a block begin..end-1 would cross the end of the ring."""
+        return begin // self.size != (end - self.fits_exactly) // self.size
 
     def record(self, seq: int) -> Record | None:
         """The record of that number, or the oldest later one; None if there is none yet."""
@@ -168,7 +190,7 @@ class Printk:
         """Make room for a text block: data_alloc() and desc_reserve(), printk_ringbuffer.c."""
         block = (length + 8 + 7) & ~7  # struct prb_data_block: an id before the text, aligned
         begin, end = self._head, self._head + block
-        if begin // self.size != end // self.size:  # a block does not wrap
+        if self.wraps(begin, end):
             end = end // self.size * self.size + block
         self._head = end
         self._begins.append(begin)

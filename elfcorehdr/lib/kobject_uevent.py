@@ -63,9 +63,14 @@ class UeventQueue:
     """Numbers events (SEQNUM, +1 each), keeps the last ones, and hands each to the listeners."""
 
     def __init__(self, keep: int = 4096) -> None:
-        self.seqnum = 0
-        self.kept: deque[Uevent] = deque(maxlen=keep)
+        self._keep = keep
         self.listeners: list[Callable[[Uevent], None]] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """A kernel starts: no event yet; who listens still does."""
+        self.seqnum = 0
+        self.kept: deque[Uevent] = deque(maxlen=self._keep)
 
     def send(
         self, action: str, devpath: str, subsystem: str, env: tuple[tuple[str, str], ...] = ()

@@ -129,6 +129,26 @@ class BlockState(Record):
     """Their NUMA node, where the memory range around them spans several; -1: that of the range."""
 
 
+PAGE_KINDS = (
+    *("kernel", "free", "cache", "private-cache", "anon", "slab", "hugetlb", "offline", "hwpoison"),
+)
+"""What a page can be used for."""
+
+
+class MemoryUse(Record):
+    """What memory is used for, where it is not the mixture that a dump shows otherwise (mm/page_use.py)."""
+
+    start: Bytes
+    size: Bytes
+    kind: str = "kernel"
+    """One of PAGE_KINDS."""
+    order: int = 0
+    """log2 of the pages of a block: of free memory, of a folio, a slab or a huge page."""
+    content: str = ""
+    """zero, address (lines that name the page), file:PATH, or a text that repeats; empty: free pages are
+    zero, the others name their address."""
+
+
 class Machine(Record):
     """One machine at boot. Where a field is absent, the architecture computes what a kernel computes."""
 
@@ -157,6 +177,8 @@ class Machine(Record):
     crash_notes_step: Bytes = 0
     vmcoreinfo: Bytes = 0
     """Physical address of the vmcoreinfo note; 0: computed."""
+    use: tuple[MemoryUse, ...] = ()
+    """What some of the memory is used for; the rest holds a stated mixture."""
     kdump: KdumpFiles = KdumpFiles()
     lmbs: tuple[Lmbs, ...] = ()
     """ppc64: the LMB table; empty: one LMB a block of boot memory, DRC indexes from 0x80000000."""

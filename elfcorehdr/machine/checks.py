@@ -27,6 +27,7 @@ from elfcorehdr.machine.facts import (
 from elfcorehdr.machine.faults import Faults, near_of
 from elfcorehdr.machine.sizes import U64, parse_runs, shown, size_text
 from elfcorehdr.machine.spans import Spans
+from elfcorehdr.machine.uses import check_use
 
 VMCOREINFO_HEAD = 36
 """Bytes of vmcoreinfo's note besides a page: VMCOREINFO_NOTE_SIZE, include/linux/crash_core.h."""
@@ -41,6 +42,7 @@ def check(machine: Machine, faults: Faults) -> None:
         ram = Spans((m.start, m.end) for m in _rows_of_ram(machine))
         _check_on_ram(machine, ram, faults)
         _check_rows(machine, faults)
+        check_use(machine, ram, faults)
         _check_blocks(machine, ram, faults)
         _check_lmbs(machine, faults)
         nodes = {m.node for m in (*machine.memory, *machine.nested_memory)}

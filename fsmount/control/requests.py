@@ -55,6 +55,10 @@ def _does(known: str) -> Callable[[Callable[[Kernel, Json], None]], Callable[[Ke
         def store(kernel: Kernel, buf: str) -> None:
             kernel.platform.refusal = ""
             try:
+                if kernel.dead:
+                    raise KernelError(
+                        errno.EIO, f"the machine is dead: Kernel panic: {kernel.panic.why}"
+                    )
                 method(kernel, _request(kernel, buf, known))
             except KernelError as error:
                 kernel.platform.refusal = str(error)
@@ -160,6 +164,24 @@ def error_show(kernel: Kernel) -> str:
 def elfcorehdr_show(kernel: Kernel) -> bytes:
     """The loaded crash image's ELF core header, byte for byte; empty without one."""
     return kernel.kexec.elfcorehdr() or b""
+
+
+def _crashed(kernel: Kernel, obj: object = None) -> bool:
+    return kernel.vmcore is not None and kernel.memory_image is not None
+
+
+@control.show(is_visible=_crashed)
+def vmcore_show(kernel: Kernel) -> str:
+    """What the vmcore's memory is used for, as JSON: pages by kind, of the memory that its header lists."""
+    import json
+
+    from elfcorehdr.mm.mm_init import counts
+
+    vmcore, image = kernel.vmcore, kernel.memory_image
+    if vmcore is None or image is None:
+        raise KernelError(errno.ENOENT)
+    pages = counts(image, vmcore.memory())
+    return json.dumps({"size": vmcore.size, "page_size": image.page_size, "pages": pages}) + "\n"
 
 
 @control.show

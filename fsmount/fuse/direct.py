@@ -42,8 +42,24 @@ _REFUSED_OPS: dict[int, str] = {
 }  # fmt: skip
 
 
+MAX_READ = 1 << 20
+"""Bytes of a READ's answer at most."""
+
+
 class _Blocked(Exception):
     """The answer has to wait."""
+
+
+class _OfDeadKernel:
+    """What is left of a file that was open when its kernel died."""
+
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
+        """KernelError(EIO)"""
+        raise KernelError(errno.EIO)
+
+    def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
+        """KernelError(EIO)"""
+        raise KernelError(errno.EIO)
 
 
 Seen = Callable[[int, str, str, bytes, int], None]
@@ -75,6 +91,7 @@ class Connection:
         self._seen = seen
         self._table = NodeTable(nodes, names if seen is None else NameCache.NONE)
         self._names_seq = nodes.kernel.names_seq
+        self._boots = nodes.kernel.boots, nodes.kernel.dead
         self._may_come: Callable[[Any], bool] = getattr(nodes, "may_come", lambda _: False)
         self._handles: dict[int, Any] = {}
         self._next_fh = 0
@@ -126,6 +143,9 @@ class Connection:
     def sync_names(self) -> None:
         """Make every cached name stale if the set of names has changed; before the change is seen."""
         self._names_seq = self._kernel.names_seq
+        if self._boots != (now := (self._kernel.boots, self._kernel.dead)):
+            self._boots, gone = now, _OfDeadKernel()
+            self._handles = dict.fromkeys(self._handles, gone)
         if self._table.names_changed() and self._table.names is NameCache.ANNOUNCED:
             self.channel.notify(proto.NOTIFY_INC_EPOCH)
 
@@ -257,8 +277,11 @@ class Connection:
         wanted = proto.FUSE_ATOMIC_O_TRUNC | proto.FUSE_BIG_WRITES | proto.FUSE_PARALLEL_DIROPS
         # Else every write(2) asks for security.capability first: file_remove_privs(), fs/inode.c.
         wanted |= proto.FUSE_HANDLE_KILLPRIV_V2
+        # /proc/vmcore is read through the page cache, in large pieces and ahead.
+        wanted |= proto.FUSE_ASYNC_READ | proto.FUSE_MAX_PAGES
+        pages = MAX_READ // 4096
         return proto.INIT_OUT.pack(
-            7, min(minor, 45), 0, flags & wanted, 16, 12, MAX_WRITE, 1, 0, 0, *[0] * 8
+            7, min(minor, 45), MAX_READ, flags & wanted, 16, 12, MAX_WRITE, 1, pages, 0, *[0] * 8
         )
 
     def _destroy(self, _nodeid: int, _size: int) -> bytes:
@@ -312,9 +335,9 @@ class Connection:
         except KernelError as refused:
             self._tell("open", node.path, b"", -refused.errno)
             raise
-        return proto.OPEN_OUT.pack(
-            self._handle(file), proto.FOPEN_DIRECT_IO | proto.FOPEN_NOFLUSH, 0
-        )
+        cached = getattr(file, "cached", False)
+        how = proto.FOPEN_KEEP_CACHE if cached else proto.FOPEN_DIRECT_IO
+        return proto.OPEN_OUT.pack(self._handle(file), how | proto.FOPEN_NOFLUSH, 0)
 
     def _read(self, nodeid: int, _size: int) -> bytes:
         fh, offset, size, _, _, flags, _ = proto.READ_IN.unpack_from(self._buf, BODY)

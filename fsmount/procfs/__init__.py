@@ -5,7 +5,7 @@ May import tree/ and the engine. Start with proc.py.
 
 from __future__ import annotations
 
-from fsmount.procfs import kcore, meminfo, proc, stat, sysrq, vmstat
+from fsmount.procfs import kcore, meminfo, proc, stat, sysrq, vmcore, vmstat
 from fsmount.tree.kobject import Declaration
 
 GROUPS: tuple[Declaration, ...] = (
@@ -15,5 +15,6 @@ GROUPS: tuple[Declaration, ...] = (
     *vmstat.GROUPS,
     *sysrq.GROUPS,
     *kcore.GROUPS,
+    *vmcore.GROUPS,
 )
 """All of /proc."""

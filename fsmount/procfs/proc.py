@@ -97,6 +97,40 @@ def panic_on_oops_store(kernel: Kernel, buf: str) -> None:
     _say(kernel, "panic_on_oops", kernel.panic.on_oops)
 
 
+def _switch(name: str, default: int, most: int | None, doc: str) -> None:
+    """A switch that the machine keeps for those who ask; 0 to `most`, or any number."""
+
+    def store(kernel: Kernel, buf: str) -> None:
+        value = kstrtoint(buf)
+        if most is not None and not 0 <= value <= most:
+            raise KernelError(errno.EINVAL, f"0 to {most}")
+        kernel.panic.sysctls[name] = value
+        _say(kernel, name, value)
+
+    sysctl.add(
+        name,
+        show=lambda kernel: f"{kernel.panic.sysctls.get(name, default)}\n",
+        store=store,
+        doc=doc,
+    )
+
+
+for _name, _default, _most, _doc in (
+    ("sysrq", 438, None, "Which keys of SysRq may be used from the keyboard."),
+    ("panic_on_warn", 0, 1, "Whether a WARN() is a panic."),
+    ("panic_print", 0, None, "What a panic prints besides, as bits."),
+    ("hung_task_panic", 0, 1, "Whether a task that hangs is a panic."),
+    ("hung_task_timeout_secs", 120, None, "After how many seconds a task hangs."),
+    ("softlockup_panic", 0, 1, "Whether a soft lockup is a panic."),
+    ("hardlockup_panic", 0, 1, "Whether a hard lockup is a panic."),
+    ("nmi_watchdog", 1, 1, "Whether hard lockups are looked for."),
+    ("unknown_nmi_panic", 0, None, "Whether an NMI that nobody knows is a panic."),
+    ("panic_on_unrecovered_nmi", 0, None, "Whether an NMI for broken memory is a panic."),
+    ("panic_on_io_nmi", 0, None, "Whether an NMI for a broken bus is a panic."),
+):
+    _switch(_name, _default, _most, _doc)
+
+
 def _limit(name: str, of: Callable[[Kernel], LoadLimit], what: str) -> None:
     sysctl.add(
         name,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from elfcorehdr.init.main import Kernel
-from fsmount.tree.kobject import AttributeGroup, Declaration, Filesystem, singleton
+from elfcorehdr.kernel.panic import Crash
+from fsmount.tree.kobject import AttributeGroup, Caller, Declaration, Filesystem, singleton
 
 proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
 
 
-def _store(kernel: Kernel, buf: str) -> None:
+def _store(kernel: Kernel, buf: str, caller: Caller) -> None:
     # A leading underscore asks for every key that follows, else the first alone counts.
+    boots = kernel.boots
     for key in buf[1:].rstrip("\n") if buf.startswith("_") else buf[:1]:
-        kernel.panic.sysrq(key)
+        if kernel.dead or kernel.boots != boots:
+            return
+        kernel.panic.sysrq(key, Crash(pid=caller.pid or 1, comm=caller.comm or "sh"))
 
 
 proc.add(

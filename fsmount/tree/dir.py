@@ -42,6 +42,13 @@ class KernelState(Protocol):
 
     @property
     def log(self) -> Printk: ...
+    @property
+    def boots(self) -> int:
+        """How often the machine has started anew."""
+
+    @property
+    def dead(self) -> bool:
+        """Whether no kernel runs."""
 
 
 class Node:

@@ -65,12 +65,15 @@ class Inodes(Directories):
         self.page_limit = page_limit
         self.owner = owner
         self.boot_ns = time.time_ns()
+        self._boots = kernel.boots
         self._setattr: dict[str, Setattr] = {}
         self._setattr_seq = kernel.names_seq
 
     def getattr(self, node: Node) -> Stat:
         """stat(2) of the node."""
         entry = node.entry
+        if self._boots != self.kernel.boots:
+            self._boots, self.boot_ns, self._setattr = self.kernel.boots, time.time_ns(), {}
         nlink, size = 1, 0
         if isinstance(entry, FileEntry):
             mode = stat.S_IFREG | entry.attr.mode

@@ -54,6 +54,9 @@ class Tree(Inodes):
             raise KernelError(errno.EISDIR)
         if isinstance(entry, LinkEntry):
             raise KernelError(errno.ELOOP)
+        fs = getattr(entry, "fs", Filesystem.SYSFS)
+        if self.kernel.dead and fs is not Filesystem.CONTROL:
+            raise KernelError(errno.EIO, "the machine is dead: its kernel has panicked")
         reads = flags & os.O_ACCMODE in (os.O_RDONLY, os.O_RDWR)
         writes = flags & os.O_ACCMODE in (os.O_WRONLY, os.O_RDWR)
         if isinstance(entry, FileEntry):

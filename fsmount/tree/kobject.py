@@ -265,7 +265,7 @@ class AttributeGroup(Generic[T]):
         *,
         name: str = "",
         mode: int = 0o644,
-        size: int = 0,
+        size: int | Callable[[T], int] = 0,
         is_visible: IsVisible[T] | None = None,
     ) -> Callable[[Fn], Fn]:
         """Declare `<name>_open(obj, caller, flags) -> File`: a file with operations of its own."""

@@ -147,7 +147,8 @@ class Checks:
         if "resources" in seen:
             compare.check_resources(verdict, kernel, seen["resources"])
         if "vmcore" in seen:
-            page_size, header = kernel.page_size, kernel.kexec.elfcorehdr()
+            page_size = kernel.page_size
+            header = kernel.vmcore.elfcorehdr if kernel.vmcore else kernel.kexec.elfcorehdr()
             compare.check_vmcore(verdict, self.dir, header, seen["vmcore"], page_size)
         if "crashkernel" in seen:
             compare.check_crashkernel(verdict, kernel, seen["crashkernel"])

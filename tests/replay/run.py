@@ -77,6 +77,7 @@ class Run(Checks):
         self.tree = Tree(self.kernel, [*sysfs.GROUPS, *procfs.GROUPS])
         self.last_header: bytes | None = None
         self.log_kept_for_later: int | None = None
+        self.dead_log: list[str] = []
 
     # steps
 
@@ -109,6 +110,7 @@ class Run(Checks):
             verdict.check("rebuilds", seen["rebuilds"], self.kernel.crash_hp.rebuilds - rebuilds)
         if "log" in seen and do["op"] != "other":  # an `other` is not done, so it says nothing
             texts = [r.text for r in self.kernel.log if log_from <= r.seq < log_to]
+            texts = self.dead_log if do["op"] == "crash" else texts
             expected, got = compare.log_lines(seen["log"]), compare.log_lines(texts)
             if self.case["arch"] == "arm64" and len(seen["log"]) == compare.ARM64_LOG_LIMIT:
                 got = got[: len(expected)]
@@ -286,8 +288,17 @@ class Run(Checks):
             self.kernel.platform.unplug_cpu(n)
 
     def do_crash(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
-        """sysrq c."""
+        """sysrq c: what the dying kernel said is kept, its capture kernel's log begins anew."""
+        log, boots = self.kernel.log, self.kernel.boots
+        since = log.next_seq
+
+        def keep() -> None:
+            if self.kernel.boots == boots:
+                self.dead_log = [r.text for r in log if r.seq >= since]
+
+        log.listeners.append(keep)
         self.kernel.panic.sysrq("c")
+        log.listeners.remove(keep)
 
     def do_other(self, index: int, do: Json, seen: Json, verdict: Verdict) -> None:
         """Nothing, but for loads of a normal image that are told in words."""

@@ -131,6 +131,13 @@ class Memory:
         codes = self._codes
         return (n for n in range(len(codes)) if codes[n])
 
+    def offline_ids(self) -> Iterator[int]:
+        """The numbers of the blocks that are offline, ascending."""
+        n = self._codes.find(OFFLINE)
+        while n >= 0:
+            yield n
+            n = self._codes.find(OFFLINE, n + 1)
+
     def present(self, first: int, count: int) -> bytearray:
         """For each of count block numbers from first on a byte: 1 where there is a block, else 0."""
         whole = not first and count == len(self._codes)

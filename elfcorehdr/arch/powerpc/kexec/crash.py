@@ -134,11 +134,14 @@ def sync_backup_region_phdr(
 
 def machine_kexec_post_load(kernel: Kernel, image: Kimage) -> None:
     """Learn the backup region that kexec-tools chose from the header it brought (the second patch)."""
-    if not image.crash or not kernel.has(changes.BACKUP_OFFSET_AT_EVENT):
+    if not image.crash:
         return
+    knows = kernel.has(changes.BACKUP_OFFSET_AT_EVENT)
     for segment in image.segments:
         if segment.content[:4] == ELFMAG:
             sync_backup_region_phdr(kernel, image, segment.content, to_kimage=True)
+            image.backup_by_user = image.backup_start
+            image.backup_start *= knows
 
 
 def crash_ranges_source(kernel: Kernel) -> RangeSource | None:

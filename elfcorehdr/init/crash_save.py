@@ -1,0 +1,40 @@
+"""What a crash leaves in memory: notes, VMCOREINFO's last line, the crash image: kernel/crash_core.c, kernel/kexec_core.c (v7.2).
+
+Imports mm.mm_init, so only a kernel that crashes imports this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from elfcorehdr.kernel.panic import Crash
+from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
+from elfcorehdr.mm.mm_init import LayoutOf, MemoryImage, core_note
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
+
+
+def crash_save(kernel: Kernel, crash: Crash, layout_of: LayoutOf) -> MemoryImage:
+    """The memory of a kernel that crashes, as its capture kernel finds it: __crash_kexec()."""
+    image = MemoryImage(kernel, layout_of, kernel.vmcoreinfo_edits)
+    arch, layout = kernel.arch, image.layout
+    for cpu in kernel.cpus.possible:
+        at = arch.crash_note(kernel, cpu)
+        if cpu in kernel.cpus.online and cpu not in crash.stuck:
+            crashed = cpu == crash.cpu
+            stack = layout.va(at) & ~0x3FFF | 0x3B98
+            registers = layout.registers(cpu, stack, crashed=crashed)
+            pid = crash.pid if crashed else 0
+            desc = layout.prstatus(arch.prstatus_bytes, pid, registers)
+            image.mem.put(
+                at, arch.crash_note_bytes, core_note(desc).ljust(arch.crash_note_bytes, b"\0")
+            )
+        else:
+            image.mem.put(at, arch.crash_note_bytes, bytes(arch.crash_note_bytes))
+    image.save_vmcoreinfo(vmcoreinfo_note(kernel), crash.time or None)
+    loaded = kernel.kexec.crash_image
+    for segment in loaded.segments if loaded is not None else ():
+        content = bytes(segment.content)
+        image.mem.put(segment.mem, len(content), content)
+    return image

@@ -1,0 +1,110 @@
+"""VMCOREINFO's text: captured ones come back, those between are derived, and testers may edit them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from elfcorehdr.errors import ProfileError
+from elfcorehdr.kernel.vmcoreinfo import text as vmcoreinfo_text
+from elfcorehdr.kernel.vmcoreinfo.text import CAPTURED, VmcoreInfo, captured, vmcoreinfo_of
+from elfcorehdr.lib.record import replace
+from elfcorehdr.machine import KernelText
+from tests.crashed import crashed
+
+GOLDEN = Path(__file__).parent.parent / "golden/kernel/crash"
+OWN = ("OSRELEASE", "BUILD-ID", "SYMBOL(mem_section)", "CRASHTIME")
+"""Lines that name the build, the time, or where memory was allocated."""
+
+
+def test_every_captured_text_is_there_and_comes_back():
+    for name in CAPTURED:
+        arch, pages, release = name.split("-")
+        info, _ = captured(arch, int(pages.removesuffix("k")) << 10, release)
+        text = (Path(vmcoreinfo_text.__file__).parent / f"{name}.txt").read_text()
+        assert info.text() == text
+
+
+@pytest.mark.parametrize(
+    ("seen", "machine", "changed"),
+    [
+        ("x86_64.7.3.4+deb13-amd64.pc-2g", "pc-2g", {}),
+        (
+            "x86_64.7.3.4+deb13-amd64.pc-2g-kaslr",
+            "pc-2g",
+            {
+                "kernel_text": KernelText(0xD800000, 0xFFFFFFFFB6A00000, 0x3430000),
+                "direct_map_base": 0xFFFF8D7F80000000,
+            },
+        ),
+    ],
+)
+def test_a_crashed_machine_tells_what_the_real_one_told(seen, machine, changed):
+    """With KASLR the kernel's regions move too, by how much no machine file says."""
+    told = VmcoreInfo.parse((GOLDEN / seen / "vmcore.VMCOREINFO.txt").read_text())
+    made = crashed(machine, **changed).memory_image.info
+    moved = ("NUMBER(VMALLOC_START)", "SYMBOL(vmemmap)") if "kaslr" in seen else ()
+    assert list(made.lines) == list(told.lines)
+    for key in told.lines:
+        if key not in (*OWN, *moved):
+            assert (key, made.lines[key]) == (key, told.lines[key])
+
+
+def test_hash_and_radix_differ_in_one_line():
+    read = [
+        VmcoreInfo.parse((GOLDEN / name / "vmcore-vmcoreinfo.txt").read_text()).lines
+        for name in ("ppc64.7.1.13-64k.pseries-radix-1x4", "ppc64.7.1.13-64k.pseries-hash-2x1")
+    ]
+    assert {k for k in read[0] if read[0][k] != read[1][k] and k not in OWN} == {
+        "NUMBER(RADIX_MMU)"
+    }
+    radix = crashed("pseries-16g", "7.1.13").memory_image.info
+    hashed = crashed(
+        "pseries-16g", "7.1.13", cmdline="crashkernel=1G disable_radix"
+    ).memory_image.info
+    differ = {k for k in radix.lines if radix.lines[k] != hashed.lines[k] and k not in OWN}
+    assert differ == {"NUMBER(RADIX_MMU)"}
+
+
+@pytest.mark.parametrize(
+    ("nearest", "release"),
+    [("6.1.176", "6.12.107"), ("6.12.107", "6.1.176"), ("6.12.107", "7.3.4"), ("7.3.4", "6.1.176")],
+)
+def test_a_release_between_gets_the_lines_that_changed(monkeypatch, nearest, release):
+    """From one capture another: only sizes and places that a configuration decides may differ."""
+    start = captured("x86_64", 4096, nearest)
+    told, _ = captured("x86_64", 4096, release)
+    monkeypatch.setattr(vmcoreinfo_text, "captured", lambda *_: start)
+    made = vmcoreinfo_of("x86_64", 4096, release)
+    by_config = ("SYMBOL(", "SIZE(", "OFFSET(pglist", "OFFSET(zone", "OFFSET(printk_info.dev_info")
+    config = (
+        "NUMBER(PG_hwpoison)",
+        "NUMBER(PAGE_UNACCEPTED_MAPCOUNT_VALUE)",
+        "NUMBER(VMALLOC_START)",
+    )
+    for key in {*made.lines, *told.lines}:
+        if not key.startswith(by_config) and key not in (*OWN, *config):
+            assert (key, made.lines.get(key)) == (key, told.lines.get(key))
+
+
+def test_edits_take_lines_away_and_change_them():
+    info = vmcoreinfo_of("x86_64", 4096, "7.3.4")
+    info.edit(["-SYMBOL(prb)", "NUMBER(PG_lru)=77"])
+    assert info.symbol("prb") is None
+    assert info.number("PG_lru") == 77
+
+
+@pytest.mark.parametrize("edit", ["-SYMBOL(nowhere)", "SYMBOL(prb)", "bad key=1", ""])
+def test_an_edit_that_names_no_line_is_refused(edit):
+    with pytest.raises(ProfileError, match="vmcoreinfo: "):
+        vmcoreinfo_of("x86_64", 4096, "7.3.4").edit([edit])
+
+
+def test_a_machine_with_another_image_has_its_symbols_in_it():
+    kernel = crashed("arm64-virt-4g")
+    image, text = kernel.memory_image, kernel.memory_image.layout.text
+    for name in ("init_uts_ns", "prb", "swapper_pg_dir", "node_online_map"):
+        at = image.info.symbol(name)
+        assert text.vaddr <= at < text.vaddr + text.size
+    assert replace(text) == text

@@ -1,0 +1,218 @@
+"""A mounted machine that crashes, and released dump tools on its /proc/vmcore."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.run.dump_tools import run_tool
+
+pytestmark = pytest.mark.fuse
+
+NATIVE = {"x86_64": "amd64", "ppc64": "ppc64el", "riscv64": "riscv64"}
+
+
+def kdumpfs(*args: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fsmount.cli.main", *map(str, args)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+
+
+class Mounted:
+    """A mount that can crash."""
+
+    def __init__(self, directory: Path) -> None:
+        self.dir = directory
+
+    def __call__(self, *options: object) -> Path:
+        done = kdumpfs("mount", *options, self.dir)
+        assert (done.returncode, done.stderr) == (0, "")
+        return self.dir
+
+    def crash(self, *options: object) -> Path:
+        """Mount, load, crash; the vmcore."""
+        self("--load", *options)
+        self.log = self.messages()
+        (self.dir / "proc/sysrq-trigger").write_text("c")
+        return self.dir / "proc/vmcore"
+
+    def messages(self) -> list[str]:
+        line = ["dd", f"if={self.dir}/dev/kmsg", "iflag=nonblock", "status=none"]
+        text = subprocess.run(line, capture_output=True, text=True, check=False).stdout
+        return [row.partition(";")[2] for row in text.splitlines() if not row.startswith(" ")]
+
+
+@pytest.fixture
+def mounted(tmp_path) -> Iterator[Mounted]:
+    directory = tmp_path / "mnt"
+    directory.mkdir()
+    made = Mounted(directory)
+    yield made
+    kdumpfs("umount", "--lazy", directory)
+
+
+def counters(output: bytes) -> dict[str, int]:
+    """makedumpfile's page counters."""
+    rows = re.findall(
+        r"^ *([A-Z][\w -]+?) *: (0x[0-9a-f]{16})$", output.decode(errors="replace"), re.M
+    )
+    return {name: int(value, 16) for name, value in rows}
+
+
+def test_vmcore_appears_and_what_was_open_is_dead(mounted):
+    directory = mounted("--load", "-m", "pc-2g")
+    with open(directory / "sys/kernel/kexec_crash_size") as kept:
+        (directory / "proc/sysrq-trigger").write_text("c")
+        with pytest.raises(OSError, match="Input/output error"):
+            kept.read()
+    assert (directory / "proc/vmcore").stat().st_size == 1932599296
+    assert (directory / "proc/vmcore").stat().st_mode & 0o777 == 0o400
+    assert (directory / "sys/kernel/kexec/crash_loaded").read_text() == "0\n"
+
+
+def test_dead_machine_answers_nothing(mounted):
+    directory = mounted("-m", "pseries-4g")
+    (directory / "proc/sysrq-trigger").write_text("c")
+    for path in (
+        "proc/iomem",
+        "sys/kernel/kexec_crash_size",
+        "sys/devices/system/memory/memory3/state",
+    ):
+        with pytest.raises(OSError, match="Input/output error"):
+            (directory / path).read_text()
+    with pytest.raises(OSError, match="Input/output error"):
+        (directory / "sys/devices/system/memory/memory3/state").write_text("offline")
+    done = kdumpfs("load", directory)
+    assert done.returncode != 0
+    assert "panic" in done.stderr
+
+
+@pytest.mark.parametrize("machine", ["pc-2g", "pseries-16g", "riscv64-virt-2g", "arm64-virt-4g"])
+def test_readelf_sees_one_note_a_running_cpu(mounted, machine):
+    vmcore = mounted.crash("-m", machine)
+    done = subprocess.run(["readelf", "-nlW", vmcore], capture_output=True, text=True, check=True)
+    online = len(re.findall("^processor", (mounted.dir / "proc/cpuinfo").read_text(), re.M))
+    assert online >= 1
+    assert done.stdout.count("NT_PRSTATUS") >= 1
+    assert done.stdout.count("VMCOREINFO") == 1
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie", "sid"])
+@pytest.mark.parametrize(
+    "machine", ["pc-2g", "pc-2g-6.1", "pseries-4g", "riscv64-virt-2g", "arm64-virt-4g"]
+)
+def test_vmcore_dmesg_prints_the_dead_kernels_log(mounted, suite, machine):
+    vmcore = mounted.crash("-m", machine)
+    done = run_tool("vmcore-dmesg", suite, "amd64", vmcore)
+    said = [line.partition(b"] ")[2].decode() for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert said[: len(mounted.log)] == mounted.log
+    assert "Kernel panic - not syncing: sysrq triggered crash" in said
+
+
+EXACT = {
+    "Free pages": ("free",),
+    "Non-private cache pages": ("cache",),
+    "Private cache pages": ("private-cache",),
+    "User process data pages": ("anon", "hugetlb"),
+    "Hwpoison pages": ("hwpoison",),
+    "Offline pages": ("offline",),
+}
+
+
+@pytest.mark.parametrize(
+    ("machine", "options"),
+    [
+        ("pc-2g", ()),
+        ("pc-2g", ("--kernel", "6.18.15")),
+        ("pc-2g", ("--kernel", "6.12.107")),
+        ("pc-2g-6.1", ()),
+        ("pc-numa2-6g", ()),
+        ("pseries-4g", ()),
+        ("pseries-4g", ("--kernel", "6.12.107")),
+        ("pseries-4g", ("--cmdline", "console=hvc0 crashkernel=512M disable_radix")),
+        ("pseries-numa2", ("--cmdline", "console=hvc0 crashkernel=512M disable_radix")),
+    ],
+)
+def test_makedumpfile_counts_what_the_machine_says(mounted, tmp_path, machine, options):
+    """1.7.8 is right on all of these; what it and older ones get wrong is below."""
+    vmcore = mounted.crash("-m", machine, *options)
+    arch = "ppc64el" if machine.startswith("pseries") else "amd64"
+    done = run_tool(
+        "makedumpfile", "sid", arch, "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
+    )
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    found, said = counters(done.stdout + done.stderr), pages(mounted.dir)
+    for name, kinds in EXACT.items():
+        assert (name, found[name]) == (name, sum(said.get(kind, 0) for kind in kinds))
+
+
+def pages(directory: Path) -> dict[str, int]:
+    """The machine's own statement."""
+    import json
+
+    return json.loads((directory / "control/vmcore").read_text())["pages"]
+
+
+@pytest.mark.parametrize(
+    ("suite", "kernel", "name", "right"),
+    [
+        ("trixie", "6.12.107", "Free pages", False),  # 1.7.6: no free page since 6.12
+        ("sid", "6.12.107", "Free pages", True),
+        ("bookworm", "7.3.4", "Non-private cache pages", False),  # 1.7.2: no folio's tails
+        ("sid", "7.3.4", "Non-private cache pages", True),
+    ],
+)
+def test_faults_of_released_makedumpfiles_show(mounted, tmp_path, suite, kernel, name, right):
+    vmcore = mounted.crash("-m", "pc-2g", "--kernel", kernel)
+    done = run_tool(
+        "makedumpfile", suite, "amd64", "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
+    )
+    found, said = counters(done.stdout + done.stderr), pages(mounted.dir)
+    expected = sum(said.get(kind, 0) for kind in EXACT[name])
+    assert (found[name] == expected) == right
+
+
+def test_makedumpfile_of_debian_12_cannot_read_struct_pages_of_ppc64(mounted, tmp_path):
+    """Before 1.7.5, from 6.9 on (kdump-utils issue 15)."""
+    vmcore = mounted.crash("-m", "pseries-16g")
+    done = run_tool("makedumpfile", "bookworm", "ppc64el", "-d", 31, vmcore, tmp_path / "dump")
+    assert done.returncode != 0
+    assert b"makedumpfile Failed." in done.stdout + done.stderr
+
+
+def test_4k_radix_excludes_no_free_page_and_says_completed(mounted, tmp_path):
+    """Every makedumpfile to 1.7.9 reads the first page of the page directory alone (golden identity, 7.2.13-4k)."""
+    vmcore = mounted.crash("-m", "pseries-numa2")
+    done = run_tool(
+        "makedumpfile", "sid", "ppc64el", "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
+    )
+    output = done.stdout + done.stderr
+    assert b"makedumpfile Completed." in output
+    assert counters(output)["Free pages"] == 0
+    assert counters(output)["Hwpoison pages"] > 0
+
+
+@pytest.mark.parametrize(
+    ("machine", "suite", "arch"),
+    [
+        ("pc-2g", "bookworm", "amd64"),
+        ("pc-2g", "trixie", "amd64"),
+        ("pc-2g", "sid", "amd64"),
+        ("pseries-4g", "sid", "ppc64el"),
+        ("pseries-numa2", "sid", "ppc64el"),
+        ("riscv64-virt-2g", "sid", "riscv64"),
+    ],
+)
+def test_makedumpfile_dumps_the_dead_kernels_log(mounted, tmp_path, machine, suite, arch):
+    vmcore = mounted.crash("-m", machine)
+    out = tmp_path / "dmesg"
+    done = run_tool("makedumpfile", suite, arch, "--dump-dmesg", vmcore, out)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    said = [re.sub(r"^\[[^]]*\] (\[ *T\d+\] )?", "", line) for line in out.read_text().splitlines()]
+    assert said[: len(mounted.log)] == mounted.log
