@@ -47,14 +47,45 @@ def _refused(what: str, hint: str = "") -> RunError:
 
 
 def unshare(flags: int, what: str) -> None:
-    """unshare(2); `what` names the namespaces in the sentence of the RunError."""
+    """unshare(2); `what` names the namespaces in the sentence of the RunError, which says the remedy."""
     if _libc.unshare(flags):
-        user = flags & CLONE_NEWUSER and ctypes.get_errno() in (errno.EPERM, errno.ENOSPC)
-        hint = (
-            " (see user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns and"
-            " the container's seccomp profile)"
+        raise _refused(f"cannot make {what}", _remedy(flags, ctypes.get_errno()))
+
+
+def _remedy(flags: int, number: int, proc: str = "/proc") -> str:
+    """What an administrator can do where unshare(2) was refused."""
+    if number == errno.ENOSPC or _read(f"{proc}/sys/user/max_user_namespaces") == "0":
+        return " (no namespace may be made: sysctl user.max_user_namespaces=15000)"
+    if number == errno.EINVAL:
+        return " (the kernel lacks a namespace: CONFIG_USER_NS, CONFIG_PID_NS, CONFIG_CGROUPS)"
+    if number != errno.EPERM:
+        return ""
+    if _read(f"{proc}/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            " (AppArmor keeps ordinary users from it: run it as root, or"
+            " sysctl kernel.apparmor_restrict_unprivileged_userns=0)"
         )
-        raise _refused(f"cannot make {what}", hint if user else "")
+    if _read(f"{proc}/sys/kernel/unprivileged_userns_clone") == "0":
+        return " (run it as root, or sysctl kernel.unprivileged_userns_clone=1)"
+    if flags & CLONE_NEWUSER and _in_chroot(proc):
+        return " (no user namespace can be made in a chroot: run it as root, with CAP_SYS_CHROOT)"
+    return (
+        " (in a container: docker run --cap-add SYS_ADMIN --security-opt seccomp=unconfined"
+        " --security-opt apparmor=unconfined --device /dev/fuse)"
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _in_chroot(proc: str) -> bool:
+    """Whether / is not the root of a mount: then it is a chroot's."""
+    return not any(mount.point == "/" for mount in mounts(_read(f"{proc}/self/mountinfo")))
 
 
 def enter(namespace: int) -> None:
@@ -92,9 +123,22 @@ def mount(source: str, target: str, fstype: str | None, flags: int = 0, data: st
         raise _refused(f"cannot mount {fstype or source} on {target}")
 
 
-def make_slave(path: str) -> None:
+def make_slave() -> None:
     """What is mounted here stays here, what the host unmounts goes here too; unshare(2) does neither."""
-    mount("none", path, None, MS_REC | MS_SLAVE)
+    if not _libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None):
+        return
+    # In a chroot / is no mount, and what it lies on may still be the host's: a child goes there.
+    child = os.fork()
+    if child == 0:
+        try:
+            _leave_chroot("/proc")
+            os._exit(_libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None))
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        raise RunError(
+            "cannot keep mounts from the host: / is no mount, and its own is out of reach"
+        )
 
 
 def enter_root(new: str) -> None:

@@ -104,7 +104,7 @@ def make(channel: socket.socket, inside: Inside) -> NoReturn:
             uid, gid = os.geteuid(), os.getegid()
             mountns.unshare(mountns.CLONE_NEWUSER, "a user namespace")
             mountns.write_id_maps(os.getpid(), f"0 {uid} 1", f"0 {gid} 1", setgroups=False)
-        mountns.unshare(_OUTER, "private mount and pid namespaces")
+        mountns.unshare(_OUTER, "private mount, pid and cgroup namespaces")
         if os.fork() == 0:
             _never_returns(channel, lambda: _init(channel, inside, host_ns))
         return 0
