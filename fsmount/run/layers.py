@@ -11,12 +11,13 @@ A socket or FIFO below an overlay is another one than the host's: nobody listens
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, RunError
@@ -89,7 +90,12 @@ class Layers:
         if how == "overlay" and os.path.isfile(real) and os.path.getsize(real) <= SMALL:
             shutil.copyfile(real, target)  # a file that a container has mounted, /etc/hosts
             return
-        mountns.bind_readonly(real, target)
+        try:
+            mountns.bind_readonly(real, target)
+        except RunError:
+            if any(mount.point == place for mount in mountns.mounts(mountns.table())):
+                raise
+            # The host has unmounted it since its table was read: so has this namespace, a slave.
 
     def _real(self, place: str) -> str:
         """The host's own directory, wherever something else is mounted on it meanwhile."""
@@ -145,29 +151,38 @@ class Layers:
             mount.point for mount in self._host if mount.point.startswith(f"{place.rstrip('/')}/")
         }
         for entry in os.scandir(self._real(place)):
-            path = f"{place.rstrip('/')}/{entry.name}"
-            there = f"{target}/{entry.name}"
-            if path in OWN:
-                continue
-            if entry.is_symlink():
-                os.symlink(os.readlink(entry.path), there)
-            elif entry.is_dir():
-                os.mkdir(there)
-                os.chmod(there, stat.S_IMODE(entry.stat().st_mode))
-                if not os.access(entry.path, os.R_OK | os.X_OK):
-                    os.chmod(there, 0)
-                elif any(point.startswith(f"{path}/") for point in split):
-                    self._skeleton(path, there)
-                elif path not in split:
-                    self._show(path, there, "overlay")
-            elif entry.is_file():
-                os.close(os.open(there, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-                if not os.access(entry.path, os.R_OK):
-                    os.chmod(there, 0)
-                elif entry.stat().st_size <= SMALL:
-                    shutil.copy(entry.path, there)
-                else:
-                    mountns.bind_readonly(entry.path, there)
+            if f"{place.rstrip('/')}/{entry.name}" not in OWN:
+                with contextlib.suppress(OSError):  # it may go while it is looked at
+                    self._entry(place, entry, f"{target}/{entry.name}", split)
+
+    def _entry(
+        self, place: str, entry: os.DirEntry[str], there: str, split: Collection[str]
+    ) -> None:
+        path = f"{place.rstrip('/')}/{entry.name}"
+        if entry.is_symlink():
+            os.symlink(os.readlink(entry.path), there)
+        elif entry.is_dir():
+            os.mkdir(there)
+            if path in split:
+                return  # a server that is gone may stand behind it: not looked at
+            mode = stat.S_IMODE(entry.stat().st_mode)
+            if not os.access(entry.path, os.R_OK | os.X_OK):
+                os.chmod(there, 0)
+                return
+            os.chmod(there, mode)
+            if any(point.startswith(f"{path}/") for point in split):
+                self._skeleton(path, there)
+            else:
+                self._show(path, there, "overlay")
+        elif entry.is_file():
+            readable, size = os.access(entry.path, os.R_OK), entry.stat().st_size
+            os.close(os.open(there, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+            if not readable:
+                os.chmod(there, 0)
+            elif size <= SMALL:
+                shutil.copy(entry.path, there)
+            else:
+                mountns.bind_readonly(entry.path, there)
 
 
 @functools.cache

@@ -205,11 +205,11 @@ class _Run:
             os.close(self._supervisor.listener)
         if self._uevents is not None:
             self._uevents.close()
-        while True:
-            try:
-                os.waitpid(-1, 0)
-            except ChildProcessError:
-                return
+        # Ours only: a shell that became this process may have left us others.
+        for pid in (self._maker, self._init):
+            with contextlib.suppress(ChildProcessError):
+                if pid:
+                    os.waitpid(pid, 0)
 
     def _inside(self, argv: tuple[str, ...]) -> inside.Inside:
         dev = self._tree.names(self._tree.lookup("dev"))

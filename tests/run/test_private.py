@@ -239,3 +239,23 @@ def test_help_and_readme_have_the_same_table():
     flat = " ".join(text.split())
     for place, inside in rows:
         assert f"{place} {inside}" in flat
+
+
+@users
+def test_mounts_and_files_of_the_host_may_come_and_go_meanwhile(
+    tmp_path: Path, before: tuple[str, ...]
+):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    churn = f"""
+cd {tmp_path}; mount -t tmpfs none b
+(while [ -e go ]; do mount -t tmpfs none a; touch x y z; umount -l a; rm x y z; done) > /dev/null 2>&1 & exec "$@"
+"""
+    (tmp_path / "go").touch()
+    try:
+        argv = ("unshare", "-m", "sh", "-c", f"mount --make-rshared /; {churn}", "sh", *before)
+        for _ in range(8):
+            done = run("echo", "up", before=argv, cwd="/")
+            assert done.stdout == "up\n", done.stderr
+    finally:
+        (tmp_path / "go").unlink()
