@@ -11,10 +11,11 @@ class Timekeeping:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
-        self._began = clock()
+        self.began_ns = clock()
+        """The clock's value at boot."""
         self.boot_realtime_ns = time.time_ns()
         """When it booted, in ns since 1970: what getboottime64() gives."""
 
     def uptime_ns(self) -> int:
         """ktime_get_boottime(), in ns."""
-        return self._clock() - self._began
+        return self._clock() - self.began_ns

@@ -30,8 +30,8 @@ class Abi(Record):
 
 _GENERIC = {
     "statfs": 43, "fstatfs": 44, "kexec_load": 104, "init_module": 105, "delete_module": 106,
-    "syslog": 116, "reboot": 142, "uname": 160, "sethostname": 161, "connect": 203, "finit_module": 273,
-    "kexec_file_load": 294,
+    "syslog": 116, "sched_setaffinity": 122, "sched_getaffinity": 123, "reboot": 142, "uname": 160, "sethostname": 161, "connect": 203, "finit_module": 273,
+    "kexec_file_load": 294, "sysinfo": 179,
 }  # fmt: skip
 _GENERIC_OTHERS = {
     "ioctl": 29, "unshare": 97, "socket": 198, "socketpair": 199, "add_key": 217, "request_key": 218,
@@ -40,8 +40,8 @@ _GENERIC_OTHERS = {
 ABIS = {
     # arch/x86/entry/syscalls/syscall_64.tbl
     "x86_64": Abi(0xC000003E, 317, {
-        "connect": 42, "uname": 63, "syslog": 103, "statfs": 137, "fstatfs": 138, "reboot": 169, "sethostname": 170,
-        "init_module": 175, "delete_module": 176, "kexec_load": 246, "finit_module": 313,
+        "connect": 42, "uname": 63, "sysinfo": 99, "syslog": 103, "statfs": 137, "fstatfs": 138, "reboot": 169, "sethostname": 170,
+        "init_module": 175, "delete_module": 176, "sched_setaffinity": 203, "sched_getaffinity": 204, "kexec_load": 246, "finit_module": 313,
         "kexec_file_load": 320,
     }, {
         "ioctl": 16, "socket": 41, "socketpair": 53, "clone": 56, "add_key": 248, "request_key": 249,
@@ -52,8 +52,8 @@ ABIS = {
     "riscv64": Abi(0xC00000F3, 277, _GENERIC, _GENERIC_OTHERS),
     # arch/powerpc/kernel/syscalls/syscall.tbl
     "ppc64le": Abi(0xC0000015, 358, {
-        "sethostname": 74, "reboot": 88, "statfs": 99, "fstatfs": 100, "syslog": 103, "uname": 122,
-        "init_module": 128, "delete_module": 129, "rtas": 255, "kexec_load": 268,
+        "sethostname": 74, "reboot": 88, "statfs": 99, "fstatfs": 100, "syslog": 103, "sysinfo": 116, "uname": 122,
+        "init_module": 128, "delete_module": 129, "sched_setaffinity": 222, "sched_getaffinity": 223, "rtas": 255, "kexec_load": 268,
         "connect": 328, "finit_module": 353, "kexec_file_load": 382,
     }, {
         "ioctl": 54, "socketcall": 102, "clone": 120, "add_key": 269, "request_key": 270,

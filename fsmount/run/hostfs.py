@@ -39,7 +39,7 @@ class HostNode:
     fleeting: whether the name may come and go without the kernel's names changing.
     """
 
-    __slots__ = ("fleeting", "mode", "opens", "path", "target", "type")
+    __slots__ = ("fleeting", "mode", "opens", "owner", "path", "target", "type")
 
     def __init__(
         self,
@@ -49,8 +49,10 @@ class HostNode:
         fleeting: bool = False,
         target: Callable[[Caller], str] | None = None,
         opens: Callable[[int, Caller], File] | None = None,
+        owner: tuple[int, int] = (0, 0),
     ) -> None:
         self.path = path
+        self.owner = owner
         self.type = type
         self.mode = mode
         self.fleeting = fleeting
@@ -132,7 +134,7 @@ class _HostFile:
 
 
 class Processes:
-    """/proc: processes and harmless names as links into the parked procfs."""
+    """/proc: processes as directories, harmless names as links into the parked procfs."""
 
     fleeting_names = True
 
@@ -155,10 +157,13 @@ class Processes:
         if self.dir_fd < 0 or not (name in SHOWN_PROC or name.isdecimal()):
             return None
         try:
-            os.stat(name, dir_fd=self.dir_fd, follow_symlinks=False)
+            found = os.stat(name, dir_fd=self.dir_fd, follow_symlinks=False)
         except OSError:
             return None
-        return self._link(full, lambda _: f"{PARKED}/proc/{name}", fleeting=name.isdecimal())
+        if name.isdecimal():
+            owner = _inside(found.st_uid), _inside(found.st_gid, os.getegid())
+            return HostNode(full, stat.S_IFDIR, 0o555, fleeting=True, owner=owner)
+        return self._link(full, lambda _: f"{PARKED}/proc/{name}")
 
     def overrides(self, name: str) -> bool:
         """Nothing."""
@@ -169,7 +174,9 @@ class Processes:
         yield "sys", stat.S_IFDIR
         if self.dir_fd >= 0:
             for name in os.listdir(self.dir_fd):
-                if name != "sys" and (name in SHOWN_PROC or name.isdecimal()):
+                if name.isdecimal():
+                    yield name, stat.S_IFDIR
+                elif name in SHOWN_PROC and name != "sys":
                     yield name, stat.S_IFLNK
 
     @staticmethod
@@ -191,6 +198,12 @@ class Processes:
                 return {}
         return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
+    def count(self) -> int:
+        """How many there are."""
+        if self.dir_fd < 0:
+            return 1
+        return sum(name.isdecimal() for name in os.listdir(self.dir_fd))
+
     def comm(self, pid: int) -> str:
         """current->comm of one of the command's threads; "" if it is gone."""
         try:
@@ -206,6 +219,57 @@ class Processes:
         if not status:
             raise KernelError(errno.ENOENT)
         return int(status["Tgid"])
+
+
+def _inside(host: int, own: int | None = None) -> int:
+    """What an id is in the machine: as on the host for root's, else 0 for one's own and nobody's for the others'."""
+    if not os.geteuid():
+        return host
+    return 0 if host == (os.geteuid() if own is None else own) else 65534
+
+
+class ProcessFiles:
+    """/proc/PID: each name a link into the parked procfs; what is a link there says what it says there."""
+
+    fleeting_names = True
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    def get(self, path: str, name: str) -> HostNode | None:
+        """A link of a process."""
+        pid, dir_fd = path.rpartition("/")[2], self._processes.dir_fd
+        try:
+            mode = os.stat(f"{pid}/{name}", dir_fd=dir_fd, follow_symlinks=False).st_mode
+        except OSError:
+            return None
+
+        def target(_caller: Caller) -> str:
+            if not stat.S_ISLNK(mode):
+                return f"{PARKED}/proc/{pid}/{name}"
+            try:
+                return os.readlink(f"{pid}/{name}", dir_fd=dir_fd)
+            except OSError as error:
+                raise KernelError(error.errno or errno.EACCES) from error
+
+        return HostNode(f"{path}/{name}", stat.S_IFLNK, 0o777, fleeting=True, target=target)
+
+    def overrides(self, name: str) -> bool:
+        """Nothing."""
+        return False
+
+    def names(self, path: str) -> Iterator[tuple[str, int]]:
+        """Whatever the kernel shows of a process."""
+        try:
+            fd = os.open(path.rpartition("/")[2], os.O_RDONLY, dir_fd=self._processes.dir_fd)
+        except OSError:
+            return
+        try:
+            names = os.listdir(fd)
+        finally:
+            os.close(fd)
+        for name in names:
+            yield name, stat.S_IFLNK
 
 
 class Served:
@@ -252,8 +316,11 @@ class Served:
 
     def _graft(self, path: str) -> Graft | None:
         graft = self._grafts.get(path)
-        if graft is None and path.startswith("proc/sys/"):
-            graft = self._grafts.get("proc/sys")
+        if graft is None and path.startswith("proc/"):
+            if path.startswith("proc/sys/"):
+                graft = self._grafts.get("proc/sys")
+            elif path[5:].isdecimal():
+                graft = self._grafts.get("proc/PID")
         return graft
 
     def may_come(self, node: Any) -> bool:
@@ -268,7 +335,10 @@ class Served:
         parent, _, name = node.path.rpartition("/")
         boot = self.tree.boot_ns
         nlink = 2 if node.type == stat.S_IFDIR else 1
-        return Stat(node.type | node.mode, nlink, 0, ino_of(parent, name), 0, 0, boot, boot, boot)
+        uid, gid = node.owner
+        return Stat(
+            node.type | node.mode, nlink, 0, ino_of(parent, name), uid, gid, boot, boot, boot
+        )
 
     def setattr(self, node: Any, changes: Setattr) -> None:
         """chmod and the like; KernelError(EPERM) on what is the host's."""

@@ -19,6 +19,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -55,6 +56,8 @@ class Inside(Record):
     cwd: str
     files: dict[str, str]
     """Files to put into the private /run/kdumpfs."""
+    booted_ns: int = 0
+    """When the machine booted, by the host's CLOCK_MONOTONIC."""
     in_front: bool = False
     """Whether the command is to be in front on the caller's terminal."""
     pass_fds: tuple[int, ...] = ()
@@ -105,11 +108,26 @@ def make(channel: socket.socket, inside: Inside) -> NoReturn:
             mountns.unshare(mountns.CLONE_NEWUSER, "a user namespace")
             mountns.write_id_maps(os.getpid(), f"0 {uid} 1", f"0 {gid} 1", setgroups=False)
         mountns.unshare(_OUTER, "private mount, pid and cgroup namespaces")
+        _time_namespace(channel, inside.booted_ns)
         if os.fork() == 0:
             _never_returns(channel, lambda: _init(channel, inside, host_ns))
         return 0
 
     _never_returns(channel, act)
+
+
+def _time_namespace(channel: socket.socket, booted_ns: int) -> None:
+    """Children count from the machine's boot: timens_offsets, kernel/time/namespace.c. Without it their clock is the host's."""
+    since_boot = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+    lines = []
+    for clock, offset in (("monotonic", -booted_ns), ("boottime", -booted_ns - since_boot)):
+        seconds, rest = divmod(offset, 10**9)
+        lines.append(f"{clock} {seconds} {rest}\n")
+    try:
+        mountns.unshare(mountns.CLONE_NEWTIME, "a time namespace")
+        Path("/proc/self/timens_offsets").write_text("".join(lines))
+    except (RunError, OSError) as error:
+        say(channel, "missing", f"the time since the boot is the host's to processes: {error}")
 
 
 def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> int:

@@ -29,7 +29,7 @@ from fsmount.host import mountns
 from fsmount.host.mountns import RunError
 from fsmount.run import inside, places, session, sysplan, uevents
 from fsmount.run.connect import Connects
-from fsmount.run.hostfs import Graft, Processes, Served
+from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
 from fsmount.run.rootfs import Layout
 from fsmount.run.supervisor import Supervisor, Task
 from fsmount.run.syscalls import ARGUMENTS, Syscalls
@@ -89,6 +89,7 @@ class _Run:
         self._processes = Processes()
         grafts: dict[str, Graft] = dict(self._plan.grafts)
         grafts["proc"] = self._processes
+        grafts["proc/PID"] = ProcessFiles(self._processes)
         syslog = Syslog(kernel.log)
         grafts["proc/sys"] = sysctls = Sysctls(kernel, syslog)
         self._served = Served(tree, grafts)
@@ -99,6 +100,7 @@ class _Run:
             lambda path: not sysplan.lacks(tree, path),
             uname_machine=options.uname_machine,
             sysctls=sysctls,
+            processes=self._processes,
         )
         self._fuse: Connection | None = None
         self._supervisor: Supervisor | None = None
@@ -238,6 +240,7 @@ class _Run:
             environment,
             cwd,
             files,
+            self._kernel.timekeeping.began_ns,
             self._in_front,
             pass_fds,
             keep,

@@ -28,6 +28,7 @@ from elfcorehdr.kernel.kexec_file import (
 )
 from fsmount.devfs.kmsg import Syslog
 from fsmount.host import mountns
+from fsmount.run.hostfs import Processes
 from fsmount.run.supervisor import LET_THE_KERNEL, Answer, Later, Task
 from fsmount.run.sysctls import Sysctls
 from fsmount.tree.kobject import Caller
@@ -60,6 +61,7 @@ _MAGIC = {"sys": SYSFS_MAGIC, "proc": PROC_SUPER_MAGIC, "dev": TMPFS_MAGIC}
 _STATFS = struct.Struct("=7Q2i3Q4Q")  # struct statfs of the 64-bit ABIs
 _ST_VALID_RELATIME = 0x0020 | 0x1000
 _UTS_LEN = 65
+_SYSINFO = struct.Struct("=q3Q6QHxxxxxx2QIxxxx")  # struct sysinfo of the 64-bit ABIs
 BUILT_FOR_ONE_MACHINE = frozenset(("kexec",))
 """Programs, by current->comm, that refuse to work where uname(2) says another machine than their own."""
 
@@ -67,6 +69,7 @@ ARGUMENTS = {
     "kexec_load": 4, "kexec_file_load": 5, "reboot": 4, "syslog": 3, "uname": 1,
     "init_module": 3, "finit_module": 3, "delete_module": 2, "statfs": 2, "fstatfs": 2,
     "connect": 3, "socketpair": 4, "sethostname": 2,
+    "sysinfo": 1, "sched_getaffinity": 3, "sched_setaffinity": 3,
 }  # fmt: skip
 """How many arguments each call has."""
 
@@ -82,7 +85,11 @@ class Syscalls:
         user_namespace: str | None = None,
         uname_machine: bool = True,
         sysctls: Sysctls | None = None,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes
+        self._affinity: dict[int, int] = {}
+        """What sched_setaffinity(2) was told, by a thread's number inside: bit n is CPU n."""
         self.kernel = kernel
         self.syslog_state = syslog_state
         self.has_path = has_path
@@ -105,6 +112,9 @@ class Syscalls:
             "delete_module": self.delete_module,
             "statfs": self.statfs,
             "fstatfs": self.fstatfs,
+            "sysinfo": self.sysinfo,
+            "sched_getaffinity": self.sched_getaffinity,
+            "sched_setaffinity": self.sched_setaffinity,
         }
 
     def caller(self, task: Task) -> Caller:
@@ -268,6 +278,68 @@ class Syscalls:
         if length >= _UTS_LEN:
             raise KernelError(errno.EINVAL)
         self.sysctls.write("kernel/hostname", task.read(args[0], length))
+        return 0
+
+    # who the machine is
+
+    def sysinfo(self, task: Task, args: tuple[int, ...]) -> int:
+        """sysinfo(info): do_sysinfo(), kernel/sys.c. Nothing but the kernel and huge pages takes memory."""
+        kernel = self.kernel
+        total = free = 0
+        for node in kernel.nodes.ids():
+            node_total, node_free = kernel.nodes.memory(node)
+            total, free = total + node_total, free + node_free
+        uptime = -(-kernel.timekeeping.uptime_ns() // 10**9)
+        procs = self.processes.count() if self.processes is not None else 1
+        packed = _SYSINFO.pack(uptime, 0, 0, 0, total, free, 0, 0, 0, 0, procs, 0, 0, 1)
+        task.write(args[0], packed)
+        return 0
+
+    def _running(self) -> int:
+        """cpu_active_mask: bit n is CPU n."""
+        return sum(1 << n for n in self.kernel.cpus.online)
+
+    def _thread(self, task: Task, pid: int) -> int:
+        """The number inside of the thread that a pid argument means. KernelError(ESRCH)."""
+        if not pid:
+            return task.pid_inside
+        if self.processes is not None and not self.processes.status(pid):
+            raise KernelError(errno.ESRCH, f"no thread {pid}")
+        return pid
+
+    def _affinity_of(self, thread: int) -> int | None:
+        """What was set for the thread, or for the one that it descends from."""
+        for _ in range(64):
+            if thread in self._affinity or self.processes is None or not thread:
+                break
+            thread = int(self.processes.status(thread).get("PPid", "0"))
+        return self._affinity.get(thread)
+
+    def sched_getaffinity(self, task: Task, args: tuple[int, ...]) -> int:
+        """sched_getaffinity(pid, len, mask): the running CPUs, or of them what was asked for. kernel/sched/syscalls.c."""
+        pid, length = args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF
+        nr_cpu_ids = self.kernel.cpus.nr_cpu_ids
+        if length * 8 < nr_cpu_ids or length & 7:
+            raise KernelError(errno.EINVAL, f"a mask of {length} bytes")
+        mask = self._running()
+        if self._affinity:
+            asked = self._affinity_of(self._thread(task, pid))
+            mask = asked & mask or mask if asked is not None else mask
+        elif pid:
+            self._thread(task, pid)
+        size = min(length, -(-nr_cpu_ids // 64) * 8)
+        task.write(args[2], mask.to_bytes(size, "little"))
+        return size
+
+    def sched_setaffinity(self, task: Task, args: tuple[int, ...]) -> int:
+        """sched_setaffinity(pid, len, mask): remembered; the host's scheduler is not told. EINVAL if none of them runs."""
+        thread = self._thread(task, args[0] & 0xFFFFFFFF)
+        nr_cpu_ids = self.kernel.cpus.nr_cpu_ids
+        size = min(args[1] & 0xFFFFFFFF, -(-nr_cpu_ids // 64) * 8)
+        mask = int.from_bytes(task.read(args[2], size), "little")
+        if not mask & self._running():
+            raise KernelError(errno.EINVAL, "none of these CPUs runs")
+        self._affinity[thread] = mask
         return 0
 
     # statfs

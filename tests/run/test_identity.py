@@ -1,0 +1,90 @@
+"""One machine from inside `run`: its processes, its clock, its CPUs, its memory, and nothing of the host's."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.run.machine import USERS, inside, run
+
+pytestmark = pytest.mark.namespaces
+
+PC = ("-m", "pc-2g")
+
+
+@pytest.mark.parametrize("before", USERS)
+def test_processes_are_directories_with_their_owner_and_their_files(
+    before: tuple[str, ...],
+) -> None:
+    script = """
+find /proc -maxdepth 1 -type d | grep -c '/[0-9]'
+stat -c '%F %U' /proc/$$
+readlink /proc/self/exe; cat /proc/$$/comm; ls /proc/self/fd | head -3 | tr '\\n' ' '
+cat <(echo substituted); ls /proc/$$/task | wc -l
+ps -o comm= -p $$; pgrep -c bash; true
+"""
+    done = run("bash", "-c", script, options=PC, before=before)
+    lines = done.stdout.splitlines()
+    assert int(lines[0]) >= 3, done.stderr
+    assert lines[1] == "directory root"
+    assert lines[2].endswith("readlink")
+    assert lines[3:5] == ["bash", "0 1 2 substituted"]
+    assert lines[5:] == ["1", "bash", "1"]
+
+
+def test_names_that_speak_of_a_machine_are_the_machines_or_absent() -> None:
+    shown = set(inside("ls /proc", *PC).split())
+    ours = {"cpuinfo", "meminfo", "stat", "uptime", "loadavg", "interrupts", "version", "vmstat"}
+    assert ours <= shown
+    assert not shown & {"partitions", "bus", "irq", "kpageflags", "mtrr", "schedstat"}
+
+
+@pytest.mark.parametrize("before", USERS)
+def test_the_log_the_uptime_and_the_boot_time_are_of_one_clock(before: tuple[str, ...]) -> None:
+    script = """
+cat /proc/uptime; python3 -c '
+import time; print(time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())'
+sed -n s/btime.//p /proc/stat; date +%s
+echo now > /dev/kmsg; dmesg | tail -1; dmesg -T | tail -1; ps -o etimes= -p $$
+"""
+    done = run("bash", "-c", script, options=PC, before=before)
+    lines = done.stdout.splitlines()
+    assert "the time since the boot" not in done.stderr
+    uptime = float(lines[0].split()[0])
+    boottime, monotonic = map(float, lines[1].split())
+    btime, now = int(lines[2]), int(lines[3])
+    logged = float(re.search(r"\[ *([\d.]+)\]", lines[4])[1])  # type: ignore[index]
+    assert 0 <= boottime - uptime < 10
+    assert 0 <= monotonic - uptime < 10
+    assert 0 <= logged - uptime < 10
+    assert -1 <= btime + uptime - now <= 1
+    stamp = re.match(r"\[(.*?)\]", lines[5])
+    assert stamp is not None
+    told = datetime.strptime(stamp[1], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC).timestamp()
+    assert -2 <= told - now <= 2
+    assert 0 <= int(lines[6]) < 10
+
+
+def test_cpus_are_the_machines_also_those_that_the_host_lacks() -> None:
+    script = """
+nproc; nproc --all; taskset -c 6 nproc; taskset -c 6 sh -c 'taskset -cp $$'
+taskset -c 63 true 2>&1 | grep -o 'Invalid argument'
+echo 0 > /sys/devices/system/cpu/cpu7/online; nproc
+python3 -c 'import os; print(len(os.sched_getaffinity(0)))'
+"""
+    lines = inside(script, "-m", "pseries-16g").splitlines()
+    assert lines[:3] == ["8", "8", "1"]
+    assert lines[3].endswith("affinity list: 6")
+    assert lines[4:] == ["Invalid argument", "7", "7"]
+
+
+def test_sysinfo_counts_the_machines_memory() -> None:
+    script = """python3 -c '
+import ctypes
+buf = (ctypes.c_uint64 * 14)(); print(ctypes.CDLL(None).sysinfo(buf))
+print(buf[4] // 1024, buf[0] < 10)'; sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo
+"""
+    result, words, total = inside(script, *PC).splitlines()
+    assert (result, words) == ("0", f"{total} True")
