@@ -20,6 +20,7 @@ from fsmount.tree.dir import DOTS
 from fsmount.tree.kernfs import Setattr, Stat, Tree, ino_of
 from fsmount.tree.kobject import Caller, File
 
+CAP_SYS_PTRACE = 19
 PARKED = "/run/kdumpfs"
 """Where the real /sys and /proc are inside `run`: in a tmpfs of its own."""
 
@@ -240,13 +241,17 @@ class ProcessFiles:
         """A link of a process."""
         pid, dir_fd = path.rpartition("/")[2], self._processes.dir_fd
         try:
-            mode = os.stat(f"{pid}/{name}", dir_fd=dir_fd, follow_symlinks=False).st_mode
+            found = os.stat(f"{pid}/{name}", dir_fd=dir_fd, follow_symlinks=False)
         except OSError:
             return None
 
-        def target(_caller: Caller) -> str:
-            if not stat.S_ISLNK(mode):
+        def target(caller: Caller) -> str:
+            if not stat.S_ISLNK(found.st_mode):
                 return f"{PARKED}/proc/{pid}/{name}"
+            # proc_pid_readlink() asks ptrace_may_access(); init is in a user namespace above the command's.
+            own = caller.uid == _inside(found.st_uid)
+            if pid == "1" or not (own or caller.capable(CAP_SYS_PTRACE)):
+                raise KernelError(errno.EACCES)
             try:
                 return os.readlink(f"{pid}/{name}", dir_fd=dir_fd)
             except OSError as error:
