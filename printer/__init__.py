@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from printer.judge.diff import Change as Change
     from printer.judge.diff import Diff as Diff
     from printer.judge.diff import compare as compare
+    from printer.judge.machines import read_machine as read_machine
     from printer.judge.rules import Finding as Finding
     from printer.judge.rules import Level as Level
     from printer.judge.surroundings import Surroundings as Surroundings
     from printer.judge.surroundings import read_iomem as read_iomem
-    from printer.judge.surroundings import read_machine as read_machine
     from printer.layout.notes import Note as Note
     from printer.layout.notes import notes_of as notes_of
     from printer.layout.roles import Layout as Layout
@@ -50,7 +50,7 @@ _HOME = {
     "Level": "judge.rules",
     "Surroundings": "judge.surroundings",
     "read_iomem": "judge.surroundings",
-    "read_machine": "judge.surroundings",
+    "read_machine": "judge.machines",
     "draw": "pictures.memmap",
     "picture": "pictures.memmap",
     "save": "pictures.plot",

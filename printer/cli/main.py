@@ -15,7 +15,14 @@ _LARGEST = 64 + 0xFFFE * 56  # Elf64_Ehdr and as many program headers as a kerne
 
 
 def main() -> None:
-    """Entry point: exit status 0 done (diff, check: nothing found), 1 found, 2 trouble."""
+    """Entry point: exit status 0 done (diff, check: nothing found), 1 found, 2 trouble, 130 Ctrl-C."""
+    try:
+        _main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _main() -> None:
     gc.disable()  # the process is short; what it makes has no cycles
     argv = sys.argv[1:]
     begin = b""

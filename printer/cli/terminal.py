@@ -9,6 +9,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells give it: 128 + SIGINT."""
+PATIENCE = 2.0
+"""Seconds before a step that is still going on says so."""
+
 
 def help_width() -> int:
     """Columns of help texts as click computes them, without its import of shutil."""
@@ -30,3 +35,52 @@ def leave(end: SystemExit) -> NoReturn:
             raise end from None  # Python says what is wrong with the stream
         os._exit(end.code or 0)
     raise end
+
+
+class Progress:
+    """What is being done, on standard error if that is a terminal and if it takes longer than PATIENCE.
+
+    A timer's signal writes the line, so that no step has to think of it; at the end it is wiped away.
+    """
+
+    def __init__(self) -> None:
+        self.doing = ""
+        """What is being done, in a few words."""
+        self.done = 0
+        self.total: int | None = None
+        """Bytes that are done, and in all, where that is known."""
+        self._shown = False
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            import signal
+
+            signal.signal(signal.SIGALRM, self._tick)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE, 0.5)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if sys.stderr.isatty():
+            import signal
+
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            if self._shown:
+                sys.stderr.write("\r\033[K")
+                sys.stderr.flush()
+
+    def at(self, done: int) -> None:
+        """So many bytes are done."""
+        self.done = done
+
+    def _tick(self, *_: object) -> None:
+        text = self.doing
+        if self.done:
+            text += f": {self.done >> 20:,} MiB"
+            text += (
+                f" of {self.total >> 20:,} ({100 * self.done // self.total} %)"
+                if self.total
+                else ""
+            )
+        self._shown = True
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()

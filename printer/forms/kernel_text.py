@@ -8,7 +8,7 @@ and elfcorehdr.elf only where the fast path does not reach: start-up is part of 
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import groupby, islice
 from struct import Struct
 
 from printer.words import flags_text, type_name
@@ -36,14 +36,13 @@ RULE = "=" * 80 + "\n"
 
 _KERNEL_FORM = b"\x7fELF\x02\x01"  # ELFCLASS64, ELFDATA2LSB: all that a kernel writes
 _EHDR_TABLE = Struct("<32xQ14xHH")  # e_phoff, e_phentsize, e_phnum
-_FAST_ROW = Struct("<QQQQQQ8x")  # type and flags as one key, then the five numbers printed
+_ROW = Struct("<QQQQQQ8x")  # type and flags as one key, then the five numbers printed
 _KIND = Struct("<I52x")
 _PN_XNUM = 0xFFFF
-_CHUNK = (
-    4096  # rows formatted at a time, half a MiB of text; an index gets a digit at its ends only
-)
-_STOP = 19
-_FILL = b"\1"
+_CHUNK = 1024
+"""Rows formatted at a time, 120 KiB of text: more would need fresh pages each time, a quarter of the whole."""
+_FEW = 256
+"""Rows of one type and flags from which on they are formatted column by column."""
 PHDR_SIZE = 56
 
 
@@ -54,19 +53,6 @@ class _RowFormats(dict[int, bytes]):
         kind, flags = type_name(key & 0xFFFFFFFF), flags_text(key >> 32)
         row = "0x%-3x " + kind.ljust(18) + " " + "0x%-16x " * 5 + flags + "\n"
         self[key] = made = row.encode("ascii")
-        return made
-
-
-class _TabbedFormats(dict[int, bytes]):
-    """_RowFormats with a filler in front and tabs behind every column but the last."""
-
-    def __init__(self, fill: bytes) -> None:
-        self._fill = fill
-
-    def __missing__(self, key: int) -> bytes:
-        kind, flags = type_name(key & 0xFFFFFFFF), flags_text(key >> 32)
-        row = "%#x\t" + kind + "\t" + "%#x\t" * 5 + flags + "\n"
-        self[key] = made = self._fill + row.encode("ascii")
         return made
 
 
@@ -127,25 +113,54 @@ def fast_table(view: memoryview) -> memoryview | None:
 
 
 def render_table(table: memoryview, piece: int = _CHUNK) -> Iterator[bytes]:
-    """The whole text for a packed little-endian Elf64_Phdr table, as pieces of so many rows.
-
-    Columns are padded by tab stops: a bare %#x is formatted twice as fast as a padded one. The
-    stops are 19 apart (18 characters and a blank); bytes that are taken out again fill a line's
-    beginning so that its index, 0x%-3x and a blank, ends at the first stop.
-    """
+    """The whole text for a packed little-endian Elf64_Phdr table, as pieces of so many rows."""
     total = len(table) // PHDR_SIZE
     yield _head(total, *_count_types(table))
     for first in range(0, total, piece):
-        fill = _FILL * (_STOP - 6 - max(0, len(f"{first:x}") - 3))
-        row = _TabbedFormats(fill)
-        rows = _FAST_ROW.iter_unpack(table[first * PHDR_SIZE : (first + piece) * PHDR_SIZE])
-        text = b"".join(
-            [
-                row[key] % (i, offset, vaddr, paddr, filesz, memsz)
-                for i, (key, offset, vaddr, paddr, filesz, memsz) in enumerate(rows, first)
-            ]
-        )
-        yield text.expandtabs(_STOP).translate(None, _FILL)
+        rows = table[first * PHDR_SIZE : (first + piece) * PHDR_SIZE]
+        if len(rows) < _FEW * PHDR_SIZE:
+            yield _each(rows, first)
+        else:
+            yield b"".join(_runs(rows, first))
+
+
+def _each(table: memoryview, first: int) -> bytes:
+    """Rows formatted one by one."""
+    row = _RowFormats()
+    return b"".join(
+        [
+            row[key] % (i, offset, vaddr, paddr, filesz, memsz)
+            for i, (key, offset, vaddr, paddr, filesz, memsz) in enumerate(
+                _ROW.iter_unpack(table), first
+            )
+        ]
+    )
+
+
+def _runs(table: memoryview, first: int) -> Iterator[bytes]:
+    """Long runs of rows with one type and flags column by column, what lies between one by one."""
+    done = at = 0
+    for _, run in groupby(table.cast("Q")[::7].tolist()):
+        start, at = at, at + len(list(run))
+        if at - start < _FEW:
+            continue
+        yield _each(table[done * PHDR_SIZE : start * PHDR_SIZE], first + done)
+        yield _columns(bytes(table[start * PHDR_SIZE : at * PHDR_SIZE]), first + start)
+        done = at
+    yield _each(table[done * PHDR_SIZE :], first + done)
+
+
+def _columns(table: bytes, first: int) -> bytes:
+    """Rows of one type and flags, as _RowFormats has them."""
+    from printer.forms.hex_columns import Column, counted, lines
+
+    count = len(table) // PHDR_SIZE
+    kind, flags = (int.from_bytes(table[at : at + 4], "little") for at in (0, 4))
+    pieces: list[bytes | tuple[Column, int]] = [b"0x", (counted(first, count), 3)]
+    pieces.append(b" " + type_name(kind).ljust(18).encode("ascii") + b" ")
+    for word in range(1, 6):
+        pieces += [b"0x", (Column(table, 8 * word, 8, PHDR_SIZE), 16), b" "]
+    return lines([*pieces, flags_text(flags).encode("ascii") + b"\n"], count)
 
 
 def _count_types(table: memoryview) -> tuple[int, int]:

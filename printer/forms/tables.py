@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import islice
 
+from elfcorehdr.errors import ProfileError
 from printer.layout.notes import Note
 from printer.layout.roles import Layout
-from printer.layout.sizes import size_text
-from printer.words import flags_text, type_name
 
 MANY = 50
 """From this many rows on tabulate sees a sample only."""
@@ -32,28 +31,16 @@ def formats() -> list[str]:
     return [*NAMES, "csv", *tabulate.tabulate_formats]
 
 
-PHDR_COLUMNS = (
-    *("Index", "Type", "Offset", "VirtAddr", "PhysAddr", "FileSize", "MemSize"),
-    *("Size", "Flags", "Align", "What"),
-)
-DIFF_COLUMNS = ("A", "B", "Type", "PhysAddr", "Change", "Details")
-NOTE_COLUMNS = ("Index", "Name", "Type", "Bytes", "CPU", "PID", "Registers", "IP", "SP")
-
-
-def phdr_rows(layout: Layout, rows: Iterable[int]) -> Iterator[Row]:
-    """The cells of program headers: hex as the kernel prints it, the size in KiB, MiB, GiB beside it."""
-    for row in rows:
-        p = layout.core.phdrs[row]
-        numbers = (p.p_offset, p.p_vaddr, p.p_paddr, p.p_filesz, p.p_memsz)
-        yield (
-            hex(row),
-            type_name(p.p_type).removeprefix("PT_"),
-            *map(hex, numbers),
-            size_text(p.p_memsz),
-            flags_text(p.p_flags),
-            hex(p.p_align),
-            layout.what(row),
+def known(fmt: str, *ours: str) -> None:
+    """ProfileError if fmt is neither one of ours nor a table format."""
+    every = (*ours, *formats())
+    if fmt not in every:
+        raise ProfileError(
+            f"--format: {fmt[:60]!r} is not a format, expected one of {', '.join(every)}"
         )
+
+
+NOTE_COLUMNS = ("Index", "Name", "Type", "Bytes", "CPU", "PID", "Registers", "IP", "SP")
 
 
 def note_rows(layout: Layout, notes: Iterable[Note]) -> Iterator[Row]:
@@ -78,7 +65,9 @@ def note_rows(layout: Layout, notes: Iterable[Note]) -> Iterator[Row]:
         )
 
 
-def table(columns: Row, make_rows: Callable[[], Iterable[Row]], fmt: str) -> Iterator[str]:
+def table(
+    columns: Row, make_rows: Callable[[], Iterable[Row]], fmt: str, *, headings: bool = True
+) -> Iterator[str]:
     """The table as pieces of text, newlines included, in one of formats().
 
     make_rows is called once, and again if there are many rows: the first pass measures, so that
@@ -86,34 +75,39 @@ def table(columns: Row, make_rows: Callable[[], Iterable[Row]], fmt: str) -> Ite
     is no such format.
     """
     if fmt == "csv":
-        yield from _csv(columns, make_rows())
+        yield from _csv(columns if headings else None, make_rows())
         return
     from tabulate import tabulate, tabulate_formats
 
     name = NAMES.get(fmt, fmt)
     if name not in tabulate_formats:
         raise ValueError(f"no such format: {fmt}")
+    if not headings and name == "simple":
+        name = "plain"  # without the rules around what is not there
     align = ["right" if column in RIGHT else "left" for column in columns]
     few = list(islice(make_rows(), MANY + 1))
+    heads = columns if headings else ()
     if len(few) > MANY:
-        yield from _streamed(columns, make_rows, name, align)
+        yield from _streamed(heads, make_rows, name, align)
         return
     colalign = align if few else None
-    yield tabulate(few, columns, tablefmt=name, colalign=colalign, disable_numparse=True) + "\n"
+    if few or headings:
+        yield tabulate(few, heads, tablefmt=name, colalign=colalign, disable_numparse=True) + "\n"
 
 
-def _csv(columns: Row, rows: Iterable[Row]) -> Iterator[str]:
+def _csv(columns: Row | None, rows: Iterable[Row]) -> Iterator[str]:
     import csv
     import io
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    for row in chain((columns,), rows):
-        writer.writerow(row)
-        if out.tell() > 1 << 16:
-            yield out.getvalue()
-            out.seek(0)
-            out.truncate()
+    if columns:
+        writer.writerow(columns)
+    while some := list(islice(rows, 1 << 10)):
+        writer.writerows(some)
+        yield out.getvalue()
+        out.seek(0)
+        out.truncate()
     yield out.getvalue()
 
 
@@ -127,9 +121,11 @@ def _streamed(
     """
     from tabulate import tabulate
 
-    widths = [len(column) for column in columns]
-    for row in make_rows():
-        widths = [max(pair) for pair in zip(widths, map(len, row), strict=True)]
+    widths = [len(column) for column in columns] or [0] * len(align)
+    measured = iter(make_rows())
+    while some := list(islice(measured, 1 << 12)):
+        longest = (max(map(len, cells)) for cells in zip(*some, strict=True))
+        widths = list(map(max, widths, longest))
     marks = [[chr(0xE000 + 32 * row + i) * w for i, w in enumerate(widths)] for row in range(3)]
     text = tabulate(marks, columns, tablefmt=name, colalign=align, disable_numparse=True) + "\n"
     lines = [text.rfind("\n", 0, text.index(row[0])) + 1 for row in marks]
@@ -140,12 +136,18 @@ def _streamed(
     )
     pads = "\0".join(f"%{'-' * (a == 'left')}{w}s" for w, a in zip(widths, align, strict=True))
     yield text[: lines[0]]
-    cells: list[str] | None = None
-    for row in make_rows():
-        if cells is not None:
-            yield (middle % tuple(cells)).rstrip() + "\n"
+    latex = name.startswith("latex")
+
+    def padded(row: Row) -> tuple[str, ...]:
         line = pads % tuple(row)
-        cells = (line.replace("_", "\\_") if name.startswith("latex") else line).split("\0")
-    if cells is not None:
-        yield (final % tuple(cells)).rstrip() + "\n"
+        return tuple((line.replace("_", "\\_") if latex else line).split("\0"))
+
+    last: Row | None = None
+    rows = iter(make_rows())
+    while some := list(islice(rows, 1 << 10)):
+        done = [*([last] if last else ()), *some[:-1]]
+        yield "".join([(middle % padded(row)).rstrip() + "\n" for row in done])
+        last = some[-1]
+    if last:
+        yield (final % padded(last)).rstrip() + "\n"
     yield text[end:]

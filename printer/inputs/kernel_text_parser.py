@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
@@ -39,11 +40,21 @@ def parse(text: str, e_machine: int = 0) -> ElfCoreHdr:
     >>> parse(open("crash_elfcorehdr_print.txt").read()).phdrs[9].p_offset
     452198400
     """
-    return read(text, e_machine)[0]
+    return read(text, e_machine).header
 
 
-def read(text: str, e_machine: int = 0) -> tuple[ElfCoreHdr, list[int]]:
-    """parse(), and the lines of the title and of each row, counted from 1."""
+class Printed(NamedTuple):
+    """A table that was read back."""
+
+    header: ElfCoreHdr
+    lines: list[int]
+    """The lines of the title and of each row, counted from 1."""
+    announced: int
+    """How many rows the summary speaks of: more than there are in text that was cut off."""
+
+
+def read(text: str, e_machine: int = 0, *, torn: bool = False) -> Printed:
+    """parse(), and where what was found; with torn rows may be missing at the end, the last one cut off."""
     begin = text.rfind(TITLE)
     if begin < 0:
         raise ElfFormatError(f'no line "{TITLE}", expected the kernel\'s print of an elfcorehdr')
@@ -52,8 +63,11 @@ def read(text: str, e_machine: int = 0) -> tuple[ElfCoreHdr, list[int]]:
     phdrs: list[Phdr] = []
     lines = [first_line]
     early = False
+    damaged: ElfFormatError | None = None
     for number, line in _lines(text, begin, first_line):
         if row := _ROW.search(line):
+            if damaged:
+                raise damaged
             phdrs.append(_row(row, number, len(phdrs), early))
             lines.append(number)
         elif count := _COUNT.search(line):
@@ -61,15 +75,18 @@ def read(text: str, e_machine: int = 0) -> tuple[ElfCoreHdr, list[int]]:
         elif _EARLY_LIST.search(line):
             early = True
         elif _ROW_LIKE.search(line):
-            raise ElfFormatError(
+            damaged = damaged or ElfFormatError(
                 f"line {number}: program header {len(phdrs):#x} is damaged or cut off, expected "
                 "index, type, five hex numbers and flags"
             )
+            if not torn:
+                raise damaged
         if phdrs and len(phdrs) == counts.get("Total Program Headers"):
             break
-    _check_counts(counts, phdrs, first_line)
+    _check_counts(counts, phdrs, first_line, torn=torn)
     ehdr = Ehdr(e_machine=e_machine, e_phnum=min(len(phdrs), 0xFFFF))
-    return ElfCoreHdr(ehdr, tuple(phdrs)), lines
+    announced = counts.get("Total Program Headers", len(phdrs))
+    return Printed(ElfCoreHdr(ehdr, tuple(phdrs)), lines, announced)
 
 
 def _lines(text: str, begin: int, number: int) -> Iterator[tuple[int, str]]:
@@ -105,7 +122,7 @@ def _count(count: re.Match[str], number: int) -> int:
     return int(decimal)
 
 
-def _check_counts(counts: dict[str, int], phdrs: list[Phdr], line: int) -> None:
+def _check_counts(counts: dict[str, int], phdrs: list[Phdr], line: int, *, torn: bool) -> None:
     kinds = [phdr.p_type for phdr in phdrs]
     found = {
         "Total Program Headers": len(kinds),
@@ -113,6 +130,8 @@ def _check_counts(counts: dict[str, int], phdrs: list[Phdr], line: int) -> None:
         "PT_NOTE segments": kinds.count(PT_NOTE),
     }
     for name, have in found.items():
+        if torn and "Total Program Headers" in counts and counts.get(name, have) >= have:
+            continue
         if name not in counts:
             raise ElfFormatError(f'line {line}: no "{name}: N (0xN)" after the summary\'s title')
         if counts[name] != have:

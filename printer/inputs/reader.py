@@ -14,7 +14,7 @@ from typing import Protocol
 
 STREAM_LIMIT = 128 << 20
 """Bytes of a pipe that are kept; what lies behind them cannot be read."""
-_CHUNK = 1 << 20
+_CHUNK = 16 << 20
 
 
 class Reader(Protocol):
@@ -45,7 +45,7 @@ class FileReader:
         """size bytes at offset; fewer only where the file ends."""
         parts: list[bytes] = []
         while size > 0 and offset < 1 << 62:
-            part = os.pread(self._fd, min(size, _CHUNK if parts else 1 << 16), offset)
+            part = os.pread(self._fd, min(size, _CHUNK), offset)
             if not part:
                 break
             parts.append(part)
@@ -83,7 +83,7 @@ class StreamReader:
         """size bytes at offset; fewer where the stream ends or STREAM_LIMIT is reached."""
         end = min(offset + size, STREAM_LIMIT)
         while len(self._kept) < end and not self._ended:
-            part = os.read(self._fd, min(_CHUNK, end - len(self._kept)))
+            part = os.read(self._fd, min(1 << 20, end - len(self._kept)))
             self._kept += part
             self._ended = not part
         return bytes(self._kept[offset:end])

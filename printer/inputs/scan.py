@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from elfcorehdr.elf import (
     ELFDATA2MSB,
@@ -29,8 +29,12 @@ _TABLES = 1 << 26
 """Bytes of tables that are examined in all before a hostile image is given up."""
 
 
-def find(reader: Reader) -> tuple[int, tuple[int, ...]]:
+def find(
+    reader: Reader, progress: Callable[[int], None] = lambda _: None
+) -> tuple[int, tuple[int, ...]]:
     """Offset of the first elfcorehdr, and offsets of further ones whose bytes differ from it.
+
+    progress is told the offset that the search has reached.
 
     ElfFormatError if there is none.
     """
@@ -38,7 +42,7 @@ def find(reader: Reader) -> tuple[int, tuple[int, ...]]:
     seen: set[int] = set()
     others: list[int] = []
     examined = looked = 0
-    for at in _candidates(reader):
+    for at in _candidates(reader, progress):
         looked += 1
         table, valid = _table(reader, at)
         examined += len(table)
@@ -58,9 +62,10 @@ def find(reader: Reader) -> tuple[int, tuple[int, ...]]:
     return first, tuple(others)
 
 
-def _candidates(reader: Reader) -> Iterator[int]:
+def _candidates(reader: Reader, progress: Callable[[int], None]) -> Iterator[int]:
     last = -1
     for offset, chunk in reader.chunks(_CHUNK, 64):
+        progress(offset)
         for match in _ET_CORE.finditer(chunk):
             at = offset + match.start()
             if at > last:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from collections.abc import Callable
 from enum import Enum
 from functools import cached_property
 
@@ -27,7 +28,6 @@ from elfcorehdr.elf import (
     unpack_ehdr,
 )
 from elfcorehdr.errors import ElfFormatError
-from printer.inputs import kernel_text_parser
 from printer.inputs.phdrs import Phdrs
 from printer.inputs.reader import STREAM_LIMIT, Reader, StreamReader, open_reader
 
@@ -100,6 +100,8 @@ class Core:
         """Offsets of further, different headers that a scan found."""
         self.lines: tuple[int, ...] = (1,) * (len(table) // 56 + 1) if kind == "text" else ()
         """Of text: the lines of the title and of each row, counted from 1."""
+        self.announced = len(table) // ehdr.e_phentsize if table else 0
+        """How many rows the header speaks of: more than there are in one that was cut off (read(torn=True))."""
         self.phdrs = Phdrs(table, ehdr)
         """The program headers in file order, as rows and as columns."""
 
@@ -156,13 +158,18 @@ def read(
     scan: bool = False,
     at: int | None = None,
     notes: bool = False,
+    torn: bool = False,
     begin: bytes = b"",
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Core:
     """Read the header of a file, `-` (standard input), or a mounted tree's directory.
 
-    scan searches a memory image for it, at takes it from that offset in bytes; with notes the
-    contents of the PT_NOTEs are read too. OSError if the input cannot be read, ElfFormatError if
-    it holds no header: both name the input.
+    scan searches a memory image for it, telling progress how far it is; at takes it from that offset in bytes;
+    with notes the contents of the PT_NOTEs are read too; with torn the whole rows of a table that is cut off.
+    OSError if the input cannot be read, ElfFormatError if it holds no header: both name the input.
+
+    >>> read("/proc/vmcore")
+    <Core /proc/vmcore: core of 4 program headers>
     """
     path = _inside(name)
     try:
@@ -170,14 +177,14 @@ def read(
             if scan:
                 from printer.inputs.scan import find
 
-                first, others = find(reader)
-                return _read_elf(reader, name, "image", first, notes, others)
+                first, others = find(reader, progress)
+                return _read_elf(reader, name, "image", first, notes, torn, others)
             if at is not None:
-                return _read_elf(reader, name, "image", at, notes)
+                return _read_elf(reader, name, "image", at, notes, torn)
             begin = reader.read(0, 16)
             if begin[:4] == b"\x7fELF":
-                return _read_elf(reader, name, "file", 0, notes)
-            return _read_text(reader, name, begin, from_tree=path != name)
+                return _read_elf(reader, name, "file", 0, notes, torn)
+            return _read_text(reader, name, begin, torn, from_tree=path != name)
     except ElfFormatError as error:
         raise ElfFormatError(f"{path}: {error}") from None
     except OSError as error:
@@ -215,6 +222,7 @@ def _read_elf(
     kind: str,
     at: int,
     notes: bool,
+    torn: bool,
     elsewhere: tuple[int, ...] = (),
 ) -> Core:
     ehdr = unpack_ehdr(reader.read(at, 64))
@@ -226,8 +234,11 @@ def _read_elf(
         size = phdr_size(ehdr)
         table = reader.read(at + ehdr.e_phoff, count * size)
         if len(table) < count * size:
-            raise ElfFormatError(_cut_off(reader, ehdr, count, len(table) // size))
+            if not torn:
+                raise ElfFormatError(_cut_off(reader, ehdr, count, len(table) // size))
+            table = table[: len(table) // size * size]
     core = Core(name, kind, ehdr, table, at, None, reader.size, elsewhere)
+    core.announced = count
     if notes:
         core.note_data = _read_notes(reader, core)
     return core
@@ -273,7 +284,7 @@ def _read_notes(reader: Reader, core: Core) -> tuple[bytes | None, ...]:
     return tuple(found)
 
 
-def _read_text(reader: Reader, name: str, begin: bytes, *, from_tree: bool) -> Core:
+def _read_text(reader: Reader, name: str, begin: bytes, torn: bool, *, from_tree: bool) -> Core:
     if not begin:
         if from_tree:
             raise ElfFormatError("is empty: no kdump image is loaded")
@@ -290,7 +301,10 @@ def _read_text(reader: Reader, name: str, begin: bytes, *, from_tree: bool) -> C
     data = reader.read(0, TEXT_LIMIT + 1)
     if len(data) > TEXT_LIMIT:
         raise ElfFormatError(f"is text of more than {TEXT_LIMIT >> 20} MiB, expected less")
-    header, lines = kernel_text_parser.read(data.decode("ascii", "replace"))
-    core = from_header(header, name, "text")
-    core.lines = tuple(lines)
+    from printer.inputs import kernel_text_parser
+
+    printed = kernel_text_parser.read(data.decode("ascii", "replace"), torn=torn)
+    core = from_header(printed.header, name, "text")
+    core.lines = tuple(printed.lines)
+    core.announced = printed.announced
     return core

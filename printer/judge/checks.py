@@ -7,7 +7,7 @@ looked at one by one. Imports elfcorehdr.elf and .lib.ranges.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from operator import add, gt
 
@@ -195,7 +195,9 @@ class _Check:
                 reach, by, last = stop, row, (start, stop)
 
     def _backup(self) -> Iterator[Finding]:
-        for row, role in enumerate(self.layout.roles):
+        roles = self.layout.roles
+        for row in [row for row in self.rows if roles[row] is not Role.MEMORY]:
+            role = roles[row]
             if role is Role.FIRST_64K and self.elfcorehdr and self.phdrs.p_offset[row] == 0:
                 yield found("backup-offset-zero", "p_offset is 0, expected the backup region", row)
             if role is not Role.BACKUP:
@@ -214,15 +216,12 @@ class _Check:
                 spans = ", ".join(f"{c.start:#x}-{c.end:#x}" for c in known)
                 text = f"backup region at {p.p_offset:#x}, the crashkernel is {spans}"
                 yield found("backup-outside-crashkernel", text, row)
-        elif self._in_memory.touches(place.start, place.end + 1):
+            return
+        roles = self.layout.roles
+        touched = (r for r, start, stop in self.loads if start <= place.end and stop > place.start)
+        if any(roles[r] is Role.MEMORY for r in touched):
             text = f"backup region at {p.p_offset:#x} lies in memory that is loaded itself"
             yield found("backup-outside-crashkernel", text, row)
-
-    @cached_property
-    def _in_memory(self) -> Spans:
-        """What is loaded from where it lies."""
-        rows: Sequence[int] = [r for r in self.rows if self.layout.roles[r] is Role.MEMORY]
-        return Spans.sized(picked(self.phdrs.p_paddr, rows), picked(self.phdrs.p_memsz, rows))
 
     def _around(self) -> Iterator[Finding]:
         """What is memory and not loaded, and the other way round."""

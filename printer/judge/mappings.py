@@ -6,7 +6,7 @@ What an architecture's kernels can do is in layout/arches.py; that all rows say 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from operator import add
+from operator import add, sub
 
 from printer.inputs.source import Form
 from printer.judge.rules import Finding, found
@@ -29,6 +29,8 @@ def check_mappings(layout: Layout, machine: Surroundings) -> Iterator[Finding]:
         return
     paddr = picked(layout.core.phdrs.p_paddr, rows)
     base = layout.direct_map
+    if base is not None and set(map(sub, vaddr, paddr)) <= {base, base - U64}:
+        return
     odd = [
         (row, v, p) for row, v, p in zip(rows, vaddr, paddr, strict=True) if (v - p) % U64 != base
     ]

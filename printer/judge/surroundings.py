@@ -1,28 +1,29 @@
-"""The machine around a header: its RAM, crashkernel, CPUs, as /proc/iomem or a description says.
+"""The machine around a header: its RAM, crashkernel, firmware, CPUs, and what is said of it in /proc/iomem.
 
-read_machine() takes a kdumpfs machine (TOML) or the `machine` of a captured case (JSON, format 1);
-both have memory, crashkernel, cpus.possible and rtas. Imports elfcorehdr.ranges and .errors.
+machines.py finds them out of a description, a mounted tree or a captured case. Imports elfcorehdr.lib and .errors.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import Range, parse_ids
+from elfcorehdr.lib.record import Record
+from printer.layout.spans import Spans
 
 _LIMIT = 64 << 20
 _IOMEM_LINE = re.compile(r"( *)([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)")
-_CRASHKERNEL = re.compile(r"\bcrashkernel=(\d+[KMGkmg]?)@(0x[0-9a-fA-F]+|\d+[KMGkmg]?)(?=\s|$)")
-_SUFFIX = {"k": 10, "m": 20, "g": 30}
+_IMAGE = ("Kernel code", "Kernel data", "Kernel bss")
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What is known of the machine; an empty tuple or None is: not known. Ranges include their end."""
+class Surroundings(Record):
+    """What is known of the machine; an empty tuple or None is: not known. Ranges include their end.
+
+    >>> read_iomem("/proc/iomem") | Surroundings(possible=8)
+    Surroundings(memory=(Range(start=0, end=17179869183),), crashkernel=(), ...
+    """
 
     memory: tuple[Range, ...] = ()
     """RAM that a header should describe, the crashkernel included."""
@@ -35,6 +36,10 @@ class Surroundings:
     arch: str = ""
     kernel: Range | None = None
     """The running kernel's image, from `Kernel code` to the end of `Kernel bss`."""
+    name: str = ""
+    """The machine's, for people."""
+    release: str = ""
+    """The kernel's version, where that is known."""
 
     def __or__(self, other: Surroundings) -> Surroundings:
         """Both together; where both say something, self counts."""
@@ -45,65 +50,59 @@ class Surroundings:
             other.possible if self.possible is None else self.possible,
             self.arch or other.arch,
             self.kernel or other.kernel,
+            self.name or other.name,
+            self.release or other.release,
         )
 
 
 def read_iomem(name: str) -> Surroundings:
-    """System RAM and Crash kernel of a /proc/iomem (`-`: standard input).
+    """System RAM, Crash kernel and the kernel's image of a /proc/iomem (`-`: standard input).
 
     ProfileError if there is no System RAM in it, or if every address is 0, which is what the
     kernel shows to others than root. powerpc lists no Crash kernel (arch_add_crash_res_to_iomem()).
     """
-    memory: list[Range] = []
-    crashkernel: list[Range] = []
-    image: list[Range] = []
-    for line in _text(name).splitlines():
+    found = of_rows(_rows(name, text_of(name)))
+    if not found.memory:
+        raise ProfileError(f"{name}: no line with System RAM, expected the text of /proc/iomem")
+    if all(span == (0, 0) for span in found.memory):
+        raise ProfileError(f"{name}: every address is 0: only root is shown /proc/iomem's numbers")
+    return found
+
+
+def _rows(name: str, text: str) -> Iterator[tuple[int, Range, str]]:
+    for line in text.splitlines():
         match = _IOMEM_LINE.fullmatch(line.rstrip())
         if not match:
             continue
         indent, first, last, what = match.groups()
         span = Range(int(first, 16), int(last, 16))
         if span.start > span.end:
-            raise ProfileError(f"{name}: {line.strip()!r}: ends before it begins")
-        if what in ("Kernel code", "Kernel data", "Kernel bss"):
+            raise ProfileError(f"{name}: {line.strip()[:200]!r}: ends before it begins")
+        yield len(indent) // 2, span, what
+
+
+def of_rows(rows: Iterable[tuple[int, Range, str]]) -> Surroundings:
+    """What the rows of /proc/iomem say: level, range, name."""
+    memory: list[Range] = []
+    crashkernel: list[Range] = []
+    image: list[Range] = []
+    outer = Spans([], [])
+    for level, span, what in rows:
+        if what in _IMAGE:
             image.append(span)
         if what == "Crash kernel":
             crashkernel.append(span)
         elif what.startswith("System RAM") and not (
-            indent and any(m.start <= span.start and span.end <= m.end for m in memory)
+            level and outer.covers(span.start, span.end + 1)
         ):
             memory.append(span)
-    if not memory:
-        raise ProfileError(f"{name}: no line with System RAM, expected the text of /proc/iomem")
-    if all(span == (0, 0) for span in memory):
-        raise ProfileError(f"{name}: every address is 0: only root is shown /proc/iomem's numbers")
+            outer = outer if level else Spans([span.start], [span.end + 1])
     kernel = Range(min(r.start for r in image), max(r.end for r in image)) if image else None
     return Surroundings(tuple(sorted(memory)), tuple(sorted(crashkernel)), kernel=kernel)
 
 
-def read_machine(name: str) -> Surroundings:
-    """A machine described in TOML, or the machine of a captured case's JSON.
-
-    ProfileError names file, key and value. Keys that the printer does not need are not looked at.
-    """
-    text = _text(name)
-    table = _parsed(name, text)
-    table = table.get("machine", table) | {"arch": table.get("arch", "")}
-    if "memory" not in table:
-        raise ProfileError(f"{name}: key 'memory' is missing, expected a list of start and size")
-    found = Surroundings(
-        memory=_ranges(name, table, "memory") + _ranges(name, table, "nested_memory"),
-        crashkernel=_ranges(name, table, "crashkernel"),
-        rtas=_ranges(name, table, "rtas") + _ranges(name, table, "opal"),
-        arch=str(table["arch"]),
-    )
-    found = replace(found, memory=tuple(sorted(found.memory)), possible=_possible(name, table))
-    if not found.crashkernel:
-        found = replace(found, crashkernel=_fixed_crashkernel(str(table.get("cmdline", ""))))
-    return found
-
-
-def _text(name: str) -> str:
+def text_of(name: str) -> str:
+    """The text of a file of at most 64 MiB (`-`: standard input); ProfileError if it is none, OSError."""
     from printer.inputs.reader import open_reader
 
     with open_reader(name) as reader:
@@ -116,68 +115,8 @@ def _text(name: str) -> str:
         raise ProfileError(f"{name}: byte {error.start}: is no text, expected UTF-8") from None
 
 
-def _parsed(name: str, text: str) -> dict[str, Any]:
-    import json
-    import tomllib
-
-    try:
-        table = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ProfileError(f"{name}: neither TOML nor JSON: {error}") from None
-    if not isinstance(table, dict) or not isinstance(table.get("machine", {}), dict):
-        raise ProfileError(f"{name}: expected a table of keys")
-    return table
-
-
-def _ranges(name: str, table: dict[str, Any], key: str) -> tuple[Range, ...]:
-    value = table.get(key, [])
-    items = value if isinstance(value, list) else [value]
-    return tuple(_range(name, f"{key}[{i}]", item) for i, item in enumerate(items))
-
-
-def _range(name: str, where: str, item: Any) -> Range:
-    if not isinstance(item, dict):
-        raise ProfileError(f"{name}: {where}: {item!r}, expected start and size")
-    start, size = (_number(name, f"{where}.{k}", item.get(k)) for k in ("start", "size"))
-    if not size or start + size > 1 << 64:
-        raise ProfileError(f"{name}: {where}: size {size:#x} at {start:#x} is no range")
-    return Range.sized(start, size)
-
-
-def _number(name: str, where: str, value: Any) -> int:
-    try:
-        number = int(value, 0) if isinstance(value, str) else value
-    except ValueError:
-        number = None
-    if not isinstance(number, int) or number < 0:
-        raise ProfileError(f"{name}: {where}: {value!r}, expected bytes such as 0x10000")
-    return number
-
-
-def _possible(name: str, table: dict[str, Any]) -> int | None:
-    cpus = table.get("cpus")
-    if not isinstance(cpus, dict) or "possible" not in cpus:
-        return None
-    return count_cpus(f"{name}: cpus.possible", str(cpus["possible"]))
-
-
 def count_cpus(where: str, text: str) -> int:
     """How many CPUs a kernel list such as 0-7,12 has; ProfileError for anything else."""
     if not re.fullmatch(r"\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", text):
-        raise ProfileError(f"{where}: {text!r}, expected a list such as 0-7")
+        raise ProfileError(f"{where}: {text[:200]!r}, expected a list such as 0-7")
     return len(parse_ids(text))
-
-
-def _fixed_crashkernel(cmdline: str) -> tuple[Range, ...]:
-    """The reservation of crashkernel=SIZE@START, the one form that needs no search."""
-    found: Iterable[re.Match[str]] = _CRASHKERNEL.finditer(cmdline)
-    last = next(reversed(list(found)), None)
-    if not last:
-        return ()
-    size, start = (
-        int(n.rstrip("KMGkmg"), 0) << _SUFFIX.get(n[-1].lower(), 0)
-        if not n.startswith("0x")
-        else int(n, 16)
-        for n in last.groups()
-    )
-    return (Range.sized(start, size),) if size else ()

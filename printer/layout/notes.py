@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from elfcorehdr.elf import ELFCLASS64, ELFDATA2MSB, NT_PRSTATUS, PT_NOTE, Ehdr
 from elfcorehdr.errors import ElfFormatError
@@ -29,8 +29,7 @@ _CORE_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """One ELF note of a program header."""
 
     row: int

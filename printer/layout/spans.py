@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress, count, islice
-from operator import add, ge, ne
+from operator import add, ge, gt, lt, ne
 
 from elfcorehdr.lib.ranges import Range
 
@@ -43,9 +43,13 @@ class Spans:
         if stops and max(stops) > U64:
             stops = [min(stop, U64) for stop in stops]
         if any(map(ge, starts, stops)):
-            full = list(map(int.__lt__, starts, stops))
+            full = list(map(lt, starts, stops))
             starts, stops = list(compress(starts, full)), list(compress(stops, full))
-        if not any(map(ge, stops, islice(starts, 1, None))):
+        if not any(map(gt, stops, islice(starts, 1, None))):  # they ascend; some may touch
+            apart = list(map(ne, stops, islice(starts, 1, None)))
+            if not all(apart):
+                starts = [*starts[:1], *compress(starts[1:], apart)]
+                stops = [*compress(stops, apart), stops[-1]]
             return cls(starts, stops)
         joined: list[int] = []
         behind: list[int] = []
@@ -140,4 +144,4 @@ def nested(starts: Sequence[int], stops: Sequence[int]) -> list[int]:
 
 def _ascend(starts: Sequence[int], stops: Sequence[int], first: int) -> bool:
     """Whether the ranges from the first on ascend and do not overlap."""
-    return not any(map(int.__gt__, islice(stops, first, None), islice(starts, first + 1, None)))
+    return not any(map(gt, islice(stops, first, None), islice(starts, first + 1, None)))

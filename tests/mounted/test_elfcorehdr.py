@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -48,6 +49,15 @@ def test_check_finds_the_cover_letters_bug_on_the_kernel_that_has_it(mount):
     assert done.returncode == 1
     assert "row 0x9 (first 64 KiB): p_offset is 0" in done.stdout
     assert "[backup-offset-zero]" in done.stdout
+
+
+def test_mounted_tree_brings_its_own_machine(mount):
+    tree = mount("--kernel", "7.0")
+    for options in ([], ["--machine", "pseries-16g"], ["--iomem", tree / "proc" / "iomem"]):
+        done = run("printer.cli.main", "check", "-f", "json", *options, tree)
+        findings = json.loads(done.stdout)["findings"]
+        assert [(f["rule"], f["index"]) for f in findings] == [("backup-offset-zero", 9)], options
+    assert "crashkernel" in run("printer.cli.main", "map", tree).stdout
 
 
 def test_check_finds_nothing_on_the_kernel_with_both_patches(mount):

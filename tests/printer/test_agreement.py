@@ -41,7 +41,7 @@ def rows_of_print(data: bytes) -> list[tuple]:
 
 def rows_of_json(path) -> list[tuple]:
     layout = Layout(read(str(path)))
-    document = json.loads("".join(as_json.json_pieces(layout, range(layout.core.phnum))))
+    document = json.loads("".join(as_json.json_pieces([(layout, None, None)])))
     keys = ("p_offset", "p_vaddr", "p_paddr", "p_filesz", "p_memsz")
     return [
         (p["type"].removeprefix("PT_"), *(int(p[key], 16) for key in keys), p["flags"])

@@ -29,7 +29,10 @@ from printer import (
     picture,
     read,
 )
-from printer.forms import kernel_text, views
+from printer.forms import kernel_text
+from printer.forms.check_views import check_pieces
+from printer.forms.diff_views import diff_pieces
+from printer.forms.print_views import Shape, print_pieces
 from tests.headers import CAPTURED, SEED, SEED_TEXT, VMCORE, packed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,14 +79,14 @@ def everything(core, machine=None):
     """Do all there is to do with a header."""
     layout = Layout(core)
     for fmt in ("kernel", "table", "json", "csv"):
-        "".join(views.print_pieces(layout, fmt, None, notes=True))
-    "".join(views.check_pieces(layout, check(core, machine), "text"))
-    "".join(views.check_pieces(layout, check(core, machine), "sarif"))
+        "".join(print_pieces([(layout, None)], Shape(fmt=fmt, notes=True)))
+    "".join(check_pieces([(layout, check(core, machine))], "text"))
+    "".join(check_pieces([(layout, check(core, machine))], "sarif"))
     found = picture([layout, Layout(from_bytes(packed(*SEED)))], machine)
     lines = list(draw(found, 80, colour=False, unicode=False))
     assert max(map(len, lines[:2])) <= 80
     for a, b in ((core, from_bytes(packed(*SEED))), (from_bytes(packed(*SEED)), core)):
-        "".join(views.diff_pieces(compare(a, b), "text"))
+        "".join(diff_pieces(compare(a, b), "text"))
 
 
 @given(MACHINES, st.lists(PHDR, max_size=12), SPANS, SPANS)

@@ -61,7 +61,7 @@ def test_unknown_format_names_those_there_are(seed_bin):
     result = invoke("print", seed_bin, "-f", "xml")
     assert result.exit_code == 2
     assert (
-        "'xml' is not a format, expected one of kernel, json, jsonl, table, markdown"
+        "'xml' is not a format, expected one of kernel, raw, pairs, json, jsonl, table, markdown"
         in result.output
     )
 
@@ -125,7 +125,9 @@ def test_diff_as_json(seed_bin):
         "diff", "-f", "json", PPC64_A / "elfcorehdr-04.bin", PPC64_A / "elfcorehdr-03.bin"
     )
     document = json.loads(result.output)
-    assert document["removed"] == [{"start": "0x280000000", "size": "0x10000000"}]
+    assert document["removed"] == [
+        {"start": "0x280000000", "size": "0x10000000", "address": 0x280000000, "bytes": 0x10000000}
+    ]
     assert [row["changes"] for row in document["rows"]] == [["shrank"], ["appeared"]]
     assert document["rows"][1]["a"] is None
 

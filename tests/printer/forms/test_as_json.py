@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from elfcorehdr.elf import Phdr
 from printer import (
     Layout,
@@ -12,12 +14,15 @@ from printer import (
     notes_of,
     read,
 )
-from printer.forms import as_json, views
+from printer.forms import as_json
+from printer.forms.print_views import Shape, print_pieces
 from tests.headers import (
+    CAPTURED,
     SEED,
     SEED_TEXT,
     VMCORE,
     load,
+    name,
     packed,
 )
 
@@ -27,13 +32,13 @@ def seed_layout() -> Layout:
 
 
 def shown(layout, fmt, rows=None, notes=False):
-    return "".join(views.print_pieces(layout, fmt, rows, notes=notes))
+    return "".join(print_pieces([(layout, rows)], Shape(fmt=fmt, notes=notes)))
 
 
 def test_json_document_of_the_cover_letters_header():
     document = json.loads(shown(seed_layout(), "json"))
     assert document.keys() == {
-        *("schema", "name", "kind", "form", "offset", "arch", "ehdr", "counts", "phdrs")
+        *("schema", "name", "kind", "form", "live", "offset", "arch", "ehdr", "counts", "phdrs")
     }
     assert document["schema"] == "elfcorehdr-1"
     assert (document["kind"], document["form"], document["arch"]) == ("text", "elfcorehdr", "ppc64")
@@ -51,7 +56,28 @@ def test_json_document_of_the_cover_letters_header():
         "p_memsz": "0x10000",
         "p_align": "0x0",
         "what": "memory, read from backup at 0x1af40000",
+        "offset": 0x1AF40000,
+        "vaddr": None,
+        "paddr": 0,
+        "filesz": 0x10000,
+        "memsz": 0x10000,
+        "align": 0,
     }
+
+
+def test_numbers_stand_where_every_reader_of_json_keeps_them_exact():
+    rows = (*SEED[:12], load(1 << 53, 0x1000), load(2**53 + 0x1000, 0x1000))
+    document = json.loads(shown(Layout(from_bytes(packed(*rows))), "json"))
+    assert [row["paddr"] for row in document["phdrs"][12:]] == [1 << 53, None]
+    assert [int(row["p_paddr"], 16) for row in document["phdrs"]] == [p.p_paddr for p in rows]
+    numbers = [row["memsz"] for row in document["phdrs"]]
+    assert numbers == [p.p_memsz for p in rows]
+
+
+@pytest.mark.parametrize("path", [*CAPTURED[::25], VMCORE], ids=name)
+def test_fast_rows_are_the_documents(path):
+    layout = Layout(read(str(path)))
+    assert json.loads(shown(layout, "json")) == json.loads(json.dumps(as_json.document(layout)))
 
 
 def test_json_text_and_python_document_are_the_same():

@@ -9,7 +9,9 @@ import pytest
 import tabulate
 
 from printer import Layout, from_bytes, read
-from printer.forms import tables, views
+from printer.forms import tables
+from printer.forms.columns import COLUMNS, USUAL
+from printer.forms.print_views import Shape, print_pieces
 from tests.headers import SEED, SEED_TEXT, load, packed
 
 
@@ -18,12 +20,12 @@ def seed_layout() -> Layout:
 
 
 def shown(layout, fmt, rows=None, notes=False):
-    return "".join(views.print_pieces(layout, fmt, rows, notes=notes))
+    return "".join(print_pieces([(layout, rows)], Shape(fmt=fmt, notes=notes)))
 
 
 def test_table_has_hex_and_size_side_by_side():
     lines = shown(seed_layout(), "table").splitlines()
-    assert lines[0].split() == [*tables.PHDR_COLUMNS]
+    assert lines[0].split() == [COLUMNS[name].heading for name in USUAL]
     assert lines[2 + 12].split() == [
         *("0xc", "LOAD", "0x58000000", "0xc000000058000000", "0x58000000"),
         *("0x3a8000000", "0x3a8000000", "14.625", "GiB", "RWX", "0x0", "memory"),

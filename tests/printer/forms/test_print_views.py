@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from printer import Layout, notes_of, read
-from printer.forms import views
+from printer.forms.print_views import Shape, print_pieces
 from tests.headers import SEED_TEXT, VMCORE
 
 
@@ -12,7 +12,7 @@ def seed_layout() -> Layout:
 
 
 def shown(layout, fmt, rows=None, notes=False):
-    return "".join(views.print_pieces(layout, fmt, rows, notes=notes))
+    return "".join(print_pieces([(layout, rows)], Shape(fmt=fmt, notes=notes)))
 
 
 def test_rows_are_chosen_and_ordered_but_keep_their_index():
