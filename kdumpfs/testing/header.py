@@ -28,7 +28,7 @@ class Header:
 
     def differences(self, other: Header) -> list[str]:
         """What is different in `other`, as `elfcorehdr diff` tells it: a sentence, then the rows; [] if nothing."""
-        from printer.forms.views import diff_pieces
+        from printer.forms.diff_views import diff_pieces
         from printer.inputs.source import from_bytes
         from printer.judge.diff import compare
 
