@@ -10,7 +10,6 @@ from elfcorehdr.elf import PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_core import U64, HpAction, Kimage
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
-from elfcorehdr.kernel.phdrs import ehdr_bytes, fixed_rows, header_size, load_rows
 from elfcorehdr.kernel.printk import hashed_pointer
 from elfcorehdr.lib.ranges import Range
 
@@ -25,6 +24,9 @@ def crash_prepare_elf64_headers(kernel: Kernel, ranges: Iterable[Range]) -> byte
     KernelError(ENOMEM) where e_phnum cannot count the program headers (the kernel lets it wrap;
     no real machine gets there).
     """
+    # A mount that loads nothing starts without it.
+    from elfcorehdr.kernel.phdrs import ehdr_bytes, fixed_rows, header_size, load_rows
+
     ranges = list(ranges)
     fixed = fixed_rows(kernel)
     phnum = len(fixed) // PHDR_SIZE + len(ranges)

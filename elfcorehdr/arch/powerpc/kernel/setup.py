@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
-from elfcorehdr.arch.powerpc.kexec import core, ranges
+from elfcorehdr.arch.powerpc.kexec import core
 from elfcorehdr.changes import in_sysfs, of_cpus
 from elfcorehdr.elf import EM_PPC64
 from elfcorehdr.kernel.resource import CRASH_KERNEL, Resource
@@ -68,6 +68,8 @@ class Ppc64(Arch):
 
     def crash_ranges(self, kernel: Kernel) -> MemRanges:
         """get_crash_memory_ranges()"""
+        from elfcorehdr.arch.powerpc.kexec import ranges
+
         return ranges.get_crash_memory_ranges(kernel)
 
     def crash_ranges_source(self, kernel: Kernel) -> RangeSource | None:

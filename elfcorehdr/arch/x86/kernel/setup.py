@@ -1,4 +1,7 @@
-"""x86_64: arch/x86/kernel/{setup,smpboot}.c (v7.1; 6.1 where a change says so)."""
+"""x86_64: arch/x86/kernel/{setup,smpboot}.c (v7.1; 6.1 where a change says so).
+
+What crash.c and kexec-bzimage64.c have is imported at its first use: a mount that loads nothing starts without it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,10 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
-from elfcorehdr.arch.x86.kernel import crash, e820, reserve
+from elfcorehdr.arch.x86.kernel import e820, reserve
 from elfcorehdr.changes import of_cpus
 from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.elf import EM_X86_64
-from elfcorehdr.kernel.header_cache import RangeSource
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
@@ -26,6 +28,7 @@ from elfcorehdr.machine import Machine
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
+    from elfcorehdr.kernel.header_cache import RangeSource
     from elfcorehdr.kernel.irq import Interrupts
 
 PAGE_OFFSET = 0xFFFF888000000000
@@ -110,14 +113,20 @@ class X8664(Arch):
 
     def crash_ranges(self, kernel: Kernel) -> CrashMem:
         """fill_up_crash_elf_data(), elf_header_exclude_ranges()"""
+        from elfcorehdr.arch.x86.kernel import crash
+
         return crash.crash_ranges(kernel)
 
     def crash_ranges_source(self, kernel: Kernel) -> RangeSource:
         """The resource tree's journal."""
+        from elfcorehdr.arch.x86.kernel import crash
+
         return crash.crash_ranges_source(kernel)
 
     def crash_get_elfcorehdr_size(self, kernel: Kernel) -> int:
         """arch_crash_get_elfcorehdr_size()"""
+        from elfcorehdr.arch.x86.kernel import crash
+
         return crash.arch_crash_get_elfcorehdr_size(kernel)
 
     def crash_hotplug(self, kernel: Kernel) -> bool:
@@ -133,6 +142,8 @@ class X8664(Arch):
         self, kernel: Kernel, image: Kimage, notify: MemoryNotify | None
     ) -> None:
         """arch_crash_handle_hotplug_event()"""
+        from elfcorehdr.arch.x86.kernel import crash
+
         crash.arch_crash_handle_hotplug_event(kernel, image, notify)
 
     # loading, kexec-bzimage64.c
@@ -141,6 +152,7 @@ class X8664(Arch):
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:
         """bzImage64_probe(), bzImage64_load()"""
+        from elfcorehdr.arch.x86.kernel import crash
         from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
 
         part = bzimage.probe(kernel, image, kernel_file)
