@@ -74,8 +74,8 @@ def reserve_crashkernel_generic(
         return
     if found.start >= low_max and low_size and not reserve_crashkernel_low(kernel, low_size, found):
         return
-    log.info(f"crashkernel reserved: {found.start:#018x} - {found.end + 1:#018x} ({size >> 20} MB)")
     kexec.crashk_res = found
+    kernel.arch.log_reservation(kernel)
 
 
 def why_no_room(kernel: Kernel, size: int, align: int, start: int, end: int) -> str:
@@ -101,9 +101,6 @@ def reserve_crashkernel_low(kernel: Kernel, size: int, high: Range) -> bool:
         kernel.kexec.nothing = f"{size:#x} bytes of low memory fit nowhere below {low_max:#x}"
         return False
     kernel.kexec.crashk_low_res = low
-    kernel.log.info(
-        f"crashkernel low memory reserved: {low.start:#010x} - {low.end + 1:#010x} ({size >> 20} MB)"
-    )
     return True
 
 

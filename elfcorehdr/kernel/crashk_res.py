@@ -52,6 +52,10 @@ def _take(kernel: Kernel, regions: Iterable[CrashRegion]) -> None:
                 kexec.crashk_cma_ranges.append(r)
             case _:
                 kexec.crashk_res = r
+    kernel.arch.log_reservation(kernel)
+    if areas := kexec.crashk_cma_ranges:
+        size = sum(r.size for r in areas) >> 20
+        kernel.log.info(f"crashkernel CMA reserved: {size} MB in {len(areas)} ranges")
 
 
 def _move_notes(kernel: Kernel) -> None:

@@ -11,7 +11,7 @@ from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_core import PrintMode
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
-from elfcorehdr.lib.record import Record, replace
+from elfcorehdr.lib.record import Record
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import Declaration
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from fsmount.control.requests import UserModules
 
 
+QUICK = ("memory", "cpus", "threads", "nodes", "page_size", "block_size")
+"""The options that change a machine's size: fields of elfcorehdr.machine.quick.Quick."""
+
+
 class BootOptions(Record):
     """Machine options of the command line; names as there."""
 
@@ -31,6 +35,12 @@ class BootOptions(Record):
     with_: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     cmdline: str | None = None
+    memory: str = ""
+    cpus: str = ""
+    threads: str = ""
+    nodes: str = ""
+    page_size: str = ""
+    block_size: str = ""
     load: bool = False
     modules: tuple[str, ...] = ()
     print_mode: str = PrintMode.TEXT.value
@@ -39,11 +49,16 @@ class BootOptions(Record):
 
 
 def machine_of(options: BootOptions) -> Machine:
-    """The machine that the options name; ProfileError."""
+    """The machine that the options name, with the command line and of the size that they say; ProfileError."""
     machine = profiles.load(options.machine)
+    sizes = {key: getattr(options, key) for key in QUICK}
+    if options.cmdline is None and not any(sizes.values()):
+        return machine
+    from elfcorehdr.machine.quick import Quick, quick, with_cmdline
+
     if options.cmdline is not None:
-        machine = replace(machine, cmdline=options.cmdline)
-    return machine
+        machine = with_cmdline(machine, options.cmdline)
+    return quick(machine, Quick(**sizes))
 
 
 def boot(options: BootOptions) -> tuple[Kernel, Tree]:

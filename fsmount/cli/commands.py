@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli import propose, watch
+from fsmount.cli import answers, propose, watch
 from fsmount.cli import run as cli_run
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import MOUNT_OPTIONS
@@ -204,70 +204,7 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
     request(directory, "unplug", body)
 
 
-@kdumpfs.command()
-@click.argument("name", required=False)
-def machines(name: str | None) -> None:
-    """List the machines that are shipped, or print one as TOML, to start your own from.
-
-    \b
-    kdumpfs machines
-    kdumpfs machines pseries-16g > mine.toml
-    kdumpfs mount -m mine.toml /mnt
-    """
-    from elfcorehdr import profiles
-
-    if name is not None:
-        click.echo(profiles.text(name), nl=False)
-        return
-    for shipped in profiles.names():
-        machine = profiles.load(shipped)
-        click.echo(f"{shipped:<20} {machine.summary():<44} {machine.description}")
-
-
-@kdumpfs.command()
-def kernels() -> None:
-    """List kernel versions, and which changes each has.
-
-    \b
-    kdumpfs kernels
-    kdumpfs mount --kernel 6.12.107 /mnt
-    """
-    from elfcorehdr.changes import changes_of
-    from elfcorehdr.changes.change import DEFAULT_RELEASE, RELEASES
-
-    before: frozenset[Any] = frozenset()
-    for release in RELEASES:
-        has = changes_of(release)
-        note = "  (default)" if release == DEFAULT_RELEASE else ""
-        click.echo(f"{release}{note}")
-        for change in sorted(has - before, key=lambda c: (c.since, c.name)):
-            click.echo(f"    + {change.name:<26} {change.alters}")
-        before = has
-    click.echo("Any other X.Y or X.Y.Z from 6.1 on is taken too, with what its stable series took.")
-
-
-@kdumpfs.command()
-@click.argument("name", required=False)
-def changes(name: str | None) -> None:
-    """List the single changes between kernels, or tell one in full.
-
-    \b
-    kdumpfs changes
-    kdumpfs changes backup-offset-at-load
-    kdumpfs mount --kernel 7.0 --with backup-offset-at-load /mnt
-    """
-    from elfcorehdr.changes import CHANGES, find
-    from elfcorehdr.changes.change import NEVER
-
-    for change in CHANGES if name is None else (find(name),):
-        since = "none" if change.since == NEVER else ".".join(map(str, change.since))
-        stable = ", ".join(".".join(map(str, v)) for v in change.stable)
-        click.echo(f"{change.name}  [{change.kind.value}]")
-        click.echo(f"    {change.alters}")
-        click.echo(f"    since {since}{f'; also {stable}' if stable else ''}; {change.source}")
-
-
-for _command in (cli_run.run, *watch.COMMANDS, *propose.COMMANDS):
+for _command in (cli_run.run, *answers.COMMANDS, *watch.COMMANDS, *propose.COMMANDS):
     kdumpfs.add_command(_command)
 
 

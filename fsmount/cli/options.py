@@ -65,6 +65,16 @@ class Option:
         self.shows_default = shows_default
 
 
+SIZE_OPTIONS = (
+    Option(("--memory",), "memory", "Memory of the machine, such as 48G.", "SIZE"),
+    Option(("--cpus",), "cpus", "CPUs (hardware threads) of the machine.", "N"),
+    Option(("--threads",), "threads", "CPUs of a core.", "N"),
+    Option(("--nodes",), "nodes", "NUMA nodes, with equal shares of memory and CPUs.", "N"),
+    Option(("--page-size",), "page_size", "Page size, such as 4K or 64K.", "SIZE"),
+    Option(("--block-size",), "block_size", "Size of a memory block, such as 256M.", "SIZE"),
+)
+"""The machine's size, over what it is by itself; the names are those of BootOptions."""
+
 MACHINE_OPTIONS = (
     Option(
         ("-m", "--machine"),
@@ -78,7 +88,7 @@ MACHINE_OPTIONS = (
     Option(
         ("--kernel",),
         "kernel",
-        "Kernel to behave as, such as 6.18 or 6.12.107 (see `kdumpfs kernels`). [default: 7.1]",
+        "Kernel to behave as, such as 6.18 or 6.12.107 (see `kdumpfs kernels`). [default: the machine's own, else 7.1]",
         "VERSION",
         completes=_releases,
     ),
@@ -107,6 +117,7 @@ MACHINE_OPTIONS = (
         "TEXT",
         None,
     ),
+    *SIZE_OPTIONS,
     Option(
         ("--load",),
         "load",

@@ -53,10 +53,8 @@ def arch_reserve_crashkernel(kernel: Kernel) -> None:
     needs_low = found.start >= arm64_dma_phys_limit(kernel) and low
     if needs_low and not reserve_crashkernel_low(kernel, low, found):
         return
-    kernel.log.info(
-        f"crashkernel reserved: {found.start:#018x} - {found.end + 1:#018x} ({size >> 20} MB)"
-    )
     kernel.kexec.crashk_res = found
+    kernel.arch.log_reservation(kernel)
 
 
 def _parse(kernel: Kernel) -> tuple[int, int, int, bool]:

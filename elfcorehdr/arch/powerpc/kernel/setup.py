@@ -108,6 +108,14 @@ class Ppc64(Arch):
         """arch_reserve_crashkernel()"""
         core.arch_reserve_crashkernel(kernel)
 
+    def log_reservation(self, kernel: Kernel) -> None:
+        """As the generic one since 6.16."""
+        r = kernel.kexec.crashk_res
+        if kernel.has(changes.GENERIC_RESERVATION_PPC64):
+            super().log_reservation(kernel)
+        elif r is not None:
+            core.say_reserving(kernel, r.start, r.size)
+
     def crash_align(self, kernel: Kernel) -> int:
         """CRASH_ALIGN, arch/powerpc/include/asm/crash_reserve.h: a page."""
         return kernel.page_size

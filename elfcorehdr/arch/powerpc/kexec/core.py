@@ -49,14 +49,20 @@ def _reserve(kernel: Kernel, parser: Parser) -> None:
         reserve_crashkernel_generic(kernel, wanted.size, base, 0, high=False)
         return
     size = align_up(wanted.size, kernel.page_size)
-    log.info(
-        f"Reserving {size >> 20}MB of memory at {base >> 20}MB for crashkernel "
-        f"(System RAM: {total >> 20}MB)"
-    )
+    say_reserving(kernel, base, size)
     if not kernel.memblock.covers(base, base + size - 1):
         log.err("Failed to reserve memory for crashkernel!")
         raise Invalid(f"{base:#x} to {base + size - 1:#x} is not all memory")
     kernel.kexec.crashk_res = Range.sized(base, size)
+
+
+def say_reserving(kernel: Kernel, base: int, size: int) -> None:
+    """What kernels before 6.16 say before they know whether it can be had."""
+    total = kernel.memblock.total()
+    kernel.log.info(
+        f"Reserving {size >> 20}MB of memory at {base >> 20}MB for crashkernel "
+        f"(System RAM: {total >> 20}MB)"
+    )
 
 
 def ppc64_rma_size(kernel: Kernel) -> int:

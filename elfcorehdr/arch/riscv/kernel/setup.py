@@ -62,6 +62,13 @@ class Riscv64(Arch):
         """arch_reserve_crashkernel()"""
         init.arch_reserve_crashkernel(kernel)
 
+    def log_reservation(self, kernel: Kernel) -> None:
+        """As the generic one since 6.6."""
+        if kernel.has(changes.RISCV64_HIGH):
+            super().log_reservation(kernel)
+        else:
+            init.log_reservation(kernel)
+
     def crash_addr_low_max(self, kernel: Kernel) -> int:
         """dma32_phys_limit"""
         return init.dma32_phys_limit(kernel)

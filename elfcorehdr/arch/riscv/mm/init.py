@@ -44,7 +44,14 @@ def arch_reserve_crashkernel(kernel: Kernel) -> None:
         kernel.log.warning(f"crashkernel: couldn't allocate {size >> 10}KB")
         kernel.kexec.nothing = why_no_room(kernel, size, PMD_SIZE, start, end)
         return
-    kernel.log.info(
-        f"crashkernel: reserved {found.start:#018x} - {found.end + 1:#018x} ({size >> 20} MB)"
-    )
     kernel.kexec.crashk_res = found
+    kernel.arch.log_reservation(kernel)
+
+
+def log_reservation(kernel: Kernel) -> None:
+    """As 6.1 says it."""
+    r = kernel.kexec.crashk_res
+    if r is not None:
+        kernel.log.info(
+            f"crashkernel: reserved {r.start:#018x} - {r.end + 1:#018x} ({r.size >> 20} MB)"
+        )

@@ -40,11 +40,28 @@ def arch_reserve_crashkernel(kernel: Kernel) -> None:
             return
     if found.start >= CRASH_ADDR_LOW_MAX and not _reserve_low(kernel, found):
         return
-    log.info(
-        f"Reserving {size >> 20}MB of memory at {found.start >> 20}MB for crashkernel "
-        f"(System RAM: {total >> 20}MB)"
-    )
     kexec.crashk_res = found
+    kernel.arch.log_reservation(kernel)
+
+
+def log_reservation(kernel: Kernel) -> None:
+    """As 6.1 says it, of low memory, then of the rest."""
+    low, high, total = (
+        kernel.kexec.crashk_low_res,
+        kernel.kexec.crashk_res,
+        kernel.memblock.total(),
+    )
+    if low is not None:
+        limit = min(total, CRASH_ADDR_LOW_MAX)
+        kernel.log.info(
+            f"Reserving {low.size >> 20}MB of low memory at {low.start >> 20}MB for crashkernel "
+            f"(low RAM limit: {limit >> 20}MB)"
+        )
+    if high is not None:
+        kernel.log.info(
+            f"Reserving {high.size >> 20}MB of memory at {high.start >> 20}MB for crashkernel "
+            f"(System RAM: {total >> 20}MB)"
+        )
 
 
 def _parse(kernel: Kernel, total: int) -> Wanted:
@@ -81,9 +98,4 @@ def _reserve_low(kernel: Kernel, high: Range) -> bool:
         kernel.kexec.nothing = f"{size:#x} bytes of low memory fit nowhere below 4G"
         return False
     kernel.kexec.crashk_low_res = low
-    limit = min(kernel.memblock.total(), CRASH_ADDR_LOW_MAX)
-    log.info(
-        f"Reserving {size >> 20}MB of low memory at {low.start >> 20}MB for crashkernel "
-        f"(low RAM limit: {limit >> 20}MB)"
-    )
     return True

@@ -101,6 +101,13 @@ class X8664(Arch):
         """16 MiB."""
         return reserve.CRASH_ALIGN
 
+    def log_reservation(self, kernel: Kernel) -> None:
+        """As the generic one since 6.7."""
+        if kernel.has(changes.GENERIC_RESERVATION):
+            super().log_reservation(kernel)
+        else:
+            reserve.log_reservation(kernel)
+
     def crash_addr_high_max(self, kernel: Kernel) -> int:
         """64 TiB: what a capture kernel with four page-table levels reaches."""
         return reserve.CRASH_ADDR_HIGH_MAX
