@@ -66,6 +66,16 @@ from fsmount.cli.options import MACHINE_OPTIONS
     type=click.Path(exists=True),
     help="Show the files of a recorded machine (sys/..., proc/...) in place of the emulated ones.",
 )
+@click.option(
+    "--then",
+    metavar="COMMAND",
+    help="What runs on the capture kernel once the machine has crashed, by sh -c; its status is the run's.",
+)
+@click.option(
+    "--crashed",
+    is_flag=True,
+    help="Load, crash at once, and run COMMAND on the capture kernel.",
+)
 @click.argument("command", metavar="[--] [COMMAND...]", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def run(
@@ -80,6 +90,8 @@ def run(
     uname_machine: bool,
     record: str | None,
     sysfs_dump: str | None,
+    then: str | None,
+    crashed: bool,
     **options: Any,
 ) -> None:
     """Run COMMAND (or your shell) as if on the machine: unchanged tools, real paths, the host safe.
@@ -90,6 +102,8 @@ def run(
     kdumpfs run -- sh -c 'chmem -d 1G; dmesg | tail'
     kdumpfs run --record seen.txt -- kdump-config status; grep ENOENT seen.txt
     kdumpfs run --package unpacked/ -- kdump-config load
+    kdumpfs run --load --then 'kdump-config savecore' -- sh -c 'echo c > /proc/sysrq-trigger'
+    kdumpfs run --crashed -- makedumpfile -d 31 /proc/vmcore dump
     kdumpfs run
 
     \b
@@ -122,7 +136,11 @@ def run(
     from fsmount.cli.boot import BootOptions, boot
     from fsmount.run.server import RunOptions, run_command
 
+    if crashed:
+        options["load"] = True
     kernel, tree = boot(BootOptions(**options))
+    if crashed:
+        kernel.panic.sysrq("c")
     if sysfs_dump is not None:
         from fsmount.run.sysfs_dump import dumped
 
@@ -138,5 +156,6 @@ def run(
         over=over,
         uname_machine=uname_machine,
         record=log,
+        then=("/bin/sh", "-c", then) if then is not None else (),
     )
     ctx.exit(run_command(kernel, tree, command, wanted))

@@ -92,6 +92,11 @@ class Connection:
         self._table = NodeTable(nodes, names if seen is None else NameCache.NONE)
         self._names_seq = nodes.kernel.names_seq
         self._boots = nodes.kernel.boots, nodes.kernel.dead
+        self._cached_boots: dict[int, int] = {}
+        """Files that the host keeps the content of: the boot that it is of."""
+        self.holds_answers = False
+        """Whether a request that ended the kernel is answered only by answer_held()."""
+        self._held: list[int] = []
         self._may_come: Callable[[Any], bool] = getattr(nodes, "may_come", lambda _: False)
         self._handles: dict[int, Any] = {}
         self._next_fh = 0
@@ -164,6 +169,10 @@ class Connection:
             raise
         except BaseException as raised:
             error = -errno_of(self.log, raised)
+        if self.holds_answers and self._boots != (self._kernel.boots, self._kernel.dead):
+            self._held.append(unique)
+            self.sync_names()
+            return
         if self._names_seq != self._kernel.names_seq:
             self.sync_names()
         if op not in _UNANSWERED:
@@ -172,6 +181,12 @@ class Connection:
             self._can_announce()
         elif op == proto.WRITE and self._parked:
             self.retry()  # whoever waits for something else than the log
+
+    def answer_held(self) -> None:
+        """EIO to the requests that ended the kernel: who made them is dying with it."""
+        held, self._held = self._held, []
+        for unique in held:
+            self.channel.reply(unique, -errno.EIO)
 
     def _can_announce(self) -> None:
         """Find whether the kernel has FUSE_NOTIFY_INC_EPOCH (Linux 6.16); else let it keep no name."""
@@ -335,8 +350,12 @@ class Connection:
         except KernelError as refused:
             self._tell("open", node.path, b"", -refused.errno)
             raise
-        cached = getattr(file, "cached", False)
-        how = proto.FOPEN_KEEP_CACHE if cached else proto.FOPEN_DIRECT_IO
+        how = proto.FOPEN_DIRECT_IO
+        if getattr(file, "cached", False):
+            boots = self._kernel.boots
+            kept = self._cached_boots.get(nodeid) == boots
+            how = proto.FOPEN_KEEP_CACHE if kept else 0  # without it what was kept is dropped
+            self._cached_boots[nodeid] = boots
         return proto.OPEN_OUT.pack(self._handle(file), how | proto.FOPEN_NOFLUSH, 0)
 
     def _read(self, nodeid: int, _size: int) -> bytes:

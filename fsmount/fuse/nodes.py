@@ -186,7 +186,7 @@ class NodeTable:
         self._remember(nodeid, node)
         name_valid = 0 if getattr(node, "fleeting", False) else self.valid
         return proto.ENTRY_OUT.pack(
-            nodeid, self._kernel.boots, name_valid, self._attr_valid(node), 0, 0, *self._attr(node)
+            nodeid, 0, name_valid, self._attr_valid(node), 0, 0, *self._attr(node)
         )
 
     def absent(self) -> bytes:

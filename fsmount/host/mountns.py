@@ -279,9 +279,9 @@ def become_subreaper() -> None:
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def set_undumpable() -> None:
-    """Close this process to ptrace(2) and /proc/PID/{mem,root,ns} of the less privileged."""
-    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+def set_undumpable(*, dumpable: bool = False) -> None:
+    """Close this process to ptrace(2) and /proc/PID/{mem,root,ns} of the less privileged; or open it again."""
+    _libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
 
 
 class Mount(Record):

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.lib.record import Record
+from elfcorehdr.lib.record import Record, replace
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
 from fsmount.run import guards, rootfs, session, supervisor, uevents
@@ -42,6 +42,8 @@ _INNER = (
     | mountns.CLONE_NEWIPC
     | mountns.CLONE_NEWUTS
 )
+_IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+"""Signals that are not for init."""
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 0x1
 _NOT_FOUND, _NOT_EXECUTABLE, _FAILED = 127, 126, 125
 
@@ -62,6 +64,8 @@ class Inside(Record):
     """Whether the command is to be in front on the caller's terminal."""
     pass_fds: tuple[int, ...] = ()
     """Descriptors besides 0, 1 and 2 that the command keeps."""
+    then: tuple[str, ...] = ()
+    """The command that runs on the capture kernel, if there is one."""
     keep: str | None = None
     """An existing directory for what was written to private places."""
 
@@ -148,18 +152,37 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
         say(channel, "missing", sentence)
     for name, text in inside.files.items():
         Path(PARKED, name).write_text(text)
+    wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    pid = _start(channel, inside, host_ns, wake_w)
+    code = _reap(channel, inside, built, pid, wake_r)
+    if code is None:
+        inside = replace(inside, argv=inside.then, then=())
+        pid = _start(channel, inside, host_ns, wake_w)
+        code = _reap(channel, inside, built, pid, wake_r) or 0
+    if directory >= 0:
+        _keep(channel, built, directory)
+    with contextlib.suppress(OSError):
+        say(channel, "exit", str(code))
+    return code
+
+
+def _start(channel: socket.socket, inside: Inside, host_ns: dict[str, str], wake_w: int) -> int:
+    """Fork the command with a user namespace of its own; its pid."""
     mapped, unshared = os.pipe(), os.pipe()
+    mountns.set_undumpable(dumpable=True)  # its /proc files are to be its own
+    signal.set_wakeup_fd(-1)
     pid = os.fork()
     if pid == 0:
         os.close(mapped[1])
         os.close(unshared[0])
+        for number in (*_IGNORED, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
         _never_returns(channel, lambda: _command(channel, inside, host_ns, mapped[0], unshared[1]))
     os.close(mapped[0])
     os.close(unshared[1])
-    wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
+    for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     mountns.set_undumpable()
     if os.read(unshared[0], 1):
@@ -172,12 +195,19 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
         os.write(mapped[1], b"m")
     os.close(mapped[1])
     os.close(unshared[0])
-    code = _reap(channel, inside, built, pid, wake_r)
-    if directory >= 0:
-        _keep(channel, built, directory)
-    with contextlib.suppress(OSError):
-        say(channel, "exit", str(code))
-    return code
+    return pid
+
+
+def _power_goes(channel: socket.socket) -> None:
+    """Kill everything but init, and reap it: who waits for an answer of the dead kernel's gets it then."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    say(channel, "killed")
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def _import_no_more() -> None:
@@ -204,8 +234,8 @@ def _identity(id_map: str) -> str:
 
 def _reap(
     channel: socket.socket, inside: Inside, built: rootfs.Built, command: int, wake: int
-) -> int:
-    """Wait for the command, reaping orphans; 128 + N if signal N ended it.
+) -> int | None:
+    """Wait for the command, reaping orphans; 128 + N if signal N ended it, None if the machine crashed and goes on.
 
     `run` hears when the command is stopped, and says which signals to pass on to its process group.
     """
@@ -221,6 +251,9 @@ def _reap(
             if word == "connect":
                 _connect(channel, built, number)
                 continue
+            if word == "crashed":
+                _power_goes(channel)
+                return None if number == "then" else 0
             if word != "signal":
                 return _FAILED  # `run` is gone
             if inside.in_front and int(number) == signal.SIGCONT:

@@ -29,6 +29,7 @@ from fsmount.host import mountns
 from fsmount.host.mountns import RunError
 from fsmount.run import inside, places, session, sysplan, uevents
 from fsmount.run.connect import Connects
+from fsmount.run.crash import CrashWatch
 from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
 from fsmount.run.rootfs import Layout
 from fsmount.run.supervisor import Supervisor, Task
@@ -45,6 +46,8 @@ _BURST = 64
 class RunOptions(Record):
     """What the command line may ask for."""
 
+    then: tuple[str, ...] = ()
+    """The command for the capture kernel, once the machine has crashed; of a shell, a shell."""
     share: tuple[str, ...] = ()
     """Paths that stay the host's own, besides the working directory where that is shared."""
     share_directory: bool = True
@@ -111,6 +114,8 @@ class _Run:
         self._log_seen = kernel.log.next_seq
         self._poll = Poller()
         self._in_front = session.in_front()
+        self._sysctls = sysctls
+        self._crash = CrashWatch(kernel, goes_on=False)
 
     def run(self, argv: tuple[str, ...]) -> int:
         """Fork, serve until the command has ended, reap."""
@@ -125,6 +130,7 @@ class _Run:
         mountns.become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         what = self._inside(argv)
+        self._crash = CrashWatch(self._kernel, goes_on=bool(what.then))
         sys.stdout.flush()
         sys.stderr.flush()
         self._maker = os.fork()
@@ -156,6 +162,8 @@ class _Run:
             os.kill(os.getpid(), ended_by)
         if self._error:
             raise RunError(self._error)
+        if self._crash.status is not None:
+            return self._crash.status
         if self._status is None:
             raise RunError("the machine's init was killed")
         return self._status
@@ -231,8 +239,10 @@ class _Run:
         environment["KDUMPFS"] = self._kernel.machine.name
         pass_fds, keep = self._options.pass_fds, self._options.keep
         files: dict[str, str] = {}
+        then = self._options.then
         if not argv:
             argv, files = _shell(environment, self._kernel)
+            then = then or argv
         return inside.Inside(
             layout,
             argv,
@@ -243,6 +253,7 @@ class _Run:
             self._kernel.timekeeping.began_ns,
             self._in_front,
             pass_fds,
+            then,
             keep,
         )
 
@@ -254,9 +265,11 @@ class _Run:
             if fd == channel.fileno():
                 if not self._message(channel):
                     return False
+            elif self._crash.waiting:
+                continue
             elif self._fuse is not None and fd == self._fuse.fd:
                 for _ in range(_BURST):
-                    if not self._fuse.handle():
+                    if not self._fuse.handle() or self._crash.gone:
                         break
                 if not self._fuse.mounted:
                     self._poll.unregister(fd)
@@ -265,8 +278,24 @@ class _Run:
                     self._supervisor.serve()
                 else:
                     self._poll.unregister(fd)  # no one is under the filter any more
-            self._wake()
+            if self._calls.rebooted:
+                self._calls.rebooted = False
+                self._crash.rebooted(channel, self._forget_command)
+            self._crash.look(channel, self._forget_command)
+            if not self._crash.waiting:
+                self._wake()
         return True
+
+    def _forget_command(self) -> None:
+        """The machine crashed: the command's system calls and events are nobody's any more."""
+        if self._supervisor is not None:
+            self._poll.unregister(self._supervisor.listener)
+            os.close(self._supervisor.listener)
+            self._supervisor = None
+        if self._uevents is not None:
+            self._uevents.close()
+            self._uevents = None
+        self._sysctls.restart()
 
     def _wake(self) -> None:
         """Something was logged: ask those again that wait for it."""
@@ -287,6 +316,7 @@ class _Run:
                 os.set_blocking(fds[0], False)
                 seen = self._saw_file if self._record is not None else None
                 self._fuse = Connection(fds[0], self._served, self._caller, seen=seen)
+                self._crash.serves(self._fuse)
                 self._processes.dir_fd = fds[1]
                 self._poll.register(fds[0], select.POLLIN)
             case "listener":
@@ -316,6 +346,8 @@ class _Run:
                 self._connects.forget(text)
             case "warning":
                 sys.stderr.write(f"kdumpfs: {text}\n")
+            case "killed":
+                self._crash.killed()
             case "stopped":
                 self._stop(channel)
             case "exit":

@@ -92,6 +92,8 @@ class Syscalls:
         """What sched_setaffinity(2) was told, by a thread's number inside: bit n is CPU n."""
         self.kernel = kernel
         self.syslog_state = syslog_state
+        self.rebooted = False
+        """Whether a capture kernel was asked to reboot: the run ends."""
         self.has_path = has_path
         """Whether the tree has a path (sys/..., proc/..., dev/...)."""
         self.user_namespace = user_namespace
@@ -212,6 +214,9 @@ class Syscalls:
             raise KernelError(errno.EINVAL)
         if cmd == _KEXEC and self.kernel.kexec.image is None:
             raise KernelError(errno.EINVAL, "no image to start")
+        if cmd not in _CAD_COMMANDS and self.kernel.vmcore is not None:
+            self.rebooted = True  # a capture kernel has done its work
+            raise Later
         if cmd not in _CAD_COMMANDS:
             self._debug(task, "reboot(2) asked for; the machine stays up")
             self.kernel.panic.reboot(REBOOT[cmd])

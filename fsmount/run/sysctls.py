@@ -50,6 +50,10 @@ class Sysctls:
         }
         """Values that the emulated kernel itself goes by: how to read, how to set from numbers."""
 
+    def restart(self) -> None:
+        """A kernel starts: nothing has been written yet."""
+        self._own.clear()
+
     def get(self, path: str, name: str) -> HostNode | None:
         """A file or directory below /proc/sys."""
         below = f"{path}/{name}".removeprefix("proc/sys/")
