@@ -26,9 +26,9 @@ from typing import NoReturn
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.record import Record, replace
-from fsmount.host import mountns
+from fsmount.host import mountns, uevents
 from fsmount.host.mountns import RunError
-from fsmount.run import guards, rootfs, session, supervisor, uevents
+from fsmount.run import guards, rootfs, session, supervisor
 from fsmount.run.connect import carry_out
 from fsmount.run.hostfs import PARKED
 from fsmount.run.keep import keep

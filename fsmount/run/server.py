@@ -25,9 +25,9 @@ from elfcorehdr.lib.record import Record
 from fsmount.devfs.kmsg import Syslog
 from fsmount.fuse.direct import Connection
 from fsmount.fuse.serving import Poller
-from fsmount.host import mountns
+from fsmount.host import mountns, uevents
 from fsmount.host.mountns import RunError
-from fsmount.run import inside, places, session, sysplan, uevents
+from fsmount.run import inside, places, session, sysplan
 from fsmount.run.connect import Connects
 from fsmount.run.crash import CrashWatch
 from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
