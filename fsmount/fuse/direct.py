@@ -35,7 +35,7 @@ _XATTR_NAMESPACES = (b"user.", b"security.", b"trusted.")
 _UNANSWERED = (proto.FORGET, proto.BATCH_FORGET, proto.INTERRUPT)
 """Requests that nobody waits for."""
 _REFUSED_OPS: dict[int, str] = {
-    proto.CREATE: "create", proto.TMPFILE: "create", proto.MKDIR: "mkdir",
+    proto.CREATE: "create", proto.MKDIR: "mkdir",
     proto.UNLINK: "unlink", proto.RMDIR: "rmdir", proto.RENAME: "rename", proto.RENAME2: "rename",
     proto.SYMLINK: "symlink", proto.LINK: "link", proto.SETXATTR: "setxattr",
     proto.REMOVEXATTR: "removexattr",
@@ -112,7 +112,7 @@ class Connection:
             proto.BATCH_FORGET: self._batch_forget, proto.INIT: self._init,
             proto.INTERRUPT: self._interrupt, proto.LSEEK: self._lseek, proto.POLL: self._poll,
             proto.GETXATTR: self._getxattr, proto.LISTXATTR: self._listxattr,
-            proto.MKNOD: self._mknod,
+            proto.MKNOD: self._mknod, proto.FSYNC: self._fsync, proto.FSYNCDIR: self._fsyncdir,
             proto.IOCTL: self._ioctl, proto.DESTROY: self._destroy,
         }  # fmt: skip
 
@@ -394,6 +394,16 @@ class Connection:
             close()
         return b""
 
+    def _fsync(self, nodeid: int, _size: int) -> bytes:
+        """noop_fsync() of kernfs; elsewhere there is none: vfs_fsync_range()."""
+        if not self._table.node(nodeid).path.startswith("sys/"):
+            raise KernelError(errno.EINVAL)
+        return b""
+
+    def _fsyncdir(self, _nodeid: int, _size: int) -> bytes:
+        """Neither kernfs nor procfs has one for directories."""
+        raise KernelError(errno.EINVAL)
+
     def _interrupt(self, _nodeid: int, _size: int) -> bytes:
         """A reader that waits got a signal. Whatever else is interrupted is already answered."""
         unique = proto.INTERRUPT_IN.unpack_from(self._buf, BODY)[0]
@@ -415,7 +425,9 @@ class Connection:
     def _poll(self, _nodeid: int, _size: int) -> bytes:
         fh, kh, flags, _ = proto.POLL_IN.unpack_from(self._buf, BODY)
         poll = getattr(self._handles[fh], "poll", None)
+        events = getattr(self._handles[fh], "events", None)
         ready = _POLL_READY if poll is None else poll() | _POLL_WRITABLE
+        ready |= events() if events is not None else 0
         if poll is not None and flags & proto.POLL_SCHEDULE_NOTIFY:
             self._pollers.add(kh)
         return proto.POLL_OUT.pack(ready, 0)

@@ -366,11 +366,12 @@ class Syscalls:
 
     def _statfs(self, task: Task, buf: int, path: str) -> int:
         """Write a struct statfs as the file system that stands at the tree's path would."""
+        page = self.kernel.page_size
         magic = _MAGIC.get(path.strip("/").partition("/")[0], SYSFS_MAGIC)
         task.write(
             buf,
             _STATFS.pack(
-                magic, 4096, 0, 0, 0, 0, 0, 0, 0, 255, 4096, _ST_VALID_RELATIME, 0, 0, 0, 0
+                magic, page, 0, 0, 0, 0, 0, 0, 0, 255, page, _ST_VALID_RELATIME, 0, 0, 0, 0
             ),
         )
         return 0
@@ -388,9 +389,13 @@ class Syscalls:
         """statfs(path, buf): as fstatfs; the path is followed through our own links only."""
         try:
             path = os.fsdecode(task.read_string(args[0], 4096))
-            if not path or task.link("root") != "/":
+            if not path:
                 return LET_THE_KERNEL
-            full = posixpath.normpath(posixpath.join(task.link("cwd"), path))
+            # In a chroot mountinfo counts from its root, the working directory's link does not.
+            cwd, root = task.link("cwd"), task.link("root").rstrip("/")
+            if not path.startswith("/") and not f"{cwd}/".startswith(f"{root}/"):
+                return LET_THE_KERNEL
+            full = posixpath.normpath(posixpath.join("/", cwd.removeprefix(root), path))
             mount = mountns.mount_at(full, task.text("mountinfo"))
         except KernelError:
             return LET_THE_KERNEL

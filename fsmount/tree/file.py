@@ -21,6 +21,9 @@ FILE_MAX = 1 << 25
 """Bytes of a file that is made in pieces: that they end, nobody promises."""
 
 
+POLLPRI, POLLERR = 0x2, 0x8
+
+
 class OpenFile:
     """An open attribute: struct kernfs_open_file with its seq_file.
 
@@ -29,7 +32,7 @@ class OpenFile:
     while it is read is then half of each. Each write is one store.
     """
 
-    __slots__ = ("_at", "_caller", "_node", "_seq", "_snapshot", "_tree", "_was")
+    __slots__ = ("_at", "_caller", "_node", "_seen", "_seq", "_snapshot", "_tree", "_was")
 
     def __init__(self, tree: Inodes, node: Node, caller: Caller) -> None:
         self._tree = tree
@@ -39,10 +42,12 @@ class OpenFile:
         self._was = node.identities
         self._snapshot = b""
         self._at = -1
+        self._seen = False
 
     def read(self, size: int, offset: int, flags: int = 0) -> bytes:
         """At most size bytes at offset. KernelError: what show raises, ENODEV if its object is gone."""
         node = self._present()
+        self._seen = True
         entry = node.entry
         text = isinstance(entry, FileEntry) and not entry.attr.binary
         if offset == 0 or (offset != self._at if text else self._at < 0):
@@ -75,6 +80,16 @@ class OpenFile:
         else:
             store(node.obj, text)
         return len(buf)
+
+    def events(self) -> int:
+        """What poll(2) says besides that one can read and write: of sysfs POLLERR and POLLPRI until it is read.
+
+        kernfs_generic_poll(): the file's count of changes begins at 1, what was seen of it at 0.
+        """
+        node = self._node
+        fs = getattr(node.entry, "fs", Filesystem.SYSFS) if node is not None else Filesystem.SYSFS
+        unread = fs is Filesystem.SYSFS and not self._seen
+        return POLLERR | POLLPRI if node is None or unread else 0
 
     def seek(self, offset: int, whence: int) -> int:
         """SEEK_DATA and SEEK_HOLE of a file without holes: generic_file_llseek(), fs/read_write.c.

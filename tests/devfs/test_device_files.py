@@ -95,11 +95,11 @@ def test_without_config_pm_no_device_has_power() -> None:
         assert "power" not in {name for name, _ in tree.names(tree.lookup(path))}
 
 
-def test_huge_pages_can_be_asked_for_but_none_is_had() -> None:
+def test_huge_pages_are_had_and_demoted() -> None:
     _, tree = booted()
     huge = f"{NODE}/hugepages/hugepages-1048576kB"
     assert write(tree, f"{huge}/nr_hugepages", "2\n") == 2
-    assert read(tree, f"{huge}/nr_hugepages") == "0\n"
+    assert read(tree, f"{huge}/nr_hugepages") == "2\n"
     assert read(tree, f"{huge}/demote_size") == "2048kB\n"
     assert write(tree, f"{huge}/demote_size", "2M") == 2
     assert refused(lambda: write(tree, f"{huge}/demote_size", "1G")) == "EINVAL"

@@ -122,11 +122,14 @@ def test_seek_data_is_answered(mounted: Path):
         assert os.lseek(file.fileno(), 0, os.SEEK_DATA) == 0
 
 
-def test_poll_of_an_attribute_is_ready_at_once(mounted: Path):
+def test_poll_of_an_attribute_is_ready_at_once_and_says_that_it_was_not_read(mounted: Path):
     with (mounted / "sys/kernel/text/text").open("rb+", buffering=0) as file:
         poll = select.poll()
         poll.register(file, select.POLLIN | select.POLLOUT)
-        assert poll.poll(2000) == [(file.fileno(), select.POLLIN | select.POLLOUT)]
+        both = select.POLLIN | select.POLLOUT
+        assert poll.poll(2000) == [(file.fileno(), both | select.POLLERR)]
+        file.read(1)
+        assert poll.poll(2000) == [(file.fileno(), both)]
 
 
 def test_names_are_never_stale_after_hotplug(mounted: Path):
