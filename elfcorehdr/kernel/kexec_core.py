@@ -180,8 +180,10 @@ class Kexec:
 
     @crash_image.setter
     def crash_image(self, image: Kimage | None) -> None:
+        changed = image is not self._crash_image
         self._crash_image = image
-        self.image_changed()
+        if changed:
+            self.image_changed()
 
     def image_changed(self) -> None:
         """Tell who listens that there is another crash image, or header."""

@@ -10,6 +10,6 @@ LARGE = "8,192 CPUs and 64 TiB"
 
 
 def large() -> Machine:
-    """pseries-64t with CONFIG_NR_CPUS of a distribution's kernel."""
+    """pseries-64t with the most CPUs that arch/powerpc/platforms/Kconfig.cputype lets NR_CPUS be."""
     machine = profiles.load("pseries-64t")
-    return replace(machine, cpus=replace(machine.cpus, possible="0-8191"))
+    return replace(machine, nr_cpus=8192, cpus=replace(machine.cpus, possible="0-8191"))

@@ -19,14 +19,8 @@ from kdumpfs.testing.machine import Lack, options_of
 
 TIMEOUT_S = 120
 LACKING = (
-    "/dev/fuse",
-    "fuse",
-    "cannot make",
-    "cannot mount",
-    "namespace",
-    "unshare",
-    "seccomp",
-    "guard",
+    *("/dev/fuse", "fusepy", "libfuse", "cannot be mounted", "cannot mount", "cannot make"),
+    *("cannot map", "cannot bind", "cannot set up the machine", "seccomp", "guard"),
 )
 """Words in a refusal that is the host's, not the test's."""
 
@@ -56,7 +50,7 @@ def _words(options: BootOptions) -> list[str]:
 
 def _raise(said: str) -> None:
     """Lack if the host is to blame, else ProfileError."""
-    sentence = said.strip().removeprefix("kdumpfs: ")
+    sentence = (said.strip().splitlines() or [""])[-1].removeprefix("kdumpfs: ")
     if any(word in sentence for word in LACKING):
         raise Lack(sentence)
     raise ProfileError(sentence)

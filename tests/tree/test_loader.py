@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 
 import pytest
 
@@ -332,3 +334,17 @@ def test_reload_without_a_module():
     kernel, tree = boot(BootOptions())
     with pytest.raises(ProfileError, match=r"no module is loaded; expected FILE\.py"):
         Loader(kernel, tree).load()
+
+
+def test_a_machine_without_modules_imports_nothing_for_them():
+    code = (
+        "import sys\n"
+        "from fsmount.cli.boot import BootOptions, boot\n"
+        "boot(BootOptions(load=True))\n"
+        "print(*sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    heavy = {"loader", "modules", "authors", "hooks"}
+    assert not loaded & {f"fsmount.tree.{name}" for name in heavy}
+    assert not loaded & {"fsmount.propose", "kdumpfs", "traceback", "linecache", "inspect", "json"}
