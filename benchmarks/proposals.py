@@ -18,7 +18,7 @@ import click
 from benchmarks.measure import PROJECT
 from benchmarks.mounts import Workshop, workshop
 from benchmarks.rows import seconds
-from kdumpfs.header import ProgramHeaders
+from elfcorehdr.elf import ElfCoreHdr
 
 ROUNDS = 7
 ROW = 100
@@ -89,7 +89,7 @@ def measured(shop: Workshop, way: Way, machine: str) -> tuple[str, ...]:
     example = PROJECT / "examples" / f"{way.example}.py"
     with shop.ours(machine, "--load", "--module", str(example)) as root:
         path = os.path.join(root, way.path)
-        rows = ProgramHeaders(Path(root, "control/elfcorehdr").read_bytes())
+        rows = ElfCoreHdr.unpack(Path(root, "control/elfcorehdr").read_bytes()).phdrs
         command = f"grep -rh . {path}" if os.path.isdir(path) else f"cat {path}"
         got = subprocess.run(["bash", "-c", command], check=True, capture_output=True).stdout
         whole = median(_wall(command) for _ in range(3))
