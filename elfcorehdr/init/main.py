@@ -122,7 +122,7 @@ class Kernel:
         ProfileError for an unknown architecture, platform, release or change.
         """
         release = release or machine.kernel or DEFAULT_RELEASE
-        has = changes.changes_of(release, also=also, without=without)
+        has = changes.changes_of(release, also=also, without=(*machine.without, *without))
         kernel = cls(machine, has, uts_release(release), clock, dynamic_debug)
         kernel._start()
         return kernel

@@ -223,6 +223,8 @@ class Machine(Record):
     """Rows of /proc/cpuinfo that all CPUs share, by the kernel's words; else those of the architecture's capture."""
     kernel: str = ""
     """The kernel version this machine was seen with; empty: the default."""
+    without: tuple[str, ...] = ()
+    """Changes (`kdumpfs changes`) that its kernel lacks, though others of that version have them."""
 
     @property
     def possible_cpus(self) -> Sequence[int]:

@@ -127,9 +127,13 @@ def _convert(hint: str, value: Any, faults: Faults, at: str) -> Any:
         return _text(value, faults, at)
     if hint.startswith("tuple["):
         if not isinstance(value, list):
-            faults.add(at, value, "a list of tables")
+            texts = hint == "tuple[str, ...]"
+            faults.add(at, value, "a list of texts" if texts else "a list of tables")
             return ()
-        of = _TABLES[hint.removeprefix("tuple[").removesuffix(", ...]")]
+        one = hint.removeprefix("tuple[").removesuffix(", ...]")
+        if one == "str":
+            return tuple(_text(v, faults, f"{at}[{i}]") for i, v in enumerate(value))
+        of = _TABLES[one]
         return tuple(_build(of, v, faults, f"{at}[{i}].") for i, v in enumerate(value))
     if hint.startswith("Mapping["):
         return _mapping(hint.removeprefix("Mapping[").removesuffix("]"), value, faults, at)

@@ -55,23 +55,54 @@ class Recording:
         """Files that could not be read, by path, with the errno's name."""
         self.mended: list[str] = []
         """Sentences: what was not as the kernel gave it, and was put right."""
+        self._names: dict[str, list[str]] | None = None
+
+    def data(self, path: str) -> bytes | None:
+        """A file's content; None if it is not there or could not be read. A link is followed."""
+        for _ in range(8):
+            found = self.files.get(path)
+            if found is None or path in self.errors:
+                return None
+            if found.target is None:
+                return found.content
+            path = _joined(path, found.target)
+        return None
 
     def text(self, path: str) -> str | None:
-        """A file's content as text, without the newline at its end; None if it is not there or could not be read."""
-        found = self.files.get(path)
-        if found is None or found.content is None or path in self.errors:
+        """As data(), as text without the newline at its end."""
+        content = self.data(path)
+        if content is None:
             return None
-        return found.content.decode("utf-8", "surrogateescape").removesuffix("\n")
+        return content.decode("utf-8", "surrogateescape").removesuffix("\n")
 
-    def below(self, path: str) -> Iterator[str]:
-        """The paths of everything below a directory."""
-        prefix = f"{path}/"
-        return (name for name in self.files if name.startswith(prefix))
+    def target(self, path: str) -> str | None:
+        """What a link says; None if it is none."""
+        found = self.files.get(path)
+        return found.target if found is not None else None
 
     def names(self, path: str) -> list[str]:
         """The names directly in a directory."""
-        prefix = f"{path}/"
-        return [n for p in self.below(path) if "/" not in (n := p.removeprefix(prefix))]
+        return self._tree().get(path, [])
+
+    def matching(self, pattern: str) -> list[str]:
+        """The paths that a regular expression matches as a whole."""
+        match = re.compile(pattern).fullmatch
+        return [path for path in self.files if match(path)]
+
+    def _tree(self) -> dict[str, list[str]]:
+        if self._names is None:
+            self._names = {}
+            for path in self.files:
+                parent, _, name = path.rpartition("/")
+                self._names.setdefault(parent, []).append(name)
+        return self._names
+
+
+def _joined(path: str, target: str) -> str:
+    """Where a link at path leads to, from the recording's root."""
+    if target.startswith("/"):
+        return target.lstrip("/")
+    return os.path.normpath(os.path.join(os.path.dirname(path), target))
 
 
 def read_recording(path: Path) -> Recording:

@@ -1,0 +1,280 @@
+"""A machine from the files that a real one was recorded with: /sys and /proc to the keys of a machine's file.
+
+What follows from the files is derived; what does not is said, each with its reason. recorded_memory.py
+does the memory. Knows nothing of where the files lie.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.ranges import ids_of
+from elfcorehdr.lib.record import Record
+from elfcorehdr.machine import CpuTopology, Machine
+from elfcorehdr.machine.files import CPU, MEMORY, NODE, TREE, Files
+from elfcorehdr.machine.recorded_memory import memory_of
+
+ARCH_OF_UNAME = {
+    "x86_64": "x86_64",
+    "aarch64": "arm64",
+    "ppc64le": "ppc64",
+    "ppc64": "ppc64",
+    "riscv64": "riscv64",
+}
+_ARCH_OF_MODALIAS = (
+    ("cpu:type:x86", "x86_64"),
+    ("cpu:type:aarch64", "arm64"),
+    ("cpu:type:power", "ppc64"),
+)
+_ARCH_OF_CPUINFO = (
+    (r"(?m)^vendor_id\t", "x86_64"),
+    (r"(?m)^CPU implementer\t", "arm64"),
+    (r"(?m)^revision\t+: .*\(pvr ", "ppc64"),
+    (r"(?m)^hart\t", "riscv64"),
+)
+
+CONFIG = {
+    "PM": (f"{MEMORY}/power", ""),
+    "PM_ADVANCED_DEBUG": (f"{MEMORY}/power/async", ""),
+    "MEMORY_FAILURE": (f"{MEMORY}/soft_offline_page", ""),
+    "HUGETLB_PAGE": (rf"{NODE}/node\d+/hugepages", ""),
+    "TRANSPARENT_HUGEPAGE": (rf"{NODE}/node\d+/meminfo", "AnonHugePages"),
+    "SWAP": (rf"{NODE}/node\d+/vmstat", "nr_swapcached"),
+    "ZSMALLOC": (rf"{NODE}/node\d+/vmstat", "nr_zspages"),
+    "NUMA_BALANCING": (rf"{NODE}/node\d+/vmstat", "pgpromote_success"),
+    "IOMMU_SUPPORT": (rf"{NODE}/node\d+/vmstat", "nr_iommu_pages"),
+    "UNACCEPTED_MEMORY": (rf"{NODE}/node\d+/vmstat", "nr_unaccepted"),
+    "NO_HZ_FULL": (f"{CPU}/nohz_full", ""),
+    "CPU_FREQ": (f"{CPU}/cpufreq", ""),
+    "PROFILING": ("sys/kernel/profiling", ""),
+    "LOCKUP_DETECTOR": ("sys/kernel/softlockup_count", ""),
+    "PPC_PERF_CTRS": (f"{CPU}/modalias", ",003C"),
+    "PPC_UV": ("sys/kernel/notes", r"PowerPC\x00\x01"),
+    "BUILD_SALT": ("sys/kernel/notes", r"[67]\.\d+[.-]"),
+}
+"""How files tell an option of the kernel's configuration: by a path, and by what stands in it."""
+
+
+class Derived(Record):
+    """A machine, the release of its kernel ("" if nothing tells it), and what could not be known."""
+
+    machine: Machine
+    missing: tuple[str, ...]
+    """Sentences."""
+
+
+def derive(
+    files: Files,
+    name: str,
+    cpuinfo_rows: Callable[[str], frozenset[str]],
+    *,
+    arch: str = "",
+    release: str = "",
+) -> Derived:
+    """The machine that boots to these files. ProfileError where not even its kind or its memory can be known.
+
+    cpuinfo_rows says which rows of /proc/cpuinfo a machine of an architecture may say. arch and
+    release are for recordings that do not tell them.
+    """
+    missing: list[str] = []
+    arch = arch or arch_of(files)
+    release = release or release_of(files)
+    if not release:
+        missing.append("the kernel's release: neither uname, /proc/version nor a note says it")
+    fields: dict[str, Any] = {
+        "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "recorded",
+        "source": f"recorded: {name}",
+        "arch": arch,
+        "kernel": release,
+        "page_size": page_size_of(files, arch, missing),
+        "cmdline": files.text("proc/cmdline") or "",
+        "config": config_of(files),
+        "cpus": cpus_of(files, arch, missing),
+        "cpuinfo": cpuinfo_of(files, cpuinfo_rows(arch)),
+    }
+    if not files.matching(r"sys/kernel/(kexec/)?crash_elfcorehdr_print"):
+        fields["without"] = ("crash-elfcorehdr-print",)
+    if files.text("proc/cmdline") is None:
+        missing.append("the command line: no /proc/cmdline")
+    if maximum := files.text(f"{CPU}/kernel_max"):
+        fields["nr_cpus"] = int(maximum) + 1
+    if auto := files.text(f"{MEMORY}/auto_online_blocks"):
+        fields["auto_online_blocks"] = auto
+    fields |= platform_of(files, arch)
+    fields |= memory_of(files, arch, missing)
+    fields |= notes_of(files, fields["cpus"], missing)
+    for loaded in ("kexec_crash_loaded", "kexec/crash_loaded"):
+        if files.text(f"sys/kernel/{loaded}") == "1":
+            missing.append("the crash image that was loaded: load one (--load)")
+            break
+    return Derived(Machine(**fields), tuple(missing))
+
+
+def arch_of(files: Files) -> str:
+    """The architecture, by whatever tells it first. ProfileError if nothing does."""
+    machine = str(files.head.get("uname", {}).get("machine", ""))
+    if machine in ARCH_OF_UNAME:
+        return ARCH_OF_UNAME[machine]
+    modalias = (files.text(f"{CPU}/modalias") or "").lower()
+    for start, arch in _ARCH_OF_MODALIAS:
+        if modalias.startswith(start):
+            return arch
+    cpuinfo = files.text("proc/cpuinfo") or ""
+    for pattern, arch in _ARCH_OF_CPUINFO:
+        if re.search(pattern, cpuinfo):
+            return arch
+    for base in (TREE, "proc/device-tree"):
+        if files.data(f"{base}/rtas/linux,rtas-base") or files.names(f"{base}/ibm,opal"):
+            return "ppc64"
+        if files.matching(re.escape(base) + r"/cpus/cpu@\w+/riscv,isa(-base)?"):
+            return "riscv64"
+        compatible = files.text(f"{base}/cpus/cpu@0/compatible") or ""
+        if compatible.startswith("arm,"):
+            return "arm64"
+    if files.names(f"{CPU}/vulnerabilities") and files.text(f"{CPU}/microcode/version"):
+        return "x86_64"
+    raise ProfileError(
+        "nothing in the recording says which architecture it is of; say it with --arch, one of"
+        " x86_64, ppc64, arm64, riscv64"
+    )
+
+
+def release_of(files: Files) -> str:
+    """uname -r of the recorded kernel; "" if nothing says it."""
+    if said := files.head.get("uname", {}).get("release"):
+        return str(said)
+    if said := files.text("proc/sys/kernel/osrelease"):
+        return said
+    if m := re.match(r"Linux version (\S+)", files.text("proc/version") or ""):
+        return m[1]
+    # CONFIG_BUILD_SALT: a note of the name Linux, type 0x100, with the distribution's release.
+    notes = files.data("sys/kernel/notes") or b""
+    if salt := re.search(rb"\x00\x01\x00\x00Linux\x00\x00\x00(\d+\.\d+[\x21-\x7e]*)\x00", notes):
+        return salt[1].decode()
+    return ""
+
+
+def page_size_of(files: Files, arch: str, missing: list[str]) -> int:
+    """PAGE_SIZE: the recorder's word, a row of smaps' kind, else the architecture's usual one."""
+    if said := files.head.get("page_size"):
+        return int(said)
+    size = 65536 if arch == "ppc64" else 4096
+    missing.append(f"the page size: only `kdumpfs record` keeps it; {size} bytes are assumed")
+    return size
+
+
+def config_of(files: Files) -> dict[str, bool]:
+    """Options of the kernel's configuration that the files show to be off, or on."""
+    found = {}
+    for option, (pattern, word) in CONFIG.items():
+        paths = files.matching(pattern)
+        if word and not paths:
+            continue  # the file in which it would stand was not recorded
+        if not word and not files.names(pattern.rpartition("/")[0].replace(r"node\d+", "node0")):
+            continue
+        wanted = word.encode()
+        has = any(not word or re.search(wanted, files.data(path) or b"") for path in paths)
+        found[option] = has
+    return {
+        option: has for option, has in found.items() if not has or option in ("UNACCEPTED_MEMORY",)
+    }
+
+
+def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
+    """Masks, threads, packages and nodes of the CPUs."""
+    possible = files.text(f"{CPU}/possible")
+    present, online = files.text(f"{CPU}/present"), files.text(f"{CPU}/online")
+    if possible is None:
+        possible = present or online
+    if possible is None:
+        raise ProfileError(
+            f"{CPU}/possible is not in the recording, expected at least one CPU mask"
+        )
+    cpus = [int(m[1]) for p in files.matching(rf"{CPU}/cpu\d+") if (m := re.search(r"(\d+)$", p))]
+    cpus.sort()
+    nodes = {}
+    for n in cpus:
+        for found in files.names(f"{CPU}/cpu{n}"):
+            if (m := re.fullmatch(r"node(\d+)", found)) and int(m[1]):
+                nodes[n] = int(m[1])
+    siblings = [
+        len(ids_of(text))
+        for n in cpus
+        if (text := files.text(f"{CPU}/cpu{n}/topology/thread_siblings_list"))
+    ]
+    threads = max(siblings, default=1)
+    if not siblings:
+        missing.append("threads of a core: no topology; 1 is assumed")
+    modalias = files.text(f"{CPU}/modalias") or ""
+    core, compatible = "", ""
+    for n in cpus:
+        node = files.target(f"{CPU}/cpu{n}/of_node")
+        core = core or (node or "").rpartition("/")[2].partition("@")[0]
+        if m := re.search(r"OF_COMPATIBLE_0=(.*)", files.text(f"{CPU}/cpu{n}/uevent") or ""):
+            compatible = compatible or m[1]
+    type_ = core if arch == "ppc64" and core else CpuTopology("0").type
+    return CpuTopology(
+        possible,
+        present or "",
+        online or "",
+        threads=threads,
+        node=nodes,
+        cores_per_package=_cores_per_package(files, cpus) if arch == "x86_64" else 0,
+        type=type_,
+        compatible=compatible if arch in ("arm64", "riscv64") else "",
+        modalias=modalias if arch != "ppc64" else "",
+    )
+
+
+def _cores_per_package(files: Files, cpus: list[int]) -> int:
+    packages: dict[str, set[str]] = {}
+    for n in cpus:
+        package = files.text(f"{CPU}/cpu{n}/topology/physical_package_id")
+        core = files.text(f"{CPU}/cpu{n}/topology/core_id")
+        if package is not None and core is not None:
+            packages.setdefault(package, set()).add(core)
+    return max(map(len, packages.values()), default=0)
+
+
+def cpuinfo_of(files: Files, known: frozenset[str]) -> dict[str, str]:
+    """The rows of /proc/cpuinfo that a machine's file may say."""
+    found: dict[str, str] = {}
+    for line in (files.text("proc/cpuinfo") or "").splitlines():
+        key, colon, value = line.partition(":")
+        if colon and (key := key.strip()) in known:
+            found.setdefault(key, value.strip())
+    return found
+
+
+def platform_of(files: Files, arch: str) -> dict[str, Any]:
+    """Whose firmware it is."""
+    if arch != "ppc64":
+        return {}
+    for base in (TREE, "proc/device-tree"):
+        if files.names(f"{base}/ibm,opal"):
+            return {"platform": "powernv"}
+    return {"platform": "pseries"}
+
+
+def notes_of(files: Files, cpus: CpuTopology, missing: list[str]) -> dict[str, Any]:
+    """Where the crash notes and vmcoreinfo lie."""
+    notes = {}
+    for path in files.matching(rf"{CPU}/cpu\d+/crash_notes"):
+        text = files.text(path)
+        if text and re.fullmatch(r"[0-9a-f]+", text):
+            notes[int(path.split("/")[-2][3:])] = int(text, 16)
+    absent = len(ids_of(cpus.possible)) - len(notes)
+    if absent > 0:
+        missing.append(
+            f"crash notes of {absent} CPUs: root alone reads them, and only of CPUs with a directory"
+        )
+    fields: dict[str, Any] = {"crash_notes": notes}
+    words = (files.text("sys/kernel/vmcoreinfo") or "").split()
+    if len(words) == 2 and int(words[0], 16):
+        fields["vmcoreinfo"] = int(words[0], 16)
+    else:
+        missing.append("where vmcoreinfo lies: /sys/kernel/vmcoreinfo is not there or hidden")
+    return fields

@@ -1,0 +1,288 @@
+"""A recorded machine's memory: /proc/iomem, memblock, memory blocks, the device tree. See recorded.py."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from elfcorehdr.errors import ProfileError
+from elfcorehdr.machine import BlockState, CrashRegion, KernelText, Lmbs, MemoryRange, Region
+from elfcorehdr.machine.files import MEMORY, TREE, Files
+
+SYSTEM_RAM, CRASH_KERNEL = "System RAM", "Crash kernel"
+VIRTIO_MEM = "System RAM (virtio_mem)"
+_ROW = re.compile(r"( *)([0-9a-f]+)-([0-9a-f]+) : (.*)")
+_X86_START, _X86_MAP = 0x1000000, 0xFFFFFFFF81000000
+"""LOAD_PHYSICAL_ADDR, and __START_KERNEL_map + that: where the kernel is without KASLR."""
+
+
+class Row(NamedTuple):
+    """A line of /proc/iomem; end included."""
+
+    level: int
+    start: int
+    end: int
+    name: str
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.end - self.start + 1
+
+
+def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
+    """The keys of a machine's file that are about memory. ProfileError if there is none to be seen."""
+    block = int(files.text(f"{MEMORY}/block_size_bytes") or "0", 16)
+    rows = iomem_rows(files.text("proc/iomem") or "")
+    blocks = sorted(
+        int(m[1]) for p in files.matching(rf"{MEMORY}/memory\d+") if (m := re.search(r"(\d+)$", p))
+    )
+    if not rows:
+        missing.append("/proc/iomem: not there, or its addresses are hidden (root alone sees them)")
+    memblock = _memblock(files.text("sys/kernel/debug/memblock/memory") or "")
+    node_of = _nodes(files, blocks)
+    ram = [Row(0, r.start, r.end, r.name) for r in rows if not r.level and r.name == SYSTEM_RAM]
+    memory = (
+        memblock if memblock and arch in ("ppc64", "arm64") else [(r.start, r.end, "") for r in ram]
+    )
+    if not memory:
+        memory = _from_blocks(blocks, block)
+    if not memory:
+        raise ProfileError(
+            "no memory in the recording, expected /proc/iomem as root reads it, or the memory blocks"
+            f" of /{MEMORY}"
+        )
+    fields: dict[str, Any] = {"memory_block_size": block or 0x10000000}
+    fields["memory"] = _split(memory, node_of, block)
+    rows_differ = [(r.start, r.end) for r in ram] != [m[:2] for m in memory]
+    if ram and rows_differ and (arch == "arm64" or sum(r.size for r in ram) == _bytes(memory)):
+        fields["system_ram"] = tuple(MemoryRange(r.start, r.size) for r in ram)
+    fields |= _reservation(files, arch, rows, missing)
+    if arch == "ppc64":
+        fields |= _powerpc(files)
+    else:
+        fields |= _rows(rows)
+        fields |= _kernel_text(files, arch, rows, missing)
+    fields["blocks"] = _blocks(files, blocks, node_of, fields["memory"], block)
+    return fields
+
+
+def iomem_rows(text: str) -> list[Row]:
+    """The lines of /proc/iomem; none if all addresses are hidden."""
+    rows = [
+        Row(len(m[1]) // 2, int(m[2], 16), int(m[3], 16), m[4])
+        for line in text.splitlines()
+        if (m := _ROW.fullmatch(line))
+    ]
+    return rows if any(row.end for row in rows) else []
+
+
+def _memblock(text: str) -> list[tuple[int, int, str]]:
+    """debugfs' memblock/memory: start, end (included), flags."""
+    found = []
+    for line in text.splitlines():
+        if m := re.match(r"\s*\d+: 0x([0-9a-f]+)\.\.0x([0-9a-f]+)(?:\s+\d+)?\s*(\S*)", line):
+            flags = "" if m[3] == "NONE" else m[3]
+            found.append((int(m[1], 16), int(m[2], 16), flags))
+    return found
+
+
+def _nodes(files: Files, blocks: list[int]) -> dict[int, int]:
+    """The NUMA node of each block: of its links the lowest."""
+    found: dict[int, int] = {}
+    for path in files.matching(rf"{MEMORY}/memory\d+/node\d+"):
+        block, node = (int(re.sub(r"\D", "", part)) for part in path.split("/")[-2:])
+        found[block] = min(node, found.get(block, node))
+    return found
+
+
+def _bytes(memory: list[tuple[int, int, str]]) -> int:
+    return sum(end - start + 1 for start, end, _ in memory)
+
+
+def _from_blocks(blocks: list[int], size: int) -> list[tuple[int, int, str]]:
+    """Runs of blocks, where nothing better is there."""
+    runs: list[tuple[int, int, str]] = []
+    for n in blocks if size else ():
+        start = n * size
+        if runs and runs[-1][1] == start - 1:
+            runs[-1] = (runs[-1][0], start + size - 1, "")
+        else:
+            runs.append((start, start + size - 1, ""))
+    return runs
+
+
+def _split(
+    memory: list[tuple[int, int, str]], node_of: dict[int, int], block: int
+) -> tuple[MemoryRange, ...]:
+    """Each region with the node of its first block; what its other blocks say is in `blocks`."""
+    return tuple(
+        MemoryRange(start, end - start + 1, node_of.get(start // block, 0) if block else 0, flags)
+        for start, end, flags in memory
+    )
+
+
+def _blocks(
+    files: Files,
+    blocks: list[int],
+    node_of: dict[int, int],
+    memory: tuple[MemoryRange, ...],
+    size: int,
+) -> tuple[BlockState, ...]:
+    """Runs of blocks that are not as a boot leaves them: their state, zones or node."""
+
+    def said(n: int) -> tuple[str, str, int]:
+        state = files.text(f"{MEMORY}/memory{n}/state") or "online"
+        zones = files.text(f"{MEMORY}/memory{n}/valid_zones") or ""
+        odd = zones == "none" or zones.startswith("Movable")
+        node = node_of.get(n, 0)
+        of_range = next((m.node for m in memory if m.start <= n * size <= m.end), node)
+        return state, zones if odd else "", -1 if node == of_range else node
+
+    runs: list[tuple[int, int, tuple[str, str, int]]] = []
+    for n in blocks:
+        what = said(n)
+        if runs and runs[-1][1] == n - 1 and runs[-1][2] == what:
+            runs[-1] = (runs[-1][0], n, what)
+        else:
+            runs.append((n, n, what))
+    return tuple(
+        BlockState(str(first) if first == last else f"{first}-{last}", state, zones, node)
+        for first, last, (state, zones, node) in runs
+        if (state, zones, node) != ("online", "", -1)
+    )
+
+
+def _reservation(files: Files, arch: str, rows: list[Row], missing: list[str]) -> dict[str, Any]:
+    """crashk_res and crashk_low_res: of two the lower one is low. And the contiguous-memory ones."""
+    found = [(r.start, r.size) for r in rows if r.name == CRASH_KERNEL]
+    for base in (TREE, "proc/device-tree"):
+        start = files.data(f"{base}/chosen/linux,crashkernel-base")
+        size = files.data(f"{base}/chosen/linux,crashkernel-size")
+        if arch == "ppc64" and start and size and int.from_bytes(size, "big"):
+            found = [(int.from_bytes(start, "big"), int.from_bytes(size, "big"))]
+    found.sort()
+    kinds = ["crashk_low_res", "crashk_res"] if len(found) == 2 else ["crashk_res"] * len(found)
+    regions = [CrashRegion(s, n, kind) for (s, n), kind in zip(found, kinds, strict=True)]
+    cma = files.text("sys/kernel/kexec/crash_cma_ranges") or ""
+    regions += [
+        CrashRegion(int(m[1], 16), int(m[2], 16) - int(m[1], 16) + 1, "cma")
+        for m in re.finditer(r"(?m)^([0-9a-f]+)-([0-9a-f]+)$", cma)
+    ]
+    size_now = files.text("sys/kernel/kexec_crash_size") or files.text(
+        "sys/kernel/kexec/crash_size"
+    )
+    if not regions and size_now not in (None, "0"):
+        missing.append(f"where the {size_now} bytes of crashkernel lie: they are computed")
+    return {"crashkernel": tuple(regions)} if regions else {}
+
+
+def _rows(rows: list[Row]) -> dict[str, Any]:
+    """The other rows of /proc/iomem, and System RAM below another one."""
+    others, nested = [], []
+    for row in rows:
+        ram = row.name in (SYSTEM_RAM, VIRTIO_MEM)
+        if row.level and ram:
+            nested.append(MemoryRange(row.start, row.size, name=row.name))
+        elif row.name != CRASH_KERNEL and row.name != SYSTEM_RAM:
+            others.append(Region(row.start, row.size, row.name))
+    return {"resources": tuple(others), "nested_memory": tuple(nested)}
+
+
+def _kernel_text(files: Files, arch: str, rows: list[Row], missing: list[str]) -> dict[str, Any]:
+    """_text to _end, physical and virtual, and the direct map's base."""
+    image = next((r for r in rows if r.name == "Kernel image"), None)
+    parts = [
+        r for r in rows if r.name in ("Kernel code", "Kernel rodata", "Kernel data", "Kernel bss")
+    ]
+    if not parts and image is None:
+        return {}
+    start = image.start if image else min(r.start for r in parts)
+    end = image.end if image else max(r.end for r in parts)
+    symbols = files.head.get("symbols", {})
+    maps = kcore_maps(str(files.head.get("kcore", "")))
+    fields: dict[str, Any] = {}
+    ram = [r for r in rows if r.name == SYSTEM_RAM]
+    bases = [
+        v - p
+        for v, p, size in maps
+        if any(r.start <= p and p + size - 1 <= r.end for r in ram) and not p <= start < p
+    ]
+    virtual = next(
+        (v + start - p for v, p, size in maps if p <= start < p + size and v >> 31 == 0x1FFFFFFFF),
+        0,
+    )
+    if "_text" in symbols:
+        virtual = int(symbols["_text"], 16)
+    direct = [b for b in bases if b & 0xFFF == 0]
+    if direct:
+        fields["direct_map_base"] = (
+            min(direct, key=direct.count) if len(set(direct)) > 1 else direct[0]
+        )
+        fields["direct_map_base"] &= (1 << 64) - 1
+    else:
+        missing.append(
+            "the direct map's base: /proc/kcore was not recorded; without KASLR is assumed"
+        )
+    if not virtual and arch == "x86_64":
+        virtual = _X86_MAP + start - _X86_START
+        missing.append("the kernel's virtual address: hidden; without KASLR is assumed")
+    if virtual:
+        fields["kernel_text"] = KernelText(start, virtual, end - start + 1)
+    else:
+        missing.append(
+            "the kernel's virtual address: hidden, so the header has no row for its text"
+        )
+    return fields
+
+
+def kcore_maps(hexadecimal: str) -> list[tuple[int, int, int]]:
+    """The PT_LOADs of /proc/kcore that have a physical address: virtual, physical, size in bytes."""
+    head = bytes.fromhex(hexadecimal) if re.fullmatch(r"([0-9a-f]{2})*", hexadecimal) else b""
+    if len(head) < 64:
+        return []
+    phoff, phnum = int.from_bytes(head[32:40], "little"), int.from_bytes(head[56:58], "little")
+    found = []
+    for at in range(phoff, min(phoff + 56 * phnum, len(head) - 55), 56):
+        kind, vaddr, paddr, size = (
+            int.from_bytes(head[at + a : at + b], "little")
+            for a, b in ((0, 4), (16, 24), (24, 32), (40, 48))
+        )
+        if kind == 1 and paddr != (1 << 64) - 1:
+            found.append((vaddr, paddr, size))
+    return found
+
+
+def _powerpc(files: Files) -> dict[str, Any]:
+    """What the device tree says: the kernel's end, RTAS, OPAL, the LMB table."""
+    fields: dict[str, Any] = {}
+    base = TREE if files.names(f"{TREE}/chosen") else "proc/device-tree"
+
+    def number(path: str) -> int:
+        return int.from_bytes(files.data(f"{base}/{path}") or b"", "big")
+
+    if end := number("chosen/linux,kernel-end"):
+        fields["kernel_end"] = end
+    if size := number("rtas/rtas-size"):
+        fields["rtas"] = Region(number("rtas/linux,rtas-base"), size, "")
+    if size := number("ibm,opal/opal-runtime-size"):
+        fields["opal"] = Region(number("ibm,opal/opal-base-address"), size, "")
+    table = files.data(f"{base}/ibm,dynamic-reconfiguration-memory/ibm,dynamic-memory-v2")
+    if table:
+        fields["lmbs"] = tuple(lmbs_of(table))
+    if files.data(f"{base}/rtas/ibm,configure-kernel-dump"):
+        fields["fadump"] = True
+    return fields
+
+
+def lmbs_of(table: bytes) -> list[Lmbs]:
+    """ibm,dynamic-memory-v2: sets of LMBs, drivers/of and arch/powerpc/mm/drmem.c; cells are big endian."""
+    count = int.from_bytes(table[:4], "big")
+    found = []
+    for at in range(4, min(4 + 24 * count, len(table) - 23), 24):
+        cells = [
+            int.from_bytes(table[at + a : at + b], "big")
+            for a, b in ((0, 4), (4, 12), (12, 16), (20, 24))
+        ]
+        found.append(Lmbs(*cells))
+    return found
