@@ -65,11 +65,13 @@ class UeventQueue:
     def __init__(self, keep: int = 4096) -> None:
         self._keep = keep
         self.listeners: list[Callable[[Uevent], None]] = []
+        self.base = 0
+        """What a kernel that starts counts from: where the host numbers events, the host's count."""
         self.restart()
 
     def restart(self) -> None:
         """A kernel starts: no event yet; who listens still does."""
-        self.seqnum = 0
+        self.seqnum = self.base
         self.kept: deque[Uevent] = deque(maxlen=self._keep)
 
     def send(

@@ -7,6 +7,7 @@ CAP_SYS_ADMIN over the namespace.
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 import struct
@@ -26,19 +27,38 @@ UEVENT_BUFFER_SIZE = 2048
 def open_socket() -> socket.socket:
     """A sender for the network namespace that this process is in."""
     sender = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_KOBJECT_UEVENT)
-    sender.bind((0, 0))
+    sender.bind((0, 1))  # and hear what it sent, with its number
     sender.settimeout(5)
     return sender
 
 
-def send(sender: socket.socket, event: Uevent) -> None:
-    """Broadcast one event; when it returns, every listener has it. OSError with the kernel's errno."""
+def host_seqnum() -> int:
+    """The number of the host's last event, which the next one of ours follows; 0 where none is told."""
+    try:
+        with open("/sys/kernel/uevent_seqnum", encoding="ascii") as file:
+            return int(file.read())
+    except OSError:
+        return 0
+
+
+def send(sender: socket.socket, event: Uevent) -> int:
+    """Broadcast one event; when it returns, every listener has it. The SEQNUM it got; OSError with the kernel's errno."""
     payload = event.payload(seqnum=False)
     flags = _NLM_F_REQUEST | _NLM_F_ACK
     header = _NLMSGHDR.pack(16 + len(payload), _MESSAGE, flags, event.seqnum & 0xFFFFFFFF, 0)
     sender.sendto(header + payload, (0, 0))
-    reply = sender.recv(4096)
-    if _NLMSGHDR.unpack_from(reply)[1] == _NLMSG_ERROR:
-        (error,) = struct.unpack_from("=i", reply, 16)
-        if error:
-            raise OSError(-error, f"uevent {event}")
+    number = event.seqnum
+    while True:
+        try:
+            reply = sender.recv(4096)
+        except OSError as full:
+            if full.errno == errno.ENOBUFS:
+                continue  # somebody made network devices faster than we send
+            raise
+        if reply.startswith(payload):
+            number = int(reply[len(payload) :].removeprefix(b"SEQNUM=").rstrip(b"\0"))
+        elif len(reply) >= 20 and _NLMSGHDR.unpack_from(reply)[1] == _NLMSG_ERROR:
+            (error,) = struct.unpack_from("=i", reply, 16)
+            if error:
+                raise OSError(-error, f"uevent {event}")
+            return number

@@ -12,7 +12,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
@@ -78,9 +77,6 @@ class Graft(Protocol):
     def names(self, path: str) -> Iterator[tuple[str, int]]:
         """Name and type of each, in the directory `path`."""
 
-    def overrides(self, name: str) -> bool:
-        """Whether the host's entry comes before the machine's."""
-
 
 class Behind:
     """In a directory of /sys that the machine's covers: the host's other names, as links to the parked /sys.
@@ -90,48 +86,21 @@ class Behind:
 
     fleeting_names = False
 
-    def __init__(self, rel: str, names: Iterable[str], real: Mapping[str, Path]) -> None:
+    def __init__(self, rel: str, names: Iterable[str]) -> None:
         self._rel = rel
         self._names = frozenset(names)
-        self._real = real
-        """Files of the machine's names whose content is the host's."""
 
     def get(self, path: str, name: str) -> HostNode | None:
-        """A link, or a file that reads the host's."""
-        if name in self._real:
-            file = self._real[name]
-            return HostNode(f"{path}/{name}", stat.S_IFREG, 0o444, opens=lambda *_: _HostFile(file))
+        """A link."""
         if name not in self._names:
             return None
         to = "/".join(part for part in (PARKED, "sys", self._rel, name) if part)
         return HostNode(f"{path}/{name}", stat.S_IFLNK, 0o777, target=lambda _: to)
 
-    def overrides(self, name: str) -> bool:
-        """Whether the host's comes before the machine's."""
-        return name in self._real
-
     def names(self, path: str) -> Iterator[tuple[str, int]]:
         """All links."""
         for name in sorted(self._names):
             yield name, stat.S_IFLNK
-
-
-class _HostFile:
-    """A file of the host, to read."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
-        """Its content now."""
-        try:
-            return self._path.read_bytes()[offset : offset + size]
-        except OSError as error:
-            raise KernelError(error.errno or errno.EIO) from error
-
-    def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
-        """Never."""
-        raise KernelError(errno.EACCES)
 
 
 class Processes:
@@ -165,10 +134,6 @@ class Processes:
             owner = _inside(found.st_uid), _inside(found.st_gid, os.getegid())
             return HostNode(full, stat.S_IFDIR, 0o555, fleeting=True, owner=owner)
         return self._link(full, lambda _: f"{PARKED}/proc/{name}")
-
-    def overrides(self, name: str) -> bool:
-        """Nothing."""
-        return False
 
     def names(self, path: str) -> Iterator[tuple[str, int]]:
         """The host's other names, then the command's processes."""
@@ -259,10 +224,6 @@ class ProcessFiles:
 
         return HostNode(f"{path}/{name}", stat.S_IFLNK, 0o777, fleeting=True, target=target)
 
-    def overrides(self, name: str) -> bool:
-        """Nothing."""
-        return False
-
     def names(self, path: str) -> Iterator[tuple[str, int]]:
         """Whatever the kernel shows of a process."""
         try:
@@ -308,9 +269,6 @@ class Served:
             return self.tree.child(node, name)
         if node.type != stat.S_IFDIR:
             raise KernelError(errno.ENOTDIR)
-        found = graft.get(path, name) if graft is not None and graft.overrides(name) else None
-        if found is not None:
-            return found
         try:
             return self.tree.lookup(f"{path}/{name}")
         except KernelError as absent:

@@ -139,6 +139,7 @@ class _Run:
             inside.make(theirs, what)
         theirs.close()
         self._connects = Connects(lambda text: inside.say(ours, "connect", text))
+        self._kernel.uevents.base = self._kernel.uevents.seqnum = uevents.host_seqnum()
         listeners = self._kernel.uevents.listeners
         listeners.append(self._send_uevent)
         handlers = self._signals(ours)
@@ -363,7 +364,7 @@ class _Run:
         if self._uevents is None:
             return
         try:
-            uevents.send(self._uevents, event)
+            event.seqnum = self._kernel.uevents.seqnum = uevents.send(self._uevents, event)
         except OSError as error:
             self._kernel.log.warning(f"kdumpfs: uevent {event} not sent: {error.strerror}")
 

@@ -68,10 +68,6 @@ class Sysctls:
             opens=lambda flags, _caller: self._open(below, mode, flags),
         )
 
-    def overrides(self, name: str) -> bool:
-        """Nothing: what the engine knows it declares, or is in _engine."""
-        return False
-
     def names(self, path: str) -> Iterator[tuple[str, int]]:
         """Everything in a directory of the host's /proc/sys."""
         try:

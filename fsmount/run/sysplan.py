@@ -25,9 +25,6 @@ HIDDEN = re.compile(
 )
 """Real names that would speak for the emulated machine where it has none; they never show through."""
 
-REAL = frozenset({"kernel/uevent_seqnum"})
-"""The machine's name, but the host's content: netlink events carry the host's SEQNUM."""
-
 
 class SysPlan:
     """Paths below /sys, in the order in which to bind."""
@@ -59,16 +56,13 @@ def _plan(made: SysPlan, tree: Tree, real: Path, rel: str, *, covered: bool) -> 
         if not covered:
             made.covers.append(rel)
         others = [name for name in others if name not in hidden]
-        own = {
-            name: real / rel / name for name in ours if _join(rel, name) in REAL and name in theirs
-        }
-        made.grafts[f"sys/{rel}".rstrip("/")] = Behind(rel, others, own)
+        made.grafts[f"sys/{rel}".rstrip("/")] = Behind(rel, others)
         covered = True
     for name, kind in ours.items():
         path = _join(rel, name)
         if kind == stat.S_IFDIR and path in SHARED and theirs.get(name):
             _plan(made, tree, real, path, covered=covered)
-        elif not covered and path not in REAL:
+        elif not covered:
             made.covers.append(path)
 
 

@@ -88,3 +88,16 @@ print(buf[4] // 1024, buf[0] < 10)'; sed -n 's/MemTotal: *\\([0-9]*\\) kB/\\1/p'
 """
     result, words, total = inside(script, *PC).splitlines()
     assert (result, words) == ("0", f"{total} True")
+
+
+def test_the_number_of_events_in_sysfs_is_that_on_netlink() -> None:
+    script = """
+cat /sys/kernel/uevent_seqnum
+udevadm monitor -k -p > /tmp/events & sleep 0.3
+for n in 0 1 0; do echo $n > /sys/devices/system/cpu/cpu1/online; cat /sys/kernel/uevent_seqnum; done
+sleep 0.2; kill %1; sed -n s/SEQNUM=//p /tmp/events | tail -1; cat /sys/kernel/uevent_seqnum
+"""
+    numbers = [int(line) for line in inside(script, *PC).splitlines()]
+    assert numbers == sorted(numbers)
+    assert numbers[-1] == numbers[-2] == numbers[3]
+    assert numbers[0] < numbers[1] < numbers[2] < numbers[3]

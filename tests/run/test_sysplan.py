@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from elfcorehdr.errors import KernelError
 from fsmount.cli.boot import BootOptions, boot
 from fsmount.devfs.kmsg import Syslog
 from fsmount.host.mountns import mount_at, mounts
-from fsmount.run.hostfs import Processes, Served
+from fsmount.run.hostfs import Graft, HostNode, Processes, ProcessFiles, Served
 from fsmount.run.sysctls import Sysctls
 from fsmount.run.sysplan import plan
 from fsmount.tree.kobject import ROOT, Caller
@@ -73,13 +74,40 @@ def test_kdump_names_of_the_host_never_show_through(tmp_path: Path, name: str):
     assert name not in names
 
 
-def test_uevent_number_is_the_hosts(tmp_path: Path):
-    _, tree = boot(BootOptions())
+def test_a_path_and_a_walk_lead_to_the_same_node_everywhere(tmp_path: Path) -> None:
+    kernel, tree = boot(BootOptions(machine="pc-2g"))
     (real_sys(tmp_path, *FULL) / "kernel/uevent_seqnum").write_text("4711\n")
-    served = Served(tree, plan(tree, tmp_path).grafts)
-    node = served.lookup("sys/kernel")
-    file = served.open(served.child(node, "uevent_seqnum"), 0, ROOT)
-    assert file.read(100, 0) == b"4711\n"
+    (tmp_path / "kernel/btf").mkdir()
+    grafts: dict[str, Graft] = dict(plan(tree, tmp_path).grafts)
+    processes = Processes()
+    processes.dir_fd = os.open("/proc", os.O_RDONLY)
+    grafts |= {"proc": processes, "proc/PID": ProcessFiles(processes)}
+    grafts["proc/sys"] = Sysctls(kernel, Syslog(kernel.log))
+    served = Served(tree, grafts)
+    met = 0
+    places = ["", "sys", "sys/kernel", "sys/devices/system/cpu", "sys/devices/system/memory"]
+    places += [
+        "proc",
+        "proc/sys",
+        "proc/sys/kernel",
+        "proc/sys/vm",
+        "proc/1",
+        "dev",
+        "sys/kernel/mm",
+    ]
+    for place in places:
+        node = served.lookup(place)
+        for name, kind in served.readdir(node):
+            if name in (".", ".."):
+                continue
+            walked, found = served.child(node, name), served.lookup(f"{place}/{name}")
+            assert type(walked) is type(found), f"{place}/{name}"
+            assert (walked.path, walked.type) == (found.path, found.type)
+            assert walked.type == kind
+            assert isinstance(walked, HostNode) or walked.entry is found.entry
+            met += 1
+    os.close(processes.dir_fd)
+    assert met > 200
 
 
 @pytest.fixture
