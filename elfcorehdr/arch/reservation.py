@@ -21,6 +21,10 @@ class Reservation:
     boot_allocations_low = 0
     """The same at the end of RAM below 4 GiB: there a boot loader puts the initrd of an x86_64."""
 
+    def reserve_firmware_dump(self, kernel: Kernel) -> str:
+        """Memory for a dump that firmware makes: why there is none left for kdump, or empty."""
+        return ""
+
     def crash_align(self, kernel: Kernel) -> int:
         """CRASH_ALIGN of the reservation, in bytes."""
         return 2 << 20

@@ -71,7 +71,25 @@ FADUMP_HOTPLUG_READY = Change(
     "fadump-hotplug-ready",
     "Documentation/ABI/testing/sysfs-kernel-fadump",
     (6, 10),
-    "/sys/kernel/fadump/hotplug_ready exists and reads 1.",
+    "/sys/kernel/fadump/hotplug_ready exists and reads 1; the ELF header is made after the crash, so mem_reserved is less.",
+)
+FADUMP_BOOTARGS_APPEND = Change(
+    "fadump-bootargs-append",
+    "commit 3416c9daa6b1 (powerpc/fadump: pass additional parameters when fadump is active)",
+    (6, 10),
+    "/sys/kernel/fadump/bootargs_append exists where there is a place for the parameters.",
+)
+FADUMP_CMA_LATE = Change(
+    "fadump-cma-late",
+    "commits 05b94cae1c47, adfaec30ffac (powerpc/fadump: fadump_cma_init() after initmem_init()); in 7.2, not in 6.12",
+    (6, 13),
+    "fadump's CMA area is cut to whole page blocks and logged as `Initialized [0x..., ...MB] cma area`; before, boot memory was rounded up to them.",
+)
+FADUMP_PARAM_AREA_OF_RMA = Change(
+    "fadump-param-area-of-rma",
+    "fadump_setup_param_area(), arch/powerpc/kernel/fadump.c: in 7.2, not in 6.12: the release in between is not known",
+    (6, 16),
+    "fadump's parameters of a hash guest lie between 768 MiB and the end of boot memory, and only with fadump=on; before, from 672 MiB on, whatever was asked for.",
 )
 CPU_NUMBER_OF_TOPOLOGY = Change(
     "cpu-number-of-topology",

@@ -152,13 +152,18 @@ def phys_alloc_range(
     *,
     bottom_up: bool = False,
     also: Range | None = None,
+    joined: bool = False,
 ) -> Range | None:
     """memblock_phys_alloc_range(): free RAM in start..end (end not included), the highest place unless bottom_up.
 
-    `also` is taken besides what boot took. Nothing is marked as taken.
+    `also` is taken besides what boot took. Nothing is marked as taken. joined: before nodes are
+    known, so that regions that touch are one.
     """
     start = max(start, kernel.page_size)
-    free = [(max(at, start), min(stop, end)) for at, stop in free_places(kernel, also)]
+    places = free_places(kernel, also)
+    if joined:
+        places = _joined(places)
+    free = [(max(at, start), min(stop, end)) for at, stop in places]
     for at, stop in free if bottom_up else reversed(free):
         place = align_up(at, align) if bottom_up else align_down(max(stop - size, 0), align)
         if at <= place and place + size <= stop:
@@ -180,6 +185,16 @@ def free_places(kernel: Kernel, also: Range | None = None) -> list[tuple[int, in
                 at = r.end + 1
         free.append((at, stop))
     return [(at, stop) for at, stop in free if at < stop] or [(0, 0)]
+
+
+def _joined(places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Places that touch, as one."""
+    joined: list[tuple[int, int]] = []
+    for at, stop in places:
+        if joined and joined[-1][1] == at:
+            at = joined.pop()[0]
+        joined.append((at, stop))
+    return joined
 
 
 def _taken(kernel: Kernel) -> list[Range]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def reserve(kernel: Kernel) -> None:
     """Set the kernel's crashk_res, crashk_low_res and crashk_cma_ranges; kexec.nothing says why there is none."""
     kexec, said = kernel.kexec, kernel.log.next_seq
-    if pins_hold(kernel):
+    if why := kernel.arch.reserve_firmware_dump(kernel):
+        kexec.nothing = why
+    elif pins_hold(kernel):
         _take(kernel, kernel.machine.crashkernel)
     else:
         try:

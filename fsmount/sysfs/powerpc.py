@@ -68,7 +68,7 @@ def registered_store(kernel: Kernel, buf: str) -> None:
 @fadump.show
 def mem_reserved_show(kernel: Kernel) -> str:
     """Bytes reserved for the dump, decimal."""
-    return f"{_fadump(kernel).reserved}\n"
+    return f"{_fadump(kernel).size}\n"
 
 
 @fadump.show(is_visible=lambda kernel, obj: kernel.has(changes.FADUMP_HOTPLUG_READY))
@@ -77,9 +77,35 @@ def hotplug_ready_show(kernel: Kernel) -> str:
     return "1\n"
 
 
+def _has_param_area(kernel: Kernel, obj: object) -> bool:
+    return kernel.platform.fadump is not None and kernel.platform.fadump.has_param_area
+
+
+@fadump.show(is_visible=_has_param_area)
+def bootargs_append_show(kernel: Kernel) -> str:
+    """What the capture kernel's command line gets besides the running one's."""
+    return f"{_fadump(kernel).bootargs_append()}\n"
+
+
+@fadump.store(is_visible=_has_param_area)
+def bootargs_append_store(kernel: Kernel, buf: str) -> None:
+    """Set it; EPERM unless enabled, EINVAL from 2048 bytes on, ENOSPC where both are too long together."""
+    _fadump(kernel).append_bootargs(buf)
+
+
+debug = AttributeGroup("kernel/debug/powerpc", singleton, is_visible=_has_fadump)
+
+
+@debug.bin_show(size=0)
+def fadump_region_show(kernel: Kernel) -> bytes:
+    """What firmware is to copy, and where to."""
+    return _fadump(kernel).region().encode(errors="surrogateescape")
+
+
 GROUPS: tuple[Declaration, ...] = (
     dlpar,
     fadump,
+    debug,
     *(
         Link(f"kernel/fadump_{name}", singleton, f"kernel/fadump/{name}", is_visible=_has_fadump)
         for name in ("enabled", "registered")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from elfcorehdr.arch.powerpc.platforms.pseries.firmware import cpu_state_size
 from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import DRC_CPU
 
 if TYPE_CHECKING:
@@ -223,7 +224,11 @@ def _rtas(kernel: Kernel, rtas: Region) -> dict[str, Any]:
         end = _lmbs_end(dlpar, lmb_size)
         node["ibm,lrdr-capacity"] = u64(end, lmb_size) + u32(_cores(kernel))
     if kernel.machine.fadump:
-        node["ibm,configure-kernel-dump"] = u32(1)
+        state = cpu_state_size(len(kernel.cpus.possible))
+        # As QEMU has it (golden ppc64/FA).
+        node["ibm,configure-kernel-dump"] = u32(0x202D)
+        node["ibm,configure-kernel-dump-sizes"] = u32(1, 0, state, 2, 0, 0)
+        node["ibm,configure-kernel-dump-version"] = bytes.fromhex("01000100")
     return node
 
 

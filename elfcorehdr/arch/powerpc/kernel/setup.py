@@ -108,6 +108,22 @@ class Ppc64(Arch):
         """arch_reserve_crashkernel()"""
         core.arch_reserve_crashkernel(kernel)
 
+    def reserve_firmware_dump(self, kernel: Kernel) -> str:
+        """fadump_reserve_mem()"""
+        fadump = kernel.platform.fadump
+        if fadump is None:
+            if "fadump=" in kernel.cmdline:
+                from elfcorehdr.arch.powerpc.kernel.fadump import asked_in_vain
+
+                asked_in_vain(kernel)
+            return ""
+        return "fadump has the memory that crashkernel= asks for" if fadump.reserve() else ""
+
+    def booted(self, kernel: Kernel) -> None:
+        """setup_fadump()"""
+        if kernel.platform.fadump is not None:
+            kernel.platform.fadump.setup()
+
     def log_reservation(self, kernel: Kernel) -> None:
         """As the generic one since 6.16."""
         r = kernel.kexec.crashk_res
@@ -156,7 +172,10 @@ class Ppc64(Arch):
         kernel.log.info(f"radix-mmu: Mapped {r.start:#018x}-{r.end + 1:#018x} with {words} pages")
 
     def unmovable(self, kernel: Kernel, start: int, end: int) -> str | None:
-        """RTAS and OPAL."""
+        """RTAS, OPAL, and what is reserved for a dump by firmware."""
+        fadump = kernel.platform.fadump
+        if fadump is not None and fadump.area and fadump.area.overlaps(start, end):
+            return "the dump area of fadump"
         for name, firmware in (("RTAS", kernel.machine.rtas), ("OPAL", kernel.machine.opal)):
             if firmware is not None and firmware.range.overlaps(start, end):
                 return name

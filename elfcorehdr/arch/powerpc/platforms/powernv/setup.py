@@ -20,4 +20,4 @@ class Powernv(Platform):
         if kernel.machine.fadump:
             from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
 
-            self.fadump = Fadump(kernel.machine)
+            self.fadump = Fadump(kernel, opal=True)

@@ -52,11 +52,17 @@ class HotplugMemory:
     def _remove(self, lmb: Lmb) -> None:
         """dlpar_remove_lmb(): EINVAL if not removable, else what taking it offline fails with."""
         block = self._block(lmb)
-        if not self.lmbs.removable(lmb.row) or block is None:
+        if not self._removable(lmb) or block is None:
             raise KernelError(errno.EINVAL, "not removable")
         self._kernel.memory_hotplug.offline(block)
         self._kernel.memory_hotplug.remove(lmb.base, self._lmb_size)
         self.lmbs.assign(lmb.row, assigned=False)
+
+    def _removable(self, lmb: Lmb) -> bool:
+        """lmb_is_removable(): assigned, not reserved, and not fadump's."""
+        fadump = self._kernel.platform.fadump
+        kept = fadump is not None and fadump.keeps(lmb.base, self._lmb_size)
+        return not kept and self.lmbs.removable(lmb.row)
 
     def _range(self, count: int, drc: int) -> list[Lmb]:
         """get_lmb_range(): count LMBs in a row from an index; EINVAL past the end, or if one is reserved."""
@@ -148,7 +154,7 @@ class HotplugMemory:
         log.info(f"{MEM}Attempting to hot-remove {count} LMB(s)")
         if not count:
             raise KernelError(errno.EINVAL, "count 0")
-        available = min(self.lmbs.count(LmbTable.ASSIGNED), count)
+        available = min(self._count_removable(), count)
         if available < count:
             log.info(f"{MEM}Not enough LMBs available ({available} of {count}) to satisfy request")
             raise KernelError(errno.EINVAL, "not enough removable LMBs")
@@ -159,6 +165,13 @@ class HotplugMemory:
             raise KernelError(errno.EINVAL, "not all could be removed")
         for lmb in done:
             log.info(f"{MEM}Memory at {lmb.base:x} was hot-removed")
+
+    def _count_removable(self) -> int:
+        """How many LMBs could go."""
+        fadump = self._kernel.platform.fadump
+        if fadump is None or not fadump.registered:
+            return self.lmbs.count(LmbTable.ASSIGNED)
+        return sum(self._removable(self.lmbs.lmb(row)) for row in self.lmbs.rows(LmbTable.ASSIGNED))
 
     def remove_by_index(self, count: int, drc: int) -> None:
         """One LMB; its lines are at debug level."""

@@ -36,7 +36,7 @@ class Pseries(Platform):
         if kernel.machine.fadump:
             from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
 
-            self.fadump = Fadump(kernel.machine)
+            self.fadump = Fadump(kernel)
 
     def plug_memory(self, start: int, size: int, node: int = 0, how: str = "dimm") -> None:
         """The hypervisor's event is a DLPAR request for a run of LMBs, whatever the device is called."""
