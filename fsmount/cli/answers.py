@@ -25,18 +25,41 @@ def _say_json(value: object) -> None:
 )
 @with_options(o for o in MACHINE_OPTIONS if o.name in ("machine", "cmdline"))
 @with_options(SIZE_OPTIONS)
+@click.option(
+    "--from",
+    "recording",
+    metavar="RECORDING",
+    type=click.Path(exists=True),
+    help="Derive a machine from a recorded /sys and /proc (`kdumpfs record`, hwloc, sosreport, ...).",
+)
+@click.option("--arch", default="", help="With --from: the architecture, where nothing tells it.")
+@click.option("--kernel", default="", metavar="VERSION", help="With --from: likewise the release.")
 @click.argument("name", required=False)
-def machines(name: str | None, as_json: bool, resolved: bool, **options: Any) -> None:
+def machines(
+    name: str | None,
+    as_json: bool,
+    resolved: bool,
+    recording: str | None,
+    arch: str,
+    kernel: str,
+    **options: Any,
+) -> None:
     """List the machines that are shipped, or print one as TOML, to start your own from.
 
     \b
     kdumpfs machines
     kdumpfs machines pseries-16g > mine.toml
     kdumpfs mount -m mine.toml /mnt
+    kdumpfs machines --from lpar.tar.gz > lpar.toml
     kdumpfs machines --resolved pc-2g --memory 48G --cpus 64 --nodes 4
     """
     from elfcorehdr import profiles
 
+    if recording is not None:
+        from fsmount.cli.recordings import as_toml
+
+        click.echo(as_toml(recording, arch, kernel), nl=False)
+        return
     changed = any(options[o.name] for o in SIZE_OPTIONS) or options["cmdline"] is not None
     if resolved or changed:
         from elfcorehdr.machine.writer import to_toml

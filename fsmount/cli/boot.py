@@ -41,6 +41,7 @@ class BootOptions(Record):
     nodes: str = ""
     page_size: str = ""
     block_size: str = ""
+    recording: str = ""
     load: bool = False
     modules: tuple[str, ...] = ()
     print_mode: str = PrintMode.TEXT.value
@@ -50,7 +51,7 @@ class BootOptions(Record):
 
 def machine_of(options: BootOptions) -> Machine:
     """The machine that the options name, with the command line and of the size that they say; ProfileError."""
-    machine = profiles.load(options.machine)
+    machine = _load(options.machine)
     sizes = {key: getattr(options, key) for key in QUICK}
     if options.cmdline is None and not any(sizes.values()):
         return machine
@@ -59,6 +60,19 @@ def machine_of(options: BootOptions) -> Machine:
     if options.cmdline is not None:
         machine = with_cmdline(machine, options.cmdline)
     return quick(machine, Quick(**sizes))
+
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
+"""How the name of a recorded machine ends, unless it is a directory."""
+
+
+def _load(machine: str) -> Machine:
+    """A machine that is shipped, in a TOML file, or recorded."""
+    if machine.endswith(ARCHIVES) or ("/" in machine and os.path.isdir(machine)):
+        from fsmount.cli.recordings import recorded_machine
+
+        return recorded_machine(machine)
+    return profiles.load(machine)
 
 
 def boot(options: BootOptions) -> tuple[Kernel, Tree]:
@@ -78,6 +92,10 @@ def booted(
 
     clock: nanoseconds, for the log's time stamps.
     """
+    if options.recording:
+        from fsmount.cli.recordings import booted_recording
+
+        return booted_recording(options, machine, clock)
     if machine is None:
         machine = machine_of(options)
     kernel = Kernel.boot(

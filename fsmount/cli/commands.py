@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli import answers, propose, watch
+from fsmount.cli import answers, propose, recordings, watch
 from fsmount.cli import run as cli_run
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import MOUNT_OPTIONS
@@ -204,7 +204,13 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
     request(directory, "unplug", body)
 
 
-for _command in (cli_run.run, *answers.COMMANDS, *watch.COMMANDS, *propose.COMMANDS):
+for _command in (
+    cli_run.run,
+    *answers.COMMANDS,
+    *watch.COMMANDS,
+    *propose.COMMANDS,
+    *recordings.COMMANDS,
+):
     kdumpfs.add_command(_command)
 
 

@@ -119,6 +119,12 @@ MACHINE_OPTIONS = (
     ),
     *SIZE_OPTIONS,
     Option(
+        ("--recording", "--sysfs-dump"),
+        "recording",
+        "Show the files of a recorded machine, read-only, in place of the emulated ones.",
+        "DIR|TAR",
+    ),
+    Option(
         ("--load",),
         "load",
         "Load kdump at once, as kexec_file_load does.",

@@ -61,12 +61,6 @@ from fsmount.cli.options import MACHINE_OPTIONS
     help="Log what the command read, wrote and called in the machine, one line each.",
 )
 @click.option(
-    "--sysfs-dump",
-    metavar="DIR|TAR",
-    type=click.Path(exists=True),
-    help="Show the files of a recorded machine (sys/..., proc/...) in place of the emulated ones.",
-)
-@click.option(
     "--then",
     metavar="COMMAND",
     help="What runs on the capture kernel once the machine has crashed, by sh -c; its status is the run's.",
@@ -89,7 +83,6 @@ def run(
     over: tuple[str, ...],
     uname_machine: bool,
     record: str | None,
-    sysfs_dump: str | None,
     then: str | None,
     crashed: bool,
     **options: Any,
@@ -141,10 +134,6 @@ def run(
     kernel, tree = boot(BootOptions(**options))
     if crashed:
         kernel.panic.sysrq("c")
-    if sysfs_dump is not None:
-        from fsmount.run.sysfs_dump import dumped
-
-        tree = dumped(tree, Path(sysfs_dump))
     log = Path(record) if record is not None else None
     gc.freeze()
     gc.enable()

@@ -315,8 +315,12 @@ def record(path, top="/", anonymize=False, progress=None):
     OSError if the archive cannot be written; nothing is left of it then.
     """
     names = entries(top)
+    part = path
+    if not os.path.lexists(path) or os.path.isfile(path):
+        # Beside it, under another name that compresses the same: a pipe or a device is written as it is.
+        part = os.path.join(os.path.dirname(path), ".part-" + os.path.basename(path))
     try:
-        tar, process = archive(path)
+        tar, process = archive(part)
         with tar:
             recorder = Recorder(tar, top, anonymize)
             recorder.head()
@@ -330,9 +334,12 @@ def record(path, top="/", anonymize=False, progress=None):
             process.stdin.close()
             if process.wait():
                 raise OSError(errno.EIO, f"zstd could not write {path}")
+        if part != path:
+            os.replace(part, path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
+        if part != path:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
         raise
     return recorder.errors
 

@@ -1,0 +1,138 @@
+"""This machine, recorded and replayed: the same tools say the same of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.run.machine import ENVIRONMENT, PROJECT, run
+
+pytestmark = [pytest.mark.fuse, pytest.mark.namespaces]
+KDUMPFS = [sys.executable, "-m", "fsmount.cli.main"]
+
+
+def kdumpfs(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*KDUMPFS, *words],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=PROJECT,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recording") / "host.tar.gz"
+    done = kdumpfs("record", "-o", str(path))
+    assert done.returncode == 0, done.stderr
+    return str(path)
+
+
+def said_here(*argv: str) -> str:
+    environment = {**ENVIRONMENT, "LC_ALL": "C"}
+    return subprocess.run(argv, capture_output=True, text=True, env=environment, check=True).stdout
+
+
+TOOLS = [
+    ("lsmem",),
+    ("lsmem", "--all", "--output-all"),
+    ("lscpu", "-e"),
+    ("lscpu", "-p"),
+    ("nproc", "--all"),
+]
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=" ".join)
+def test_tools_say_of_the_replayed_files_what_they_say_here(recording, tool):
+    done = run(*tool, options=("--recording", recording))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == said_here(*tool)
+
+
+def test_the_derived_machine_has_the_memory_and_the_cpus_and_can_be_hotplugged(recording):
+    done = run("lsmem", options=("-m", recording))
+    assert done.stdout == said_here("lsmem")
+    columns = ("lscpu", "-p=CPU,CORE,SOCKET,NODE")
+    assert run(*columns, options=("-m", recording)).stdout == said_here(*columns)
+    script = "n=$(ls -d /sys/devices/system/memory/memory[0-9]* | wc -l); kdumpfs plug /run/kdumpfs/fuse memory 1G"
+    script = script.replace("kdumpfs", f"{sys.executable} -m fsmount.cli.main", 1)
+    more = f"{script} && [ $(ls -d /sys/devices/system/memory/memory[0-9]* | wc -l) -gt $n ]"
+    done = run("bash", "-c", more, options=("-m", recording, "--rw", str(PROJECT)))
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_of_the_default_machine_shows_through(recording):
+    done = run("cat", "/proc/cmdline", "/proc/iomem", options=("--recording", recording))
+    assert "crashkernel=1G" not in done.stdout or "crashkernel=1G" in said_here(
+        "cat", "/proc/cmdline"
+    )
+    assert "pSeries" not in run("cat", "/proc/cpuinfo", options=("--recording", recording)).stdout
+    assert run("ls", "/sys/kernel/dlpar", options=("--recording", recording)).returncode != 0
+
+
+def test_a_recording_becomes_a_file_that_boots_and_its_tree_differs_only_where_it_says(
+    recording, tmp_path
+):
+    toml = tmp_path / "host.toml"
+    toml.write_text(kdumpfs("machines", "--from", recording).stdout)
+    assert "# Derived from" in toml.read_text()
+    done = kdumpfs("diff-tree", "-m", str(toml), recording)
+    assert done.returncode in (0, 1), done.stderr
+    assert "files agree" in done.stderr
+    told = [line.partition(":")[0] for line in done.stdout.splitlines()]
+    assert not [path for path in told if "/memory/memory" in path]
+
+
+def test_what_is_no_recording_is_one_sentence(tmp_path):
+    (tmp_path / "x.tar").write_bytes(b"no tar")
+    for words in (
+        ("machines", "--from", "x.tar"),
+        ("diff-tree", "x.tar"),
+        ("mount", "-m", "x.tar", "y"),
+    ):
+        done = subprocess.run(
+            [*KDUMPFS, *words],
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=tmp_path,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "x.tar" in done.stderr
+
+
+def test_the_recorder_is_one_file_that_runs_alone(tmp_path):
+    script = tmp_path / "record.py"
+    script.write_text(kdumpfs("record", "--script").stdout)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(script), "-o", str(tmp_path / "it.tar")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "recorded" in done.stdout
+
+
+def test_a_recording_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path):
+    done = kdumpfs("record", "-o", str(tmp_path / "none" / "it.tar"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    before = os.stat("/dev/full")
+    done = kdumpfs("record", "-o", "/dev/full")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    after = os.stat("/dev/full")
+    assert (after.st_ino, after.st_rdev, after.st_mode) == (
+        before.st_ino,
+        before.st_rdev,
+        before.st_mode,
+    )
