@@ -90,6 +90,7 @@ def test_a_recording_becomes_a_file_that_boots_and_its_tree_differs_only_where_i
 
 def test_what_is_no_recording_is_one_sentence(tmp_path):
     (tmp_path / "x.tar").write_bytes(b"no tar")
+    (tmp_path / "y").mkdir()
     for words in (
         ("machines", "--from", "x.tar"),
         ("diff-tree", "x.tar"),
