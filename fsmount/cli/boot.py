@@ -11,7 +11,7 @@ from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_core import PrintMode
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
-from elfcorehdr.lib.record import Record
+from elfcorehdr.lib.record import Record, replace
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import Declaration
 
@@ -93,9 +93,7 @@ def booted(
     clock: nanoseconds, for the log's time stamps.
     """
     if options.recording:
-        from fsmount.cli.recordings import booted_recording
-
-        return booted_recording(options, machine, clock)
+        return _booted_recording(options, machine, clock)
     if machine is None:
         machine = machine_of(options)
     kernel = Kernel.boot(
@@ -114,6 +112,31 @@ def booted(
         except KernelError as error:
             raise ProfileError(f"machine {machine.name}: kdump cannot be loaded: {error}") from None
     return kernel, tree, modules
+
+
+def _booted_recording(
+    options: BootOptions, machine: Machine | None, clock: Callable[[], int]
+) -> tuple[Kernel, Tree, UserModules]:
+    """As booted(): the recorded machine, with its files as they are in place of the emulated ones.
+
+    Where the recording does not tell enough to boot, the machine is another one, and nothing of it shows.
+    """
+    from pathlib import Path
+
+    from fsmount.cli.recorded_tree import recorded_tree
+    from fsmount.cli.recordings import derived
+    from fsmount.host.recording import read_recording
+
+    recording = read_recording(Path(options.recording))
+    alone = False
+    if machine is None and options.machine == profiles.DEFAULT:
+        try:
+            machine = derived(recording, kernel=options.kernel).machine
+        except ProfileError:
+            alone = True
+    kernel, tree, modules = booted(replace(options, recording=""), machine, clock)
+    modules.tree = recorded_tree(tree, recording, alone=alone)
+    return kernel, modules.tree, modules
 
 
 def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:

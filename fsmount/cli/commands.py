@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli import answers, propose, recordings, watch
+from fsmount.cli import answers, propose, watch
 from fsmount.cli import run as cli_run
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import MOUNT_OPTIONS
@@ -209,7 +209,7 @@ for _command in (
     *answers.COMMANDS,
     *watch.COMMANDS,
     *propose.COMMANDS,
-    *recordings.COMMANDS,
+    *record.COMMANDS,
 ):
     kdumpfs.add_command(_command)
 
