@@ -68,7 +68,7 @@ class Arch(Reservation):
     """What cpu/modalias reads where the machine does not say."""
     nr_cpus = 2048
     """CONFIG_NR_CPUS where the machine does not say."""
-    config_off = frozenset({"UNACCEPTED_MEMORY", "X86"})
+    config_off = frozenset({"UNACCEPTED_MEMORY", "X86", "ISA_DMA_API"})
     """Options of the configuration that the architecture does not know."""
     has_firmware_memmap = False
     """CONFIG_FIRMWARE_MEMMAP: /sys/firmware/memmap."""

@@ -21,6 +21,7 @@ from elfcorehdr.kernel.cpu import Smt
 from elfcorehdr.kernel.crash_core import CrashHotplug
 from elfcorehdr.kernel.kexec_core import Kexec
 from elfcorehdr.kernel.ksysfs import Ksysfs
+from elfcorehdr.kernel.module import Modules
 from elfcorehdr.kernel.notifier import MemoryChain, NotifierErrorInject
 from elfcorehdr.kernel.panic import Crash, Panic
 from elfcorehdr.kernel.printk import Printk, dyndbg_files
@@ -96,6 +97,7 @@ class Kernel:
         self.page_isolation = PageIsolation(self)
         self.nodes = Nodes(self)
         self.hugetlb = Hugetlb(self)
+        self.modules = Modules(self)
         self.smt = Smt(self)
         self.cpus = Cpus(self)
 

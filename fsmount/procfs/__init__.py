@@ -5,11 +5,12 @@ May import tree/ and the engine. Start with proc.py.
 
 from __future__ import annotations
 
-from fsmount.procfs import kcore, meminfo, proc, stat, sysrq, vmcore, vmstat
+from fsmount.procfs import files, kcore, meminfo, proc, stat, sysrq, vmcore, vmstat
 from fsmount.tree.kobject import Declaration
 
 GROUPS: tuple[Declaration, ...] = (
     *proc.GROUPS,
+    *files.GROUPS,
     *stat.GROUPS,
     *meminfo.GROUPS,
     *vmstat.GROUPS,

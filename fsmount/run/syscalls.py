@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import posixpath
+import re
 import stat
 import struct
 from collections.abc import Callable
@@ -61,6 +62,8 @@ _MAGIC = {"sys": SYSFS_MAGIC, "proc": PROC_SUPER_MAGIC, "dev": TMPFS_MAGIC}
 _STATFS = struct.Struct("=7Q2i3Q4Q")  # struct statfs of the 64-bit ABIs
 _ST_VALID_RELATIME = 0x0020 | 0x1000
 _UTS_LEN = 65
+MODULE_MAX = 64 << 20
+"""More of a module's image is not looked at."""
 _SYSINFO = struct.Struct("=q3Q6QHxxxxxx2QIxxxx")  # struct sysinfo of the 64-bit ABIs
 BUILT_FOR_ONE_MACHINE = frozenset(("kexec",))
 """Programs, by current->comm, that refuse to work where uname(2) says another machine than their own."""
@@ -223,24 +226,39 @@ class Syscalls:
         return 0
 
     def init_module(self, task: Task, args: tuple[int, ...]) -> int:
-        """init_module(image, length, parameters): accepted, nothing is loaded."""
+        """init_module(image, length, parameters): a name and a size; nothing of it runs."""
         self._need(task, CAP_SYS_MODULE)
-        self._debug(task, f"init_module of {args[1]} bytes: accepted, nothing loaded")
+        size = args[1]
+        image = task.read(args[0], min(size, MODULE_MAX))
+        named = re.search(rb"\0name=([\w-]+)\0", image)
+        if not image.startswith(b"\x7fELF") or named is None:
+            raise KernelError(errno.ENOEXEC, "no module")
+        self._load_module(task, named[1].decode(), size)
         return 0
 
     def finit_module(self, task: Task, args: tuple[int, ...]) -> int:
-        """finit_module(fd, parameters, flags): accepted, nothing is loaded."""
+        """finit_module(fd, parameters, flags): as init_module(); the file's name is the module's."""
         self._need(task, CAP_SYS_MODULE)
         path = task.link(f"fd/{args[0] & 0xFFFFFFFF}")
         name = posixpath.basename(path).partition(".")[0]
-        self._debug(task, f"finit_module of {name}: accepted, nothing loaded")
+        mine = task.get_file(args[0] & 0xFFFFFFFF)
+        try:
+            size = os.fstat(mine).st_size
+        finally:
+            os.close(mine)
+        self._load_module(task, name, size)
         return 0
 
+    def _load_module(self, task: Task, name: str, size: int) -> None:
+        self.kernel.modules.load(name, size)
+        self._debug(task, f"module {name}: loaded by name alone")
+
     def delete_module(self, task: Task, args: tuple[int, ...]) -> int:
-        """delete_module(name, flags): accepted, nothing was loaded."""
+        """delete_module(name, flags): ENOENT for one that is not loaded."""
         self._need(task, CAP_SYS_MODULE)
         name = task.read_string(args[0], 56).decode(errors="replace")  # MODULE_NAME_LEN
-        self._debug(task, f"delete_module of {name}: accepted")
+        self.kernel.modules.unload(name)
+        self._debug(task, f"module {name}: gone")
         return 0
 
     # the log, names

@@ -16,7 +16,7 @@ from elfcorehdr.errors import KernelError
 from fsmount.run.hostfs import Behind
 from fsmount.tree.kernfs import Tree
 
-SHARED = frozenset({"", "bus", "class", "devices", "devices/system", "fs", "kernel", "module"})
+SHARED = frozenset({"", "bus", "class", "devices", "devices/system", "fs", "kernel"})
 """Directories of /sys in which the real machine's other names stay."""
 
 HIDDEN = re.compile(

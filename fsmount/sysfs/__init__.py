@@ -17,6 +17,7 @@ from fsmount.sysfs import (
     memory,
     node,
     notifier_error_inject,
+    params,
     powerpc,
     vulnerabilities,
 )
@@ -33,6 +34,7 @@ GROUPS: tuple[Declaration, ...] = (
     *node.GROUPS,
     *memmap.GROUPS,
     *hugetlb.GROUPS,
+    *params.GROUPS,
     *debugfs.GROUPS,
     *devicetree.GROUPS,
     *notifier_error_inject.GROUPS,

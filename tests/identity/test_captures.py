@@ -16,6 +16,7 @@ CAPTURES = sorted(
 """The whole ones: of some captures only what other tests read is here."""
 SAME = (
     *("stat", "uptime", "loadavg", "softirqs", "interrupts", "cpuinfo", "cmdline", "iomem"),
+    *("consoles", "swaps", "execdomains", "partitions", "diskstats", "dma", "fb"),
     *("meminfo", "vmstat", "zoneinfo", "buddyinfo", "pagetypeinfo"),
 )
 """Files of /proc that are the same, in form where their content is live."""

@@ -38,7 +38,7 @@ def test_names_that_speak_of_a_machine_are_the_machines_or_absent() -> None:
     shown = set(inside("ls /proc", *PC).split())
     ours = {"cpuinfo", "meminfo", "stat", "uptime", "loadavg", "interrupts", "version", "vmstat"}
     assert ours <= shown
-    assert not shown & {"partitions", "bus", "irq", "kpageflags", "mtrr", "schedstat"}
+    assert not shown & {"schedstat", "bus", "irq", "kpageflags", "mtrr", "slabinfo"}
 
 
 @pytest.mark.parametrize("before", USERS)
@@ -101,3 +101,30 @@ sleep 0.2; kill %1; sed -n s/SEQNUM=//p /tmp/events | tail -1; cat /sys/kernel/u
     assert numbers == sorted(numbers)
     assert numbers[-1] == numbers[-2] == numbers[3]
     assert numbers[0] < numbers[1] < numbers[2] < numbers[3]
+
+
+def test_lsmod_lists_what_was_loaded_in_the_machine_alone() -> None:
+    script = """
+lsmod | wc -l; echo $(ls /sys/module); head -c 5000 /dev/zero > /tmp/kdump-probe.ko
+insmod /tmp/kdump-probe.ko && lsmod | tail -1; cat /sys/module/kdump_probe/initstate
+insmod /tmp/kdump-probe.ko; rmmod kdump_probe; lsmod | wc -l; rmmod kdump_probe
+"""
+    done = run("bash", "-c", script, options=PC)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "1"
+    assert lines[1].split() == ["kernel", "memory_hotplug", "printk"]
+    assert lines[2].split() == ["kdump_probe", "8192", "0"]
+    assert lines[3:] == ["live", "1"]
+    assert "File exists" in done.stderr
+    assert "not currently loaded" in done.stderr
+
+
+def test_parameters_of_the_kernel_follow_the_command_line() -> None:
+    script = """
+cd /sys/module; cat memory_hotplug/parameters/memmap_on_memory kernel/parameters/crash_kexec_post_notifiers
+cd memory_hotplug/parameters; echo auto-movable > online_policy; cat online_policy; echo x > online_policy
+"""
+    options = ("--cmdline", "memory_hotplug.memmap_on_memory=1 crash_kexec_post_notifiers")
+    done = run("bash", "-c", script, options=(*PC, *options))
+    assert done.stdout.split() == ["Y", "Y", "auto-movable"]
+    assert "Invalid argument" in done.stderr

@@ -36,7 +36,9 @@ class Arm64(Arch):
     """Crash ranges are memblock's regions, one by one, less those that are not mapped."""
 
     name = "arm64"
-    config_off = frozenset({"UNACCEPTED_MEMORY", "X86", "HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD"})
+    config_off = frozenset(
+        {"UNACCEPTED_MEMORY", "X86", "ISA_DMA_API", "HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD"}
+    )
     zone_names = ("DMA", "DMA32", "Normal")
     uts_machine = "aarch64"
     e_machine = EM_AARCH64

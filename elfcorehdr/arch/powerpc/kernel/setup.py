@@ -233,6 +233,7 @@ class Ppc64(Arch):
         return (("Data", 0x8000, 128), ("Instruction", 0x8000, 128))
 
     smt_num_threads_dynamic = True
+    config_off = frozenset({"UNACCEPTED_MEMORY", "X86"})
 
     def hotplug_smt(self, kernel: Kernel) -> bool:
         """Since 6.6."""
