@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
-    from elfcorehdr.kernel.irq import Interrupts
+    from elfcorehdr.kernel.irq.irqdesc import Interrupts
 
 NOTE_HEAD = 12
 """sizeof(struct elf_note): namesz, descsz, type."""

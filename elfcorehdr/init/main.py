@@ -21,12 +21,12 @@ from elfcorehdr.kernel.cpu import Smt
 from elfcorehdr.kernel.crash_core import CrashHotplug
 from elfcorehdr.kernel.kexec_core import Kexec
 from elfcorehdr.kernel.ksysfs import Ksysfs
-from elfcorehdr.kernel.module import Modules
+from elfcorehdr.kernel.module.main import Modules
 from elfcorehdr.kernel.notifier import MemoryChain, NotifierErrorInject
 from elfcorehdr.kernel.panic import Crash, Panic
 from elfcorehdr.kernel.printk import Printk, dyndbg_files
 from elfcorehdr.kernel.resource import Iomem
-from elfcorehdr.kernel.timekeeping import Timekeeping
+from elfcorehdr.kernel.time.timekeeping import Timekeeping
 from elfcorehdr.lib.kobject_uevent import UeventQueue
 from elfcorehdr.machine import Machine
 from elfcorehdr.mm.hugetlb import Hugetlb

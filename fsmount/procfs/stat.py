@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.kernel.irq import ArchRows, DeviceIrq
+from elfcorehdr.kernel.irq.irqdesc import ArchRows, DeviceIrq
 from fsmount.tree.kobject import AttributeGroup, Declaration, Filesystem, singleton
 
 proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.kernel.module import BUILT_IN, Module
+from elfcorehdr.kernel.module.main import BUILT_IN, Module
 from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, singleton
 
 modules: Kset[Module] = Kset(

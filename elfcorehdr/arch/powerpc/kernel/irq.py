@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.kernel.setup_common import HASH_ONLY, core_type
 from elfcorehdr.changes import in_sysfs
-from elfcorehdr.kernel.irq import ArchRows, DeviceIrq, Interrupts
+from elfcorehdr.kernel.irq.irqdesc import ArchRows, DeviceIrq, Interrupts
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
-    from elfcorehdr.kernel.irq import Interrupts
+    from elfcorehdr.kernel.irq.irqdesc import Interrupts
     from elfcorehdr.kernel.kexec_core import Kimage
     from elfcorehdr.kernel.kexec_file import FileArg
     from elfcorehdr.kernel.notifier import MemoryNotify

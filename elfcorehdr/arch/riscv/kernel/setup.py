@@ -18,7 +18,7 @@ from elfcorehdr.lib.ranges import CrashMem, Range
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
-    from elfcorehdr.kernel.irq import Interrupts
+    from elfcorehdr.kernel.irq.irqdesc import Interrupts
     from elfcorehdr.kernel.kexec_core import Kimage
     from elfcorehdr.kernel.kexec_file import FileArg
 

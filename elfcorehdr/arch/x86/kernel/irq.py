@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elfcorehdr.changes import in_sysfs
-from elfcorehdr.kernel.irq import ArchRows, DeviceIrq, Interrupts
+from elfcorehdr.kernel.irq.irqdesc import ArchRows, DeviceIrq, Interrupts
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
-    from elfcorehdr.kernel.irq import Interrupts
+    from elfcorehdr.kernel.irq.irqdesc import Interrupts
 
 PAGE_OFFSET = 0xFFFF888000000000
 """__PAGE_OFFSET_BASE_L4, arch/x86/include/asm/page_64_types.h."""

@@ -1,0 +1,1 @@
+"""kernel/irq: irqdesc (which interrupts there are)."""

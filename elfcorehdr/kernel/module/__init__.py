@@ -1,0 +1,1 @@
+"""kernel/module: main (loaded modules, parameters)."""

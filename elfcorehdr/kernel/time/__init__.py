@@ -1,0 +1,1 @@
+"""kernel/time: timekeeping (when the machine booted)."""
