@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import required
-from tests.run.packages import _apt, _made
+from tests.run.packages import apt, made
 
 MIRROR = "http://deb.debian.org/debian"
 LIBRARIES = {
@@ -44,15 +44,15 @@ def unpacked(suite: str, arch: str, *packages: str) -> Path:
             "-o", "Dir::Cache::srcpkgcache=", "-o", f"APT::Architecture={arch}",
             "-o", f"APT::Architectures::={arch}", "-o", "Acquire::Languages=none",
         ]  # fmt: skip
-        _apt("apt-get", "-qq", *options, "update", cwd=work)
+        apt("apt-get", "-qq", *options, "update", cwd=work)
         wanted = (*packages, *LIBRARIES[suite], *ALWAYS)
-        _apt("apt-get", "-qq", *options, "download", *wanted, cwd=work)
+        apt("apt-get", "-qq", *options, "download", *wanted, cwd=work)
         for deb in work.glob("*.deb"):
-            _apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
+            apt("dpkg-deb", "-x", str(deb), ".", cwd=work)
             deb.unlink()
         shutil.rmtree(lists)
 
-    return _made(f"{'-'.join(packages)}-{suite}-{arch}", make)
+    return made(f"{'-'.join(packages)}-{suite}-{arch}", make)
 
 
 def command(tool: str, suite: str, arch: str = "amd64") -> list[str]:
