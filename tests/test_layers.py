@@ -93,7 +93,9 @@ ROOMS: dict[str, set[str]] = {
     "fsmount.devfs": {ENGINE, "fsmount.tree"},
     "fsmount.control": {ENGINE, "fsmount.tree", "fsmount.host"},
     "fsmount.fuse": {*VALUES, "elfcorehdr.kernel", "fsmount.tree", "fsmount.host"},
+    "fsmount.foreign": {*VALUES, "fsmount.host"},
     "fsmount.run": {
+        "fsmount.foreign",
         ENGINE,
         "fsmount.tree",
         "fsmount.devfs",
@@ -102,6 +104,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "fsmount.propose": {*VALUES, "fsmount.tree"},
     "fsmount.cli": {
+        "fsmount.foreign",
         "fsmount.propose",
         "printer.version",
         ENGINE,
@@ -324,6 +327,6 @@ def test_no_room_is_crowded_and_no_file_has_outgrown_its_subject() -> None:
         for path in (ROOT / package).rglob("*.py"):
             lines = len(path.read_text("utf-8").splitlines())
             assert lines <= 450, f"{path.relative_to(ROOT)} has {lines} lines"
-    for package, most in (("elfcorehdr", 14), ("fsmount", 11)):
+    for package, most in (("elfcorehdr", 14), ("fsmount", 12)):
         entries = [p for p in (ROOT / package).iterdir() if p.name != "__pycache__"]
         assert len(entries) <= most, f"{package}/ has {len(entries)} entries"

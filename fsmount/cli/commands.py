@@ -205,7 +205,7 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
 
 
 for _command in (
-    cli_run.run,
+    *cli_run.COMMANDS,
     *answers.COMMANDS,
     *watch.COMMANDS,
     *propose.COMMANDS,

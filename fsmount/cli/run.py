@@ -1,4 +1,4 @@
-"""The command `kdumpfs run`."""
+"""The command `kdumpfs run`, and `kdumpfs userland`, which fetches programs for it."""
 
 from __future__ import annotations
 
@@ -134,6 +134,8 @@ def run(
     kernel, tree = boot(BootOptions(**options))
     if crashed:
         kernel.panic.sysrq("c")
+    from fsmount.foreign.qemu import needed
+
     log = Path(record) if record is not None else None
     gc.freeze()
     gc.enable()
@@ -143,8 +145,68 @@ def run(
         keep=keep,
         pass_fds=pass_fds,
         over=over,
+        emulator=needed(command, over),
         uname_machine=uname_machine,
         record=log,
         then=("/bin/sh", "-c", then) if then is not None else (),
     )
     ctx.exit(run_command(kernel, tree, command, wanted))
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    required=True,
+    type=click.Path(file_okay=False, resolve_path=True),
+    help="Where to unpack; what is there already stays.",
+)
+@click.option("--suite", metavar="NAME", help="bookworm, trixie, sid, ...; default: this Debian's.")
+@click.option("--mirror", metavar="URL", help="Default: http://deb.debian.org/debian.")
+@click.option("--whole", is_flag=True, help="With shell and coreutils too, a root of its own.")
+@click.option("--qemu", is_flag=True, help="Fetch the emulator too (of sid, for this machine).")
+@click.argument("architecture", metavar="ARCHITECTURE")
+@click.argument("packages", metavar="PACKAGE...", nargs=-1, required=True)
+def userland(
+    architecture: str,
+    packages: tuple[str, ...],
+    output: str,
+    suite: str | None,
+    mirror: str | None,
+    whole: bool,
+    qemu: bool,
+) -> None:
+    """Fetch Debian packages of ARCHITECTURE with what they need, and unpack them. Installs nothing.
+
+    \b
+    kdumpfs userland ppc64le kexec-tools powerpc-utils kdump-tools -o ppc
+    kdumpfs run --package ppc -- kexec -p -s -d /boot/vmlinux
+    kdumpfs userland --qemu --suite sid riscv64 kexec-tools -o riscv
+
+    apt does it, in directories of its own: no root, no foreign architecture for dpkg, no
+    maintainer script. Commands that every Debian has (sh, cat, perl-base) are left out, because the
+    host's serve; --whole has them too. ARCHITECTURE is ppc64le, aarch64, riscv64 or x86_64.
+    """
+    import sys
+    from pathlib import Path
+
+    from fsmount.foreign import userland as fetching
+
+    guest, directory = fetching.guest_of(architecture), Path(output)
+    with click.progressbar(length=1000, label=guest.machine, file=sys.stderr) as bar:
+
+        def told(what: str, done: float) -> None:
+            bar.label = what.ljust(24)[:24]
+            bar.update(max(0, int(done * 1000) - bar.pos))
+
+        unpacked = fetching.fetch(
+            guest, packages, directory, suite=suite, mirror=mirror, whole=whole, progress=told
+        )
+        if qemu:
+            fetching.fetch_qemu(guest, directory, mirror=mirror, progress=told)
+    size = "package" if len(unpacked) == 1 else "packages"
+    click.echo(f"{output}: {len(unpacked)} {size}, {', '.join(p.name for p in unpacked)}")
+
+
+COMMANDS = (run, userland)

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from fsmount.foreign.qemu import BINFMT
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, Mount, RunError, mount_at, mounts
 from fsmount.run import filter
@@ -31,8 +32,9 @@ EMULATED = (
     "/sys/kernel/kexec_crash_loaded",
 )
 """Files that must be the machine's and not the host's, if they are there at all."""
-OWN_MOUNTS = (f"{PARKED}/proc", "/dev/pts")
-"""Mounts of the kernel's that are the run's own: of its pid namespace, of its terminals."""
+OWN_MOUNTS = (f"{PARKED}/proc", "/dev/pts", f"{PARKED}/{BINFMT}")
+"""Mounts of the kernel's that are the run's own: of its pid namespace, of its terminals, of its
+user namespace (binfmt_misc, which only the namespace's own processes can mount, and only its own)."""
 ABSENT_DEVICES = ("mem", "port", "kvm", "loop-control", "sda", "vda", "nvram", "watchdog")
 """Nodes of the host that the private /dev must not have."""
 

@@ -26,6 +26,8 @@ from typing import NoReturn
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.record import Record, replace
+from fsmount.foreign import qemu
+from fsmount.foreign.qemu import Emulator
 from fsmount.host import mountns, uevents
 from fsmount.host.mountns import RunError
 from fsmount.run import guards, rootfs, session, supervisor
@@ -66,6 +68,8 @@ class Inside(Record):
     """Descriptors besides 0, 1 and 2 that the command keeps."""
     then: tuple[str, ...] = ()
     """The command that runs on the capture kernel, if there is one."""
+    emulator: Emulator | None = None
+    """What runs programs of another architecture."""
     keep: str | None = None
     """An existing directory for what was written to private places."""
 
@@ -316,13 +320,16 @@ def _command(
             break
         except OSError:
             continue
+    sockets: tuple[int, ...] = ()
+    if inside.emulator is not None:
+        sockets = (qemu.register(PARKED, inside.emulator.guest),)
     guards.check(inside.layout.share, host_ns, inside.pass_fds)
     listener = supervisor.install(shared=bool(inside.layout.share))
     say(
         channel,
         "listener",
         os.readlink("/proc/self/ns/user"),
-        (listener, sender.fileno()),
+        (listener, sender.fileno(), *sockets),
     )
     os.close(listener)
     sender.close()

@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable, Iterable
 
 from elfcorehdr.lib.record import Record
+from fsmount.foreign import qemu
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
 from fsmount.run.hostfs import PARKED
@@ -42,6 +43,8 @@ class Layout(Record):
     """Unpacked packages to lay over /: their usr, etc, boot, lib, ..."""
     devices: tuple[str, ...] = ("kmsg",)
     """Names in the tree's dev/."""
+    emulator: str | None = None
+    """A host's file that runs foreign programs."""
     size: int = 1 << 30
     """Bytes that may be written to all that is private."""
 
@@ -93,6 +96,8 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     _park_proc(f"{parked}/proc")
     fd = mountns.open_fuse()
     mountns.mount_fuse(fd, f"{parked}/fuse")
+    if layout.emulator is not None:
+        _bind_file(layout.emulator, f"{parked}/{qemu.NAME}")
     procfs = os.open(f"{parked}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     send_fuse(fd, procfs)
     os.close(fd)

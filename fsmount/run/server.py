@@ -8,7 +8,6 @@ process ends, however it ends, the kernel takes away the rest (see inside.py).
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import select
 import signal
@@ -16,9 +15,8 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kobject_uevent import Uevent
 from elfcorehdr.lib.record import Record
@@ -31,13 +29,19 @@ from fsmount.run import inside, places, session, sysplan
 from fsmount.run.connect import Connects
 from fsmount.run.crash import CrashWatch
 from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
+from fsmount.run.recorder import Recorder
 from fsmount.run.rootfs import Layout
 from fsmount.run.supervisor import Supervisor, Task
-from fsmount.run.syscalls import ARGUMENTS, Syscalls
+from fsmount.run.syscalls import Syscalls
 from fsmount.run.sysctls import Sysctls
 from fsmount.tree.boundary import Ended
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import Caller
+
+if TYPE_CHECKING:
+    from fsmount.foreign.gdb import Gdb
+    from fsmount.foreign.qemu import Emulator
+    from fsmount.foreign.tracer import Tracer
 
 _BURST = 64
 """FUSE requests answered in a row before the supervised calls have their turn."""
@@ -55,6 +59,7 @@ class RunOptions(Record):
     """A directory for what was written to private places."""
     pass_fds: tuple[int, ...] = ()
     over: tuple[str, ...] = ()
+    emulator: Emulator | None = None
     uname_machine: bool = True
     record: Path | None = None
     environment: Mapping[str, str] = os.environ
@@ -87,9 +92,9 @@ class _Run:
         self._kernel = kernel
         self._tree = tree
         self._options = options
-        self._record = record
         self._plan = sysplan.plan(tree)
         self._processes = Processes()
+        self._recorder = Recorder(record, self._processes.status) if record is not None else None
         grafts: dict[str, Graft] = dict(self._plan.grafts)
         grafts["proc"] = self._processes
         grafts["proc/PID"] = ProcessFiles(self._processes)
@@ -108,6 +113,7 @@ class _Run:
         self._fuse: Connection | None = None
         self._supervisor: Supervisor | None = None
         self._uevents: socket.socket | None = None
+        self._tracer: Tracer | None = None
         self._maker = self._init = 0
         self._status: int | None = None
         self._error = ""
@@ -216,6 +222,8 @@ class _Run:
             os.close(self._supervisor.listener)
         if self._uevents is not None:
             self._uevents.close()
+        if self._tracer is not None:
+            self._tracer.close()
         # Ours only: a shell that became this process may have left us others.
         for pid in (self._maker, self._init):
             with contextlib.suppress(ChildProcessError):
@@ -224,6 +232,7 @@ class _Run:
 
     def _inside(self, argv: tuple[str, ...]) -> inside.Inside:
         dev = self._tree.names(self._tree.lookup("dev"))
+        emulator = self._options.emulator
         cwd, given = _cwd(), self._options.environment
         share = places.check_writable(self._options.share)
         if self._options.share_directory and cwd != "/":
@@ -234,6 +243,7 @@ class _Run:
             share,
             self._options.over,
             tuple(name for name, _ in dev),
+            emulator.path if emulator is not None else None,
             session.memory_size(),
         )
         environment = places.clean(given)
@@ -255,6 +265,7 @@ class _Run:
             self._in_front,
             pass_fds,
             then,
+            emulator,
             keep,
         )
 
@@ -279,6 +290,8 @@ class _Run:
                     self._supervisor.serve()
                 else:
                     self._poll.unregister(fd)  # no one is under the filter any more
+            elif self._tracer is not None and fd == self._tracer.fileno():
+                self._tracer.serve()
             if self._calls.rebooted:
                 self._calls.rebooted = False
                 self._crash.rebooted(channel, self._forget_command)
@@ -315,7 +328,7 @@ class _Run:
                 self._init = int(text)
                 os.waitpid(self._maker, 0)  # from here on init is our child
                 os.set_blocking(fds[0], False)
-                seen = self._saw_file if self._record is not None else None
+                seen = self._recorder.saw_file if self._recorder is not None else None
                 self._fuse = Connection(fds[0], self._served, self._caller, seen=seen)
                 self._crash.serves(self._fuse)
                 self._processes.dir_fd = fds[1]
@@ -330,12 +343,13 @@ class _Run:
                         "socketpair": self._connects.socketpair,
                     },
                     self._kernel.log,
-                    self._saw_call if self._record is not None else None,
+                    self._recorder.saw_call if self._recorder is not None else None,
                     self._settle,
                 )
                 self._poll.register(fds[0], select.POLLIN)
                 self._uevents = socket.socket(fileno=fds[1])
                 self._uevents.settimeout(5)
+                self._trace(fds[2:])
             case "missing":
                 sys.stderr.write(f"kdumpfs: missing here: {text}\n")
             case "error":
@@ -354,6 +368,23 @@ class _Run:
             case "exit":
                 self._status = int(text)
         return bool(word)
+
+    def _trace(self, sockets: list[int]) -> None:
+        """Answer the system calls of foreign programs."""
+        emulator, supervisor = self._options.emulator, self._supervisor
+        if emulator is None or supervisor is None:
+            return
+        from fsmount.foreign.tracer import Tracer
+
+        def answer(gdb: Gdb, name: str, args: tuple[int, ...]) -> int:
+            return supervisor.answer(Task(gdb.pid, gdb.is_open, memory=gdb), name, args)
+
+        (directory,) = sockets
+        if self._tracer is not None:  # of the kernel before the crash
+            self._poll.unregister(self._tracer.fileno())
+            self._tracer.close()
+        self._tracer = Tracer(directory, emulator.guest, answer)
+        self._poll.register(self._tracer.fileno(), select.POLLIN)
 
     def _settle(self) -> None:
         """Before a supervised call is answered: what it changed must be visible."""
@@ -382,38 +413,6 @@ class _Run:
             return space == self._user_namespace or self._user_namespace is None
 
         return Caller(uid, gid, pid, capable, self._processes.comm(pid))
-
-    # --record
-
-    def _saw_file(self, pid: int, verb: str, path: str, data: bytes, result: int) -> None:
-        comm = self._processes.status(pid).get("Name", "?")
-        shown = f' "{_printable(data)}"' if data else ""
-        self._note(f"{comm}[{pid}] {verb} {path}{shown} = {_result(result)}")
-
-    def _saw_call(self, task: Task, name: str, args: tuple[int, ...], result: int) -> None:
-        try:
-            who = f"{task.comm}[{task.pid_inside}]"
-        except KernelError:
-            who = "?[?]"
-        shown = ", ".join(f"{arg:#x}" for arg in args[: ARGUMENTS.get(name, 6)])
-        self._note(f"{who} {name}({shown}) = {_result(result)}")
-
-    def _note(self, line: str) -> None:
-        assert self._record is not None
-        self._record.write(line + "\n")
-        self._record.flush()
-
-
-def _printable(data: bytes, limit: int = 200) -> str:
-    text = data[:limit].decode(errors="backslashreplace")
-    text = text.encode("unicode_escape").decode().replace('"', '\\"')
-    return text + ("..." if len(data) > limit else "")
-
-
-def _result(result: int) -> str:
-    if result >= 0:
-        return str(result)
-    return f"-1 {errno.errorcode.get(-result, -result)} ({os.strerror(-result)})"
 
 
 def _cwd() -> str:

@@ -22,6 +22,7 @@ import platform
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
@@ -86,9 +87,19 @@ class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
 
 
+class Memory(Protocol):
+    """A caller's memory that is not simply its process's: a foreign program's, in its emulator."""
+
+    def read(self, addr: int, size: int) -> bytes:
+        """Exactly size bytes; KernelError(EFAULT)."""
+
+    def write(self, addr: int, data: bytes) -> None:
+        """All of it; KernelError(EFAULT)."""
+
+
 class Task:
     """The caller of a system call: what `current` is in the kernel. pid is the thread's, in our
-    pid namespace."""
+    pid namespace. memory is given for programs of another architecture."""
 
     def __init__(
         self,
@@ -96,8 +107,10 @@ class Task:
         still_there: Callable[[], bool] = lambda: True,
         id: int = 0,
         add_file: Callable[[int, bool], int] | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.pid = pid
+        self._memory = memory
         self.id = id
         """Of the call: the same when it is asked again."""
         self._add_file = add_file
@@ -183,6 +196,8 @@ class Task:
         """copy_from_user(): exactly size bytes; KernelError(EFAULT) if not all can be read."""
         if not size:
             return b""
+        if self._memory is not None:
+            return self._memory.read(addr, size)
         local = ctypes.create_string_buffer(size)
         if self._copy(_libc.process_vm_readv, local, addr) != size:
             raise KernelError(errno.EFAULT, f"{size} bytes at {addr:#x}")
@@ -201,6 +216,9 @@ class Task:
 
     def write(self, addr: int, data: bytes) -> None:
         """copy_to_user(): all of data; KernelError(EFAULT) if it does not fit into writable memory."""
+        if data and self._memory is not None:
+            self._memory.write(addr, data)
+            return
         if data and self._copy(
             _libc.process_vm_writev, ctypes.create_string_buffer(data, len(data)), addr
         ) != len(data):
@@ -318,7 +336,7 @@ class Supervisor:
             lambda fd, close_on_exec: self._add_file(call.id, fd, close_on_exec),
         )
         value, error, flags = 0, 0, 0
-        outcome = attempt(self._printk, self._ask, task, call)
+        outcome = attempt(self._printk, self._ask, task, call.name, call.args)
         if outcome is _LATER:
             self._waiting.append(call)
             return
@@ -335,11 +353,20 @@ class Supervisor:
             if gone.errno != errno.ENOENT:
                 raise
 
-    def _ask(self, task: Task, call: Syscall) -> int | object:
-        answer = self._answers.get(call.name)
+    def answer(self, task: Task, name: str, args: tuple[int, ...]) -> int:
+        """Answer a call that came another way than through the listener: its result, or -errno."""
+        outcome = attempt(self._printk, self._ask, task, name, args)
+        result = outcome if isinstance(outcome, int) else -errno.ENOSYS
+        self._settle()
+        if self._seen is not None:
+            self._seen(task, name, args, result)
+        return result
+
+    def _ask(self, task: Task, name: str, args: tuple[int, ...]) -> int | object:
+        answer = self._answers.get(name)
         if answer is None:
-            raise KernelError(errno.ENOSYS, call.name)
+            raise KernelError(errno.ENOSYS, name)
         try:
-            return answer(task, call.args)
+            return answer(task, args)
         except Later:
             return _LATER

@@ -1,0 +1,174 @@
+"""qemu-user: where it is, which version, and how the kernel comes to know of it (binfmt_misc).
+
+Since Linux 6.7 each user namespace has a binfmt_misc of its own (fs/binfmt_misc.c), so what is
+registered in a run's namespace is the run's alone. The interpreter is a script, opened when it is
+registered (flag F), whose one line is `#!QEMU -g`: the kernel then starts `QEMU -g SCRIPT PROGRAM
+ARGV0 ARGUMENTS`, and the script's path, with a %d that qemu replaces by its process id, names the
+socket on which this process waits for a debugger. So nothing depends on the environment, which
+udevd, sudo and env -i change.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+
+from elfcorehdr.lib.record import Record
+from fsmount.foreign.guests import ELF_HEADER, GUESTS, Guest, elf_machine, guest, magic
+from fsmount.host import mountns
+from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
+
+OLDEST = (10, 0)
+"""The first version with QCatchSyscalls (9.0), %d in the socket's name, and a name that may exist."""
+NAME = "qemu"
+"""What the emulator is called in the run's private directory."""
+SOCKETS = "gdb"
+"""The directory of sockets there."""
+BINFMT = "binfmt_misc"
+"""Where the run's own binfmt_misc is mounted."""
+_LOOKED_AT = ("usr/sbin", "usr/bin", "sbin", "bin")
+_MOST_FILES = 4096
+_VERSION = re.compile(r"version (\d+)\.(\d+)")
+
+
+class Emulator(Record):
+    """What runs a guest's programs."""
+
+    guest: Guest
+    path: str
+    """The emulator on the host."""
+
+
+def needed(argv: Sequence[str], packages: Sequence[str]) -> Emulator | None:
+    """What runs the command and the programs in packages, if they are not all the host's. RunError."""
+    path = os.environ.get("PATH", os.defpath)
+    which = _foreign(argv, packages, path)
+    return find(which, packages, path) if which is not None else None
+
+
+def _foreign(argv: Sequence[str], packages: Sequence[str], path: str) -> Guest | None:
+    """The one architecture that is not the host's. RunError if there are two."""
+    found: dict[int, str] = {}
+    for package in packages:
+        for file, machine in _programs(package):
+            found.setdefault(machine, file)
+    if argv:
+        command = _command(argv[0], packages, path)
+        if command is not None and (made_for := _machine(command)) is not None:
+            found.setdefault(made_for, command)
+    native = platform.machine()
+    foreign = {m: file for m, file in found.items() if (g := guest(m)) and g.machine != native}
+    if not foreign:
+        return None
+    if len(foreign) > 1:
+        one, other = list(foreign.values())[:2]
+        raise RunError(
+            f"{one[:200]} and {other[:200]} are programs of two foreign architectures,"
+            " expected those of one"
+        )
+    return guest(next(iter(foreign)))
+
+
+def _programs(package: str) -> Iterator[tuple[str, int]]:
+    """Programs of an unpacked package, one of each architecture."""
+    seen = set()
+    for directory in _LOOKED_AT:
+        try:
+            entries = os.scandir(f"{package}/{directory}")
+        except OSError:
+            continue
+        with entries:
+            for _, entry in zip(range(_MOST_FILES), entries, strict=False):
+                machine = _machine(entry.path)
+                if machine is not None and machine not in seen:
+                    seen.add(machine)
+                    yield entry.path, machine
+
+
+def _command(name: str, packages: Iterable[str], path: str) -> str | None:
+    """Where a command will be found, packages lying over the system."""
+    if "/" in name:
+        return next(
+            (p for p in (*(f"{package}{name}" for package in packages), name) if os.path.isfile(p)),
+            None,
+        )
+    for package in packages:
+        within = os.pathsep.join(f"{package}{part}" for part in path.split(os.pathsep) if part)
+        if within and (found := shutil.which(name, path=within)):
+            return found
+    return shutil.which(name, path=path)
+
+
+def _machine(path: str) -> int | None:
+    try:
+        with open(path, "rb") as file:
+            return elf_machine(file.read(ELF_HEADER))
+    except OSError:
+        return None
+
+
+def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
+    """The emulator: of a package, else of PATH. RunError saying what is missing."""
+    names = (f"qemu-{which.machine}", f"qemu-{which.machine}-static")
+    native = next((g.elf for g in GUESTS if g.machine == platform.machine()), None)
+    places = [f"{package}/usr/bin" for package in packages]
+    old = ""
+    for place in [*places, *(part for part in path.split(os.pathsep) if part), "/usr/bin"]:
+        for name in names:
+            file = f"{place}/{name}"
+            if not os.access(file, os.X_OK) or _machine(file) != native:
+                continue
+            version = _version(file)
+            if version >= OLDEST:
+                return Emulator(which, os.path.realpath(file))
+            old = old or f"{file[:200]} is version {version[0]}.{version[1]}"
+    raise RunError(
+        f"programs of {which.machine} need qemu-user {OLDEST[0]}.{OLDEST[1]} or later, and"
+        f" {old or f'no {names[0]} is in PATH'}: install Debian's package qemu-user (of Debian 13 or"
+        " bookworm-backports), or fetch it with `kdumpfs userland --qemu`"
+    )
+
+
+def _version(file: str) -> tuple[int, int]:
+    try:
+        told = subprocess.run([file, "--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return 0, 0
+    found = _VERSION.search(told.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def register(parked: str, which: Guest) -> int:
+    """Let this process's user namespace run the guest's programs; the open directory of sockets.
+
+    parked is the run's private directory, where the emulator lies as NAME. RunError.
+    """
+    sockets = f"{parked}/{SOCKETS}"
+    os.makedirs(sockets, exist_ok=True)
+    os.chmod(sockets, 0o1777)
+    script = f"{sockets}/%d"
+    with open(script, "w", encoding="ascii") as file:
+        file.write(f"#!{parked}/{NAME} -g\n")
+    os.chmod(script, 0o755)
+    place = f"{parked}/{BINFMT}"
+    os.makedirs(place, exist_ok=True)
+    try:
+        mountns.mount(BINFMT, place, BINFMT, MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    except RunError as refused:
+        raise RunError(
+            f"programs of {which.machine} need a binfmt_misc of the run's own (Linux 6.7 or later,"
+            f" CONFIG_BINFMT_MISC): {refused}"
+        ) from None
+    head, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in magic(which))
+    try:
+        with open(f"{place}/register", "w", encoding="ascii") as file:
+            file.write(f":{which.machine}:M::{head}:{mask}:{script}:FP")
+    except OSError as error:
+        what = error.strerror or errno.errorcode.get(error.errno or 0, "")
+        raise RunError(f"binfmt_misc does not take {which.machine}: {what}") from None
+    return os.open(sockets, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
