@@ -312,20 +312,36 @@ def mounts(text: str) -> Iterator[Mount]:
         yield Mount(int(fields[0]), root, point, fields[5], fstype, source.partition(" ")[0])
 
 
+class MountTable:
+    """A mountinfo file, parsed once."""
+
+    def __init__(self, text: str) -> None:
+        self.mounts = list(mounts(text))
+        # A later mount on the same point covers the earlier.
+        self._by_point = {mount.point: mount for mount in self.mounts}
+
+    def at(self, path: str) -> Mount | None:
+        """The mount that an absolute path without symbolic links lies on: the last with the longest point."""
+        while True:
+            found = self._by_point.get(path)
+            if found is not None or path in ("/", ""):
+                return found
+            path = path.rpartition("/")[0] or "/"
+
+    def is_covered(self, mount: Mount) -> bool:
+        """Whether another is mounted on the same point, so that no path leads to this one."""
+        return self._by_point[mount.point] is not mount
+
+
 def mount_at(path: str, text: str) -> Mount | None:
-    """The mount that an absolute path without symbolic links lies on: the last with the longest point."""
-    best: Mount | None = None
-    for found in mounts(text):
-        prefix = found.point.rstrip("/") + "/"
-        if (path + "/").startswith(prefix) and (
-            best is None or len(found.point) >= len(best.point)
-        ):
-            best = found
-    return best
+    """MountTable.at() of a table that is looked at once."""
+    return MountTable(text).at(path)
 
 
 def _unescape(field: str) -> str:
     """mangle_path(): \\040 and its like, for blank, tab, newline and backslash."""
+    if "\\" not in field:
+        return field
     for code in ("040", "011", "012", "134"):
         field = field.replace("\\" + code, chr(int(code, 8)))
     return field

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fsmount.foreign.qemu import BINFMT
 from fsmount.host import mountns
-from fsmount.host.mountns import FSTYPE, Mount, RunError, mount_at, mounts
+from fsmount.host.mountns import FSTYPE, MountTable, RunError
 from fsmount.run import filter
 from fsmount.run.hostfs import PARKED
 from fsmount.run.places import SOURCE, below
@@ -50,7 +50,7 @@ def check(
 
     fds: descriptors besides 0, 1 and 2 that it is to keep.
     """
-    table = mountns.table()
+    table = MountTable(mountns.table())
     for sentence in (
         *_emulated(table),
         *read_only_mounts(table),
@@ -110,40 +110,35 @@ def _process(fds: tuple[int, ...]) -> Iterator[str]:
                 yield f"descriptor {fd} is a directory of the host"
 
 
-def _emulated(table: str) -> Iterator[str]:
+def _emulated(table: MountTable) -> Iterator[str]:
     for path in EMULATED:
-        mount = mount_at(os.path.realpath(path), table)
+        mount = table.at(os.path.realpath(path))
         if os.path.lexists(path) and (mount is None or mount.fstype != FSTYPE):
             yield f"{path} is the host's"
 
 
-def _is_covered(place: Mount, table: str) -> bool:
-    """Whether something else is mounted on the same point later, so that no path leads there."""
-    return mount_at(place.point, table) != place
-
-
-def read_only_mounts(table: str) -> Iterator[str]:
+def read_only_mounts(table: MountTable) -> Iterator[str]:
     """Mounts of the real /sys and /proc/sys that can be written, by the mount table."""
-    for place in mounts(table):
-        if place.fstype == FSTYPE or _is_covered(place, table):
+    for place in table.mounts:
+        if place.fstype == FSTYPE or table.is_covered(place):
             continue
         under = (place.point + "/").startswith(("/sys/", "/proc/sys/", f"{PARKED}/sys/"))
         if under and "ro" not in place.options.split(","):
             yield f"{place.point} ({place.fstype}) can be written"
     for path in ("/sys", f"{PARKED}/sys", "/proc/sys", f"{PARKED}/proc/sys"):
-        mount = mount_at(path, table)
+        mount = table.at(path)
         if mount is None or (mount.fstype != FSTYPE and "ro" not in mount.options.split(",")):
             yield f"{path} can be written"
 
 
-def _read_only_names(table: str) -> Iterator[str]:
+def _read_only_names(table: MountTable) -> Iterator[str]:
     if not os.path.isdir(f"{PARKED}/proc"):
         yield f"{PARKED}/proc is missing"
         return
     for entry in os.scandir(f"{PARKED}/proc"):
         if entry.name.isdecimal() or entry.is_symlink():
             continue
-        mount = mount_at(entry.path, table)
+        mount = table.at(entry.path)
         read_only = mount is not None and (
             mount.fstype == FSTYPE or "ro" in mount.options.split(",")
         )
@@ -151,13 +146,13 @@ def _read_only_names(table: str) -> Iterator[str]:
             yield f"{entry.path} can be written"
 
 
-def private(table: str, share: tuple[str, ...]) -> Iterator[str]:
+def private(table: MountTable, share: tuple[str, ...]) -> Iterator[str]:
     """Mounts that can be written, are not the run's own, and are not shared, by the mount table."""
-    root = mount_at("/", table)
+    root = table.at("/")
     if root is None or root.source != SOURCE:
         yield "/ is the host's"
-    for place in mounts(table):
-        if _is_covered(place, table) or "ro" in place.options.split(","):
+    for place in table.mounts:
+        if table.is_covered(place) or "ro" in place.options.split(","):
             continue
         own = place.source == SOURCE and place.fstype in (FSTYPE, "overlay", "tmpfs")
         if own or place.point in OWN_MOUNTS or below(place.point, share):
@@ -165,12 +160,12 @@ def private(table: str, share: tuple[str, ...]) -> Iterator[str]:
         yield f"{place.point} ({place.fstype}) is the host's and can be written"
 
 
-def _devices(table: str) -> Iterator[str]:
-    mount = mount_at("/dev", table)
+def _devices(table: MountTable) -> Iterator[str]:
+    mount = table.at("/dev")
     if mount is None or mount.fstype != "tmpfs":
         yield "/dev is the host's"
     for entry in os.scandir("/dev"):
-        mount = mount_at(entry.path, table)
+        mount = table.at(entry.path)
         node = stat.S_IFMT(entry.stat(follow_symlinks=False).st_mode)
         if node in (stat.S_IFCHR, stat.S_IFBLK) and (
             mount is None or "ro" not in mount.options.split(",")

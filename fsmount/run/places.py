@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from elfcorehdr.lib.record import Record
-from fsmount.host.mountns import FSTYPE, Mount, RunError, mount_at
+from fsmount.host.mountns import FSTYPE, MountTable, RunError
 
 SOURCE = "kdumpfs"
 """What the run's own mounts are called in the mount table."""
@@ -64,11 +64,11 @@ class Shown(Record):
     """"overlay", "read-only" or "hidden"."""
 
 
-def shown(host: Iterable[Mount], table: str) -> list[Shown]:
+def shown(table: MountTable) -> list[Shown]:
     """What becomes of the host's mounts, parents first; those of OWN and what is covered left out."""
     found = {}
-    for mount in host:
-        if mount.point == "/" or below(mount.point, OWN) or mount_at(mount.point, table) != mount:
+    for mount in table.mounts:
+        if mount.point == "/" or below(mount.point, OWN) or table.is_covered(mount):
             continue
         if mount.fstype in KERNEL_TYPES:
             how = "hidden"

@@ -68,7 +68,7 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     """
     missing: list[str] = []
     table = mountns.table()
-    host = shown(mountns.mounts(table), table)
+    host = shown(mountns.MountTable(table))
     mountns.make_slave()
     shared = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in layout.share]
     lower = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmount.host.mountns import RunError
+from fsmount.host.mountns import MountTable, RunError
 from fsmount.run import guards
 from tests.run.machine import ENVIRONMENT, RUN, inside, run
 
@@ -304,7 +304,8 @@ def table() -> str:
 
 def findings(table: str, share: tuple[str, ...] = ()) -> list[str]:
     """What the guards say of a mount table, without looking at this system's files."""
-    return [*guards.read_only_mounts(table), *guards.private(table, share)]
+    parsed = MountTable(table)
+    return [*guards.read_only_mounts(parsed), *guards.private(parsed, share)]
 
 
 def test_mount_table_of_a_run_passes(table: str):
