@@ -12,7 +12,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 
 def main() -> None:
@@ -37,27 +38,46 @@ def main() -> None:
             given = parse(words[1:], MOUNT_OPTIONS, "directory")
             if given is not None:
                 _mount(given)
+        if words[:1] == ["run"]:
+            from fsmount.cli.options import parse_run
+
+            given = parse_run(words[1:])
+            if given is not None:
+                from fsmount.cli.running import run as run_command
+
+                _end(run_command, given)
     from fsmount.cli.commands import run
 
     run()
 
 
 def _mount(given: dict[str, Any]) -> None:
-    """Mount, and end: there is nothing to tidy up that the kernel does not."""
-    from elfcorehdr.errors import ProfileError
     from fsmount.cli.mount import mount
 
-    status = 0
+    _end(mount, given)
+
+
+def _end(command: Callable[..., int | None], given: dict[str, Any]) -> NoReturn:
+    """Do it, and end: there is nothing to tidy up that the kernel does not."""
+    from elfcorehdr.errors import ProfileError
+
+    status = 1
     try:
-        mount(**given)
+        status = command(**given) or 0
     except ProfileError as error:
-        sys.stderr.write(f"kdumpfs: {error}\n")
         status = 2
+        sys.stderr.write(f"kdumpfs: {error}\n")
     except KeyboardInterrupt:
         sys.stderr.write("\nAborted!\n")
-        status = 1
-    sys.stdout.flush()
-    os._exit(status)
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, AttributeError):  # closed, or never open
+                continue
+        os._exit(status)
 
 
 if __name__ == "__main__":

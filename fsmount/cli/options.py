@@ -187,6 +187,79 @@ MOUNT_OPTIONS = (
 """What `kdumpfs mount` takes besides DIR."""
 
 
+RUN_OPTIONS = (
+    *MACHINE_OPTIONS,
+    Option(
+        ("--rw", "--share"),
+        "share",
+        "Let the command write to the real PATH, a file or directory (--share is its old name).",
+        "PATH",
+        (),
+        many=True,
+    ),
+    Option(
+        ("--no-share",),
+        "share_directory",
+        "Share nothing but what --rw names: not the current directory either.",
+        default=True,
+    ),
+    Option(
+        ("--keep",),
+        "keep",
+        "Copy what the command wrote to private places (/var/log, /var/crash, ...) to DIR.",
+        "DIR",
+        None,
+    ),
+    Option(
+        ("--package",),
+        "over",
+        "Lay an unpacked package (its usr, etc, boot, ...) over the system, for this run only.",
+        "DIR",
+        (),
+        many=True,
+    ),
+    Option(
+        ("--record",),
+        "record",
+        "Log what the command read, wrote and called in the machine, one line each.",
+        "FILE",
+        None,
+    ),
+    Option(
+        ("--then",),
+        "then",
+        "What runs on the capture kernel once the machine has crashed, by sh -c; its status is the run's.",
+        "COMMAND",
+        None,
+    ),
+    Option(
+        ("--crashed",),
+        "crashed",
+        "Load, crash at once, and run COMMAND on the capture kernel.",
+        default=False,
+    ),
+)
+"""What `kdumpfs run` takes before COMMAND, and click need not look at."""
+
+
+def parse_run(words: Sequence[str]) -> dict[str, Any] | None:
+    """The options' values by name, and the rest by `command`; None for whatever click has to judge."""
+    known = {word: option for option in RUN_OPTIONS for word in option.words}
+    values: dict[str, Any] = {option.name: option.default for option in known.values()}
+    at = 0
+    while at < len(words) and words[at][:1] == "-" and words[at] not in ("-", "--"):
+        option, value = _option(known, words[at])
+        at += 1
+        if option is not None and option.metavar and value is None and at < len(words):
+            value = words[at]
+            at += 1
+        if option is None or not _take(values, option, value):
+            return None
+    if at < len(words) and words[at] == "--":
+        at += 1
+    return {**values, "command": tuple(words[at:])}
+
+
 def parse(words: Sequence[str], options: Iterable[Option], argument: str) -> dict[str, Any] | None:
     """What click would make of these words: the options' values by name, and one path by `argument`.
 

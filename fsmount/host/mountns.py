@@ -75,10 +75,16 @@ def _remedy(flags: int, number: int, proc: str = "/proc") -> str:
     )
 
 
+def read(path: str) -> str:
+    """A file's text."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
 def _read(path: str) -> str:
+    """The same without blanks around it; "" if there is none."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+        return read(path).strip()
     except OSError:
         return ""
 
@@ -103,14 +109,11 @@ def may_mount() -> bool:
 
 def write_id_maps(pid: int, uids: str, gids: str, *, setgroups: bool) -> None:
     """Fill a new user namespace's maps (`inside outside count` lines); RunError if the host refuses."""
-    from pathlib import Path
-
-    base = Path(f"/proc/{pid}")
+    texts = {"uid_map": uids, "gid_map": gids}
     try:
-        if not setgroups:
-            (base / "setgroups").write_text("deny")
-        (base / "uid_map").write_text(uids)
-        (base / "gid_map").write_text(gids)
+        for name, text in texts.items() if setgroups else ({"setgroups": "deny"} | texts).items():
+            with open(f"/proc/{pid}/{name}", "w", encoding="utf-8") as file:
+                file.write(text)
     except OSError as error:
         raise RunError(f"cannot map users into the namespace: {error.strerror}") from error
 

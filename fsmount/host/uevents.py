@@ -8,13 +8,10 @@ CAP_SYS_ADMIN over the namespace.
 from __future__ import annotations
 
 import errno
-import logging
 import socket
 import struct
 
 from elfcorehdr.lib.kobject_uevent import Uevent
-
-_log = logging.getLogger(__name__)
 
 NETLINK_KOBJECT_UEVENT = 15
 _NLM_F_REQUEST, _NLM_F_ACK = 1, 4

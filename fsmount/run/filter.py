@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import platform
+import functools
+import os
 import struct
 from collections.abc import Mapping
 
@@ -94,9 +95,10 @@ _X32_BIT = 0x40000000  # from here on x86's other ABI; no native number is as la
 _Code = list[tuple[int, int, int, int]]
 
 
+@functools.cache  # under the filter uname(2) says the emulated machine
 def native_abi() -> Abi:
     """The host's ABI. KernelError(ENOSYS) for a machine we have no numbers for."""
-    machine = platform.machine()
+    machine = os.uname().machine
     if machine not in ABIS:
         raise KernelError(errno.ENOSYS, f"no system call numbers for {machine} hosts")
     return ABIS[machine]

@@ -21,7 +21,6 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from elfcorehdr.errors import KernelError
@@ -133,7 +132,8 @@ def _time_namespace(channel: socket.socket, booted_ns: int) -> None:
         lines.append(f"{clock} {seconds} {rest}\n")
     try:
         mountns.unshare(mountns.CLONE_NEWTIME, "a time namespace")
-        Path("/proc/self/timens_offsets").write_text("".join(lines))
+        with open("/proc/self/timens_offsets", "w", encoding="utf-8") as file:
+            file.write("".join(lines))
     except (RunError, OSError) as error:
         say(channel, "missing", f"the time since the boot is the host's to processes: {error}")
 
@@ -155,7 +155,8 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
     for sentence in built.missing:
         say(channel, "missing", sentence)
     for name, text in inside.files.items():
-        Path(PARKED, name).write_text(text)
+        with open(f"{PARKED}/{name}", "w", encoding="utf-8") as file:
+            file.write(text)
     wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     pid = _start(channel, inside, host_ns, wake_w)
     code = _reap(channel, inside, built, pid, wake_r)
@@ -191,10 +192,8 @@ def _start(channel: socket.socket, inside: Inside, host_ns: dict[str, str], wake
     mountns.set_undumpable()
     if os.read(unshared[0], 1):
         # The same ids inside as outside, for every id there is.
-        uids, gids = (
-            _identity(Path(f"/proc/self/{name}_map").read_text()) for name in ("uid", "gid")
-        )
-        setgroups = Path("/proc/self/setgroups").read_text().strip() == "allow"
+        uids, gids = (_identity(mountns.read(f"/proc/self/{name}_map")) for name in ("uid", "gid"))
+        setgroups = mountns.read("/proc/self/setgroups").strip() == "allow"
         mountns.write_id_maps(pid, uids, gids, setgroups=setgroups)
         os.write(mapped[1], b"m")
     os.close(mapped[1])

@@ -15,7 +15,6 @@ import contextlib
 import errno
 import functools
 import os
-import shutil
 import stat
 from collections.abc import Collection, Iterable, Mapping
 
@@ -88,7 +87,7 @@ class Layers:
             except RunError:
                 pass  # a file system that overlayfs does not take
         if how == "overlay" and os.path.isfile(real) and os.path.getsize(real) <= SMALL:
-            shutil.copyfile(real, target)  # a file that a container has mounted, /etc/hosts
+            _copy(real, target)  # a file that a container has mounted, /etc/hosts
             return
         try:
             mountns.bind_readonly(real, target)
@@ -180,9 +179,15 @@ class Layers:
             if not readable:
                 os.chmod(there, 0)
             elif size <= SMALL:
-                shutil.copy(entry.path, there)
+                _copy(entry.path, there)
+                os.chmod(there, stat.S_IMODE(entry.stat().st_mode))
             else:
                 mountns.bind_readonly(entry.path, there)
+
+
+def _copy(source: str, target: str) -> None:
+    with open(source, "rb") as read, open(target, "wb") as write:
+        write.write(read.read(SMALL))
 
 
 @functools.cache

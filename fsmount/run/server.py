@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from elfcorehdr.init.main import Kernel
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from fsmount.foreign.qemu import Emulator
     from fsmount.foreign.tracer import Tracer
 
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
 _BURST = 64
 """FUSE requests answered in a row before the supervised calls have their turn."""
 
@@ -61,7 +61,7 @@ class RunOptions(Record):
     over: tuple[str, ...] = ()
     emulator: Emulator | None = None
     uname_machine: bool = True
-    record: Path | None = None
+    record: str | None = None
     environment: Mapping[str, str] = os.environ
 
 
@@ -75,7 +75,12 @@ def run_command(
     options = options or RunOptions()
     # Inside, whoever runs this is root, and the machine's files are root's.
     tree.owner = 0, 0
-    record = options.record.open("w") if options.record is not None else None
+    record = None
+    if options.record is not None:
+        try:
+            record = os.fdopen(os.open(options.record, _CREATE, 0o666), "w", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"--record {options.record}: {error.strerror}") from None
     try:
         return _Run(kernel, tree, options, record).run(argv)
     finally:

@@ -18,10 +18,8 @@ import ctypes
 import errno
 import fcntl
 import os
-import platform
 import struct
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Protocol
 
 from elfcorehdr.errors import KernelError
@@ -46,7 +44,7 @@ _ADDFD = struct.Struct("=QIIII")  # struct seccomp_notif_addfd
 
 def _ioc(read: bool, write: bool, nr: int, size: int) -> int:
     """_IOC(): the request number of '!' nr. powerpc orders the direction bits differently."""
-    ppc = platform.machine().startswith("ppc")
+    ppc = os.uname().machine.startswith("ppc")
     direction = (4 * write + 2 * read) << 29 if ppc else (write + 2 * read) << 30
     return direction | size << 16 | ord("!") << 8 | nr
 
@@ -118,14 +116,14 @@ class Task:
         """SECCOMP_IOCTL_NOTIF_ID_VALID: False once the call was given up and the pid may be another's."""
         self._status: dict[str, str] = {}
 
-    def _proc(self, name: str) -> Path:
-        return Path(f"/proc/{self.pid}") / name
+    def _proc(self, name: str) -> str:
+        return f"/proc/{self.pid}/{name}"
 
     def status(self, key: str) -> str:
         """One line of /proc/PID/status; KernelError(ESRCH) if the caller is gone."""
         if not self._status:
             try:
-                text = self._proc("status").read_text(errors="replace")
+                text = mountns.read(self._proc("status"))
             except OSError as error:
                 raise KernelError(errno.ESRCH, "the caller is gone") from error
             if not self.still_there():
@@ -165,7 +163,7 @@ class Task:
     def link(self, name: str) -> str:
         """readlink of /proc/PID/name ("cwd", "root", "fd/3", "ns/user"); KernelError(EBADF) if absent."""
         try:
-            target = str(self._proc(name).readlink())
+            target = os.readlink(self._proc(name))
         except OSError as error:
             raise KernelError(errno.EBADF, f"{name}: {error.strerror}") from error
         if not self.still_there():
@@ -175,7 +173,8 @@ class Task:
     def text(self, name: str) -> str:
         """A file of /proc/PID; KernelError(EBADF) if there is none."""
         try:
-            return self._proc(name).read_text(errors="surrogateescape")
+            with open(self._proc(name), encoding="utf-8", errors="surrogateescape") as file:
+                return file.read()
         except OSError as error:
             raise KernelError(errno.EBADF, f"{name}: {error.strerror}") from error
 

@@ -6,7 +6,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -25,7 +24,7 @@ class Sysctls:
 
     fleeting_names = False
 
-    def __init__(self, kernel: Kernel, syslog: Syslog, directory: Path = Path("/proc/sys")) -> None:
+    def __init__(self, kernel: Kernel, syslog: Syslog, directory: str = "/proc/sys") -> None:
         self._kernel = kernel
         self._directory = directory
         self._own: dict[str, bytes] = {}
@@ -58,7 +57,7 @@ class Sysctls:
         """A file or directory below /proc/sys."""
         below = f"{path}/{name}".removeprefix("proc/sys/")
         try:
-            mode = (self._directory / below).stat().st_mode
+            mode = os.stat(f"{self._directory}/{below}").st_mode
         except OSError:
             return None
         return HostNode(
@@ -71,7 +70,7 @@ class Sysctls:
     def names(self, path: str) -> Iterator[tuple[str, int]]:
         """Everything in a directory of the host's /proc/sys."""
         try:
-            entries = list(os.scandir(self._directory / path.removeprefix("proc/sys").lstrip("/")))
+            entries = list(os.scandir(self._directory + path.removeprefix("proc/sys")))
         except OSError:
             return
         for entry in entries:
@@ -89,7 +88,8 @@ class Sysctls:
         if name in self._own:
             return self._own[name]
         try:
-            return (self._directory / name).read_bytes()
+            with open(f"{self._directory}/{name}", "rb") as file:
+                return file.read()
         except OSError as error:
             raise KernelError(error.errno or errno.EIO) from error
 

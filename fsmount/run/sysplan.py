@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from pathlib import Path
 
 from elfcorehdr.errors import KernelError
 from fsmount.run.hostfs import Behind
@@ -36,7 +35,7 @@ class SysPlan:
         """What shows through a cover, by path in the tree."""
 
 
-def plan(tree: Tree, real: Path = Path("/sys")) -> SysPlan:
+def plan(tree: Tree, real: str = "/sys") -> SysPlan:
     """Plan the covers for this tree over that /sys."""
     made = SysPlan()
     _plan(made, tree, real, "", covered=False)
@@ -47,9 +46,9 @@ def _join(rel: str, name: str) -> str:
     return f"{rel}/{name}" if rel else name
 
 
-def _plan(made: SysPlan, tree: Tree, real: Path, rel: str, *, covered: bool) -> None:
+def _plan(made: SysPlan, tree: Tree, real: str, rel: str, *, covered: bool) -> None:
     ours = dict(tree.names(tree.lookup(f"sys/{rel}")))
-    theirs = {entry.name: entry.is_dir() for entry in os.scandir(real / rel)}
+    theirs = {entry.name: entry.is_dir() for entry in os.scandir(f"{real}/{rel}")}
     others = [name for name in theirs if name not in ours]
     hidden = [name for name in others if HIDDEN.fullmatch(_join(rel, name))]
     if covered or hidden or any(name not in theirs for name in ours):

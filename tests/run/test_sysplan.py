@@ -34,7 +34,7 @@ FULL = (
 
 def test_own_directories_are_covered_and_shared_ones_stay_real(tmp_path: Path):
     _, tree = boot(BootOptions())
-    covers = plan(tree, real_sys(tmp_path, *FULL)).covers
+    covers = plan(tree, str(real_sys(tmp_path, *FULL))).covers
     assert {"kernel", "devices/system/memory", "devices/system/cpu", "bus/cpu", "firmware"} <= set(
         covers
     )
@@ -43,7 +43,7 @@ def test_own_directories_are_covered_and_shared_ones_stay_real(tmp_path: Path):
 
 def test_names_of_the_host_show_through_a_cover_as_links_to_the_parked_sysfs(tmp_path: Path):
     _, tree = boot(BootOptions())
-    made = plan(tree, real_sys(tmp_path, *FULL))
+    made = plan(tree, str(real_sys(tmp_path, *FULL)))
     served = Served(tree, made.grafts)
     node = served.lookup("sys/kernel/slab")
     assert node.readlink(ROOT) == "/run/kdumpfs/sys/kernel/slab"
@@ -53,7 +53,7 @@ def test_names_of_the_host_show_through_a_cover_as_links_to_the_parked_sysfs(tmp
 def test_missing_parent_is_covered_with_links_to_the_rest(tmp_path: Path):
     _, tree = boot(BootOptions())
     without = [name for name in FULL if name != "bus/memory"]
-    made = plan(tree, real_sys(tmp_path, *without))
+    made = plan(tree, str(real_sys(tmp_path, *without)))
     assert "bus" in made.covers
     assert "bus/cpu" not in made.covers
     assert (
@@ -67,7 +67,7 @@ def test_missing_parent_is_covered_with_links_to_the_rest(tmp_path: Path):
 def test_kdump_names_of_the_host_never_show_through(tmp_path: Path, name: str):
     _, tree = boot(BootOptions(machine="arm64-virt-4g", kernel="6.1"))
     (real_sys(tmp_path, *FULL) / "kernel" / name).mkdir()
-    served = Served(tree, plan(tree, tmp_path).grafts)
+    served = Served(tree, plan(tree, str(tmp_path)).grafts)
     names = [name for name, _ in served.readdir(served.lookup("sys/kernel"))]
     if name in [own for own, _ in tree.names(tree.lookup("sys/kernel"))]:
         pytest.skip("the machine has it itself")
@@ -78,7 +78,7 @@ def test_a_path_and_a_walk_lead_to_the_same_node_everywhere(tmp_path: Path) -> N
     kernel, tree = boot(BootOptions(machine="pc-2g"))
     (real_sys(tmp_path, *FULL) / "kernel/uevent_seqnum").write_text("4711\n")
     (tmp_path / "kernel/btf").mkdir()
-    grafts: dict[str, Graft] = dict(plan(tree, tmp_path).grafts)
+    grafts: dict[str, Graft] = dict(plan(tree, str(tmp_path)).grafts)
     processes = Processes()
     processes.dir_fd = os.open("/proc", os.O_RDONLY)
     grafts |= {"proc": processes, "proc/PID": ProcessFiles(processes)}
@@ -121,7 +121,7 @@ def sysctls(tmp_path: Path):
     ):
         (tmp_path / "kernel" / name).write_text(text)
     return (
-        Served(tree, {"proc/sys": Sysctls(kernel, Syslog(kernel.log), tmp_path)}),
+        Served(tree, {"proc/sys": Sysctls(kernel, Syslog(kernel.log), str(tmp_path))}),
         kernel,
         tmp_path,
     )
