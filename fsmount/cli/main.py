@@ -43,7 +43,7 @@ def main() -> None:
 
             given = parse_run(words[1:])
             if given is not None:
-                from fsmount.cli.running import run as run_command
+                from fsmount.cli.mount import run as run_command
 
                 _end(run_command, given)
     from fsmount.cli.commands import run

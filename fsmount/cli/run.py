@@ -66,7 +66,7 @@ def run(ctx: click.Context, /, **given: Any) -> None:
     The exit status is the command's. Inside, /run/kdumpfs/fuse is the whole tree:
     `kdumpfs plug /run/kdumpfs/fuse memory 1G` plugs memory while the command runs.
     """
-    from fsmount.cli.running import run as run_command
+    from fsmount.cli.mount import run as run_command
 
     ctx.exit(run_command(**given))
 

@@ -12,10 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 
 from elfcorehdr.lib.record import Record
@@ -61,7 +58,7 @@ def _foreign(argv: Sequence[str], packages: Sequence[str], path: str) -> Guest |
         command = _command(argv[0], packages, path)
         if command is not None and (made_for := _machine(command)) is not None:
             found.setdefault(made_for, command)
-    native = platform.machine()
+    native = os.uname().machine
     foreign = {m: file for m, file in found.items() if (g := guest(m)) and g.machine != native}
     if not foreign:
         return None
@@ -99,9 +96,18 @@ def _command(name: str, packages: Iterable[str], path: str) -> str | None:
         )
     for package in packages:
         within = os.pathsep.join(f"{package}{part}" for part in path.split(os.pathsep) if part)
-        if within and (found := shutil.which(name, path=within)):
+        if within and (found := _which(name, within)):
             return found
-    return shutil.which(name, path=path)
+    return _which(name, path)
+
+
+def _which(name: str, path: str) -> str | None:
+    """shutil.which() without its imports, which every run would wait for."""
+    for directory in path.split(os.pathsep):
+        file = f"{directory}/{name}"
+        if directory and os.path.isfile(file) and os.access(file, os.X_OK):
+            return file
+    return None
 
 
 def _machine(path: str) -> int | None:
@@ -115,7 +121,7 @@ def _machine(path: str) -> int | None:
 def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
     """The emulator: of a package, else of PATH. RunError saying what is missing."""
     names = (f"qemu-{which.machine}", f"qemu-{which.machine}-static")
-    native = next((g.elf for g in GUESTS if g.machine == platform.machine()), None)
+    native = next((g.elf for g in GUESTS if g.machine == os.uname().machine), None)
     places = [f"{package}/usr/bin" for package in packages]
     old = ""
     for place in [*places, *(part for part in path.split(os.pathsep) if part), "/usr/bin"]:
@@ -136,6 +142,8 @@ def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
 
 def _version(file: str) -> tuple[int, int]:
     try:
+        import subprocess
+
         told = subprocess.run([file, "--version"], capture_output=True, text=True, check=False)
     except OSError:
         return 0, 0
