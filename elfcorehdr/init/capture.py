@@ -12,14 +12,27 @@ from elfcorehdr.arch import dump_of
 from elfcorehdr.arch.crash_dump import elfcorehdr_addr
 from elfcorehdr.elf import EHDR_SIZE, PHDR_SIZE
 from elfcorehdr.errors import ElfFormatError
+from elfcorehdr.fs.proc.kcore import ProcKcore
 from elfcorehdr.fs.proc.vmcore import ProcVmcore
-from elfcorehdr.init.crash_save import crash_save
+from elfcorehdr.init.crash_save import crash_save, live_memory
 from elfcorehdr.kernel.panic import Crash
 from elfcorehdr.kernel.printk import KERN_EMERG
 from elfcorehdr.mm.mm_init import MemoryImage
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
+
+
+def kcore(kernel: Kernel) -> ProcKcore:
+    """The file as it is when it is opened."""
+    image = live_memory(kernel, dump_of(kernel.arch.name).memory_layout)
+    return ProcKcore(
+        image,
+        [(r.start, r.end + 1) for r in kernel.iomem.system_ram()],
+        cmdline=kernel.cmdline,
+        e_machine=kernel.arch.e_machine,
+        prstatus=kernel.arch.prstatus_bytes,
+    )
 
 
 def dump_stack(kernel: Kernel, crash: Crash) -> None:

@@ -15,9 +15,23 @@ if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
 
+def live_memory(kernel: Kernel, layout_of: LayoutOf) -> MemoryImage:
+    """The memory of a kernel that runs, as it is now: nothing has been saved in notes, but VMCOREINFO is there."""
+    image = MemoryImage(kernel, layout_of, kernel.vmcoreinfo_edits)
+    image.save_vmcoreinfo(vmcoreinfo_note(kernel), None)
+    size = kernel.arch.crash_note_bytes
+    for cpu in kernel.cpus.possible:
+        image.mem.put(kernel.arch.crash_note(kernel, cpu), size, bytes(size))
+    loaded = kernel.kexec.crash_image
+    for segment in loaded.segments if loaded is not None else ():
+        content = bytes(segment.content)
+        image.mem.put(segment.mem, len(content), content)
+    return image
+
+
 def crash_save(kernel: Kernel, crash: Crash, layout_of: LayoutOf) -> MemoryImage:
     """The memory of a kernel that crashes, as its capture kernel finds it: __crash_kexec()."""
-    image = MemoryImage(kernel, layout_of, kernel.vmcoreinfo_edits)
+    image = live_memory(kernel, layout_of)
     arch, layout = kernel.arch, image.layout
     for cpu in kernel.cpus.possible:
         at = arch.crash_note(kernel, cpu)
@@ -30,11 +44,5 @@ def crash_save(kernel: Kernel, crash: Crash, layout_of: LayoutOf) -> MemoryImage
             image.mem.put(
                 at, arch.crash_note_bytes, core_note(desc).ljust(arch.crash_note_bytes, b"\0")
             )
-        else:
-            image.mem.put(at, arch.crash_note_bytes, bytes(arch.crash_note_bytes))
     image.save_vmcoreinfo(vmcoreinfo_note(kernel), crash.time or None)
-    loaded = kernel.kexec.crash_image
-    for segment in loaded.segments if loaded is not None else ():
-        content = bytes(segment.content)
-        image.mem.put(segment.mem, len(content), content)
     return image

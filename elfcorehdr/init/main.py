@@ -35,6 +35,7 @@ from elfcorehdr.mm.memory_hotplug import MemoryHotplug
 from elfcorehdr.mm.page_isolation import PageIsolation
 
 if TYPE_CHECKING:
+    from elfcorehdr.fs.proc.kcore import ProcKcore
     from elfcorehdr.fs.proc.vmcore import ProcVmcore
     from elfcorehdr.mm.mm_init import MemoryImage
 
@@ -153,6 +154,12 @@ class Kernel:
         self._build(machine, self.changes, self.release)
         self._start()
         self.names_changed()
+
+    def kcore(self) -> ProcKcore:
+        """/proc/kcore as it is now."""
+        from elfcorehdr.init.capture import kcore
+
+        return kcore(self)
 
     def dump_stack(self, crash: Crash) -> None:
         """dump_stack(), into the log."""

@@ -94,6 +94,32 @@ class Layout:
             made += aligned(self.text.vaddr, self.text.vaddr + size, self.text.paddr, leaves)
         return made
 
+    # /proc/kcore
+
+    task_struct = 0x1300
+    """arch_task_struct_size of a distribution's kernel."""
+    kcore_flags = 0
+    """ELF_CORE_EFLAGS"""
+
+    def kcore_base(self) -> int:
+        """What an offset in /proc/kcore is counted from: PAGE_OFFSET."""
+        return self.direct_base
+
+    def kcore_offset(self, vaddr: int) -> int:
+        """kc_vaddr_to_offset()"""
+        return (vaddr - self.kcore_base()) & U64
+
+    def kcore_vaddr(self, offset: int) -> int:
+        """kc_offset_to_vaddr()"""
+        return (offset + self.kcore_base()) & U64
+
+    def kcore_regions(self, info: VmcoreInfo) -> list[tuple[int, int]]:
+        """vmalloc space, and modules where they have their own: start and size."""
+        start, end = info.number("VMALLOC_START"), info.number("VMALLOC_END")
+        made = [(start, end - start)] if start is not None and end is not None else []
+        start, end = info.number("MODULES_VADDR"), info.number("MODULES_END")
+        return [*made, (start, end - start)] if start is not None and end is not None else made
+
     # what a CPU leaves behind
 
     def registers(self, cpu: int, stack: int, *, crashed: bool) -> list[int]:

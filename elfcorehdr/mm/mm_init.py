@@ -156,7 +156,9 @@ class MemoryImage:
             masks=layout.hvo,
         )
         self.pages = pages
-        chunks = populate(mem, sections, pages, layout.vmemmap, layout.granule, alloc)
+        self._chunks = chunks = populate(
+            mem, sections, pages, layout.vmemmap, layout.granule, alloc
+        )
         where = mem_section(mem, sections, info, layout.vmemmap, layout.va, alloc)
         info.put("SYMBOL(mem_section)", f"{layout.va(where):x}")
         ground = Ground(mem, alloc, self.phys("swapper_pg_dir") or 0, chunks, regions)
@@ -165,6 +167,21 @@ class MemoryImage:
         self._put_symbol("init_uts_ns", self._utsname(kernel))
         self._nodes(kernel)
         self._log(kernel)
+
+    def vmemmap_bytes(self, vaddr: int, size: int) -> bytes:
+        """Struct pages by their virtual address; zeros where none is."""
+        parts: list[bytes] = []
+        end = vaddr + size
+        for chunk in self._chunks:
+            if chunk.end <= vaddr or chunk.start >= end:
+                continue
+            if chunk.start > vaddr:
+                parts.append(bytes(chunk.start - vaddr))
+                vaddr = chunk.start
+            stop = min(end, chunk.end)
+            parts.append(self.mem.read(chunk.phys + vaddr - chunk.start, stop - vaddr))
+            vaddr = stop
+        return b"".join([*parts, bytes(end - vaddr)])
 
     def _put_symbol(self, name: str, content: bytes) -> None:
         at = self.phys(name)

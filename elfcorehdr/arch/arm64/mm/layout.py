@@ -51,6 +51,10 @@ class Arm64Layout(Layout):
             "KERNELOFFSET": f"{self.text.vaddr - KIMAGE_VADDR:x}",
         }
 
+    def kcore_base(self) -> int:
+        """PAGE_OFFSET as configured, 52 bits where the CPU has 48."""
+        return 0xFFF0 << 48 if self.config52 else 0xFFFF << 48
+
     def tables(self, ground: Ground) -> PageTables:
         """swapper_pg_dir and all below."""
         entries = Entries(

@@ -63,6 +63,14 @@ class PpcLayout(Layout):
             "KERNELOFFSET": f"{self.text.vaddr - PAGE_OFFSET:x}",
         }
 
+    task_struct = 0x1500  # golden identity, 7.1.13 with 64 KiB pages
+    kcore_flags = 2  # ELF v2 ABI
+
+    def kcore_regions(self, info: VmcoreInfo) -> list[tuple[int, int]]:
+        """H_VMALLOC_SIZE, RADIX_VMALLOC_SIZE"""
+        start = info.number("VMALLOC_START") or 0xC008000000000000
+        return [(start, 1 << (40 if self._hash_4k() else 49))]
+
     def tables(self, ground: Ground) -> PageTables | None:
         """Radix: big-endian entries; 13, 9, 9 and 9 bits (5 with 64 KiB pages)."""
         if not self.radix:

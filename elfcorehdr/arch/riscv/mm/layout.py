@@ -58,6 +58,10 @@ class RiscvLayout(Layout):
             "NUMBER(satp)": f"{self.mode << 60 | root >> 12:#x}",
         }
 
+    def kcore_base(self) -> int:
+        """PAGE_OFFSET"""
+        return self.page_offset
+
     def tables(self, ground: Ground) -> PageTables:
         """swapper_pg_dir and all below."""
         entries = Entries(

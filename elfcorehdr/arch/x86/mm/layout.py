@@ -47,7 +47,8 @@ class X86Layout(Layout):
 
     def find_vmemmap(self, kernel: Kernel, info: VmcoreInfo) -> int:
         """vmemmap_base"""
-        return self._regions(kernel)[1]
+        self.vmalloc_start, vmemmap = self._regions(kernel)
+        return vmemmap
 
     def lines(self, kernel: Kernel, info: VmcoreInfo) -> dict[str, str]:
         """arch_crash_save_vmcoreinfo(), arch/x86/kernel/vmcore_info_64.c."""
@@ -60,6 +61,25 @@ class X86Layout(Layout):
             "SYMBOL(vmemmap)": f"{self.vmemmap:x}",
             "KERNELOFFSET": f"{moved:x}",
         }
+
+    task_struct = 0x2308  # golden identity, 7.3.4
+
+    def _half(self) -> int:
+        """__VIRTUAL_MASK"""
+        return (1 << (56 if self.five_levels else 47)) - 1
+
+    def kcore_offset(self, vaddr: int) -> int:
+        """The address within the kernel's half."""
+        return vaddr & self._half()
+
+    def kcore_vaddr(self, offset: int) -> int:
+        """The same the other way round."""
+        return offset | (U64 ^ self._half())
+
+    def kcore_regions(self, info: VmcoreInfo) -> list[tuple[int, int]]:
+        """VMALLOC_START to VMALLOC_END, which is the last byte, and modules."""
+        size = (FIVE if self.five_levels else FOUR)[2]
+        return [(self.vmalloc_start, size - 1), (0xFFFFFFFFC0000000, 0x3F000000)]
 
     def tables(self, ground: Ground) -> PageTables:
         """init_top_pgt and all below."""
