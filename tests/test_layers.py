@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "elfcorehdr.kernel": VALUES,
     "elfcorehdr.mm": {*VALUES, "elfcorehdr.kernel", "elfcorehdr.drivers"},
     "elfcorehdr.drivers": {*VALUES, "elfcorehdr.kernel"},
-    "elfcorehdr.fs": {*VALUES, "elfcorehdr.kernel"},
+    "elfcorehdr.fs": {*VALUES, "elfcorehdr.kernel", "elfcorehdr.mm"},
     "elfcorehdr.kexec_tools": {
         *VALUES,
         "elfcorehdr.kernel",

@@ -226,6 +226,11 @@ class Kexec:
 
     # loading
 
+    def capture_cmdline(self) -> str:
+        """The command line that a kdump service gives the capture kernel: this one's, less crashkernel=."""
+        words = self._kernel.cmdline.split(" ")
+        return " ".join(word for word in words if not word.startswith("crashkernel="))
+
     def _permit(self, *, crash: bool) -> None:
         """kexec_load_permitted(): KernelError(EPERM) when switched off or used up; counts down."""
         limit = self.limit_panic if crash else self.limit_reboot

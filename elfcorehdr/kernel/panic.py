@@ -84,12 +84,16 @@ class Panic:
 
     def die(self, text: str) -> NoReturn:
         """An oops of the emulated kernel: logged; the caller sees EIO where the real writer is killed."""
+        self.oops(text)
+        raise KernelError(errno.EIO, text)
+
+    def oops(self, text: str) -> None:
+        """oops_end(): a panic with panic_on_oops, else the kernel goes on."""
         self._log.emit(KERN_ALERT, text)
         self.oopses += 1
         self._log.emit(KERN_ALERT, f"Oops: Kernel access of bad area, sig: 11 [#{self.oopses}]")
         if self.on_oops:
             self.panic("Fatal exception")
-        raise KernelError(errno.EIO, text)
 
     def reboot(self, cmd: str) -> None:
         """reboot(2): recorded in the log, never done."""

@@ -108,7 +108,9 @@ def booted(
     tree, modules = tree_of(kernel, options)
     if options.load:
         try:
-            kernel.kexec.file_load(None, None, kernel.cmdline.encode(), KEXEC_FILE_ON_CRASH)
+            kernel.kexec.file_load(
+                None, None, kernel.kexec.capture_cmdline().encode(), KEXEC_FILE_ON_CRASH
+            )
         except KernelError as error:
             raise ProfileError(f"machine {machine.name}: kdump cannot be loaded: {error}") from None
     return kernel, tree, modules

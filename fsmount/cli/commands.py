@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli import answers, propose, record, watch
+from fsmount.cli import answers, crash, propose, record, watch
 from fsmount.cli import run as cli_run
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import MOUNT_OPTIONS
@@ -206,6 +206,7 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
 
 for _command in (
     *cli_run.COMMANDS,
+    *crash.COMMANDS,
     *answers.COMMANDS,
     *watch.COMMANDS,
     *propose.COMMANDS,

@@ -9,6 +9,21 @@ import click
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import MACHINE_OPTIONS
 
+LARGE = "8,192 CPUs and 64 TiB"
+
+
+def large() -> Any:
+    """The machine on which proposals are tried for size.
+
+    pseries-64t with the most CPUs that arch/powerpc/platforms/Kconfig.cputype lets NR_CPUS be.
+    """
+    from elfcorehdr import profiles
+    from elfcorehdr.lib.record import replace
+
+    machine = profiles.load("pseries-64t")
+    return replace(machine, nr_cpus=8192, cpus=replace(machine.cpus, possible="0-8191"))
+
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.machine import Machine
@@ -114,7 +129,6 @@ def check_api(ctx: click.Context, file: str, machine: str) -> None:
     kdumpfs check-api proposal.py
     """
     from fsmount.cli.boot import BootOptions, booted
-    from fsmount.cli.large import LARGE, large
     from fsmount.propose.check_api import Level, Loaded, check
 
     def loaded(given: Machine | None) -> Loaded:

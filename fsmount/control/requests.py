@@ -100,7 +100,7 @@ def load_store(kernel: Kernel, request: Json) -> None:
     """Load a crash image as kexec_file_load (default) or kexec_load does; files are paths on the host."""
     initrd = file_arg(request["initrd"]) if request.get("initrd") else None
     image = file_arg(request["kernel"]) if request.get("kernel") else None
-    cmdline = str(request.get("cmdline", kernel.cmdline)).encode()
+    cmdline = str(request.get("cmdline", kernel.kexec.capture_cmdline())).encode()
     if request.get("syscall", "kexec_file_load") == "kexec_load":
         flags = KEXEC_ON_CRASH
         if request.get("hotplug"):
@@ -152,6 +152,30 @@ def unplug_store(kernel: Kernel, request: Json) -> None:
     else:
         size = int(request.get("size") or kernel.memory.block_size)
         kernel.platform.unplug_memory(int(request["memory"]), size, request.get("as", "dimm"))
+
+
+@control.store
+@_does("panic oops hard")
+def crash_store(kernel: Kernel, request: Json) -> None:
+    """The kernel crashes: with a text of its own, by an oops (a panic only with panic_on_oops), or as CPUs hang."""
+    from elfcorehdr.kernel.panic import Crash
+
+    stuck = frozenset(map(int, request.get("hard", ())))
+    if absent := sorted(stuck.difference(kernel.cpus.online)):
+        raise KernelError(errno.EINVAL, f"CPU {absent[0]} does not run")
+    if stuck:
+        others = sorted(set(kernel.cpus.online) - stuck)
+        if not others:
+            raise KernelError(errno.EINVAL, "no CPU is left to notice it")
+        kernel.panic.panic(
+            "Hard LOCKUP", Crash(cpu=others[0], pid=0, comm="swapper/0", stuck=stuck)
+        )
+    elif request.get("oops"):
+        kernel.panic.oops("BUG: kernel NULL pointer dereference, address: 0000000000000000")
+    elif "panic" in request:
+        kernel.panic.panic(str(request["panic"]))
+    else:
+        kernel.panic.sysrq("c")
 
 
 @control.show

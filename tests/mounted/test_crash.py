@@ -91,6 +91,21 @@ def test_dead_machine_answers_nothing(mounted):
     assert "panic" in done.stderr
 
 
+def test_ways_to_crash(mounted):
+    directory = mounted("--load", "-m", "pseries-16g")
+    refused = kdumpfs("crash", "--hard", 77, directory)
+    assert (refused.returncode, "CPU 77 does not run" in refused.stderr) == (2, True)
+    assert kdumpfs("crash", "--oops", directory).returncode == 0
+    assert not (directory / "proc/vmcore").exists()
+    assert kdumpfs("crash", "--hard", 3, directory).returncode == 0
+    notes = subprocess.run(
+        ["readelf", "-nW", directory / "proc/vmcore"], capture_output=True, text=True, check=True
+    )
+    assert notes.stdout.count("NT_PRSTATUS") == 7
+    said = run_tool("vmcore-dmesg", "sid", "amd64", directory / "proc/vmcore").stdout
+    assert b"Kernel panic - not syncing: Hard LOCKUP" in said
+
+
 @pytest.mark.parametrize("machine", ["pc-2g", "pseries-16g", "riscv64-virt-2g", "arm64-virt-4g"])
 def test_readelf_sees_one_note_a_running_cpu(mounted, machine):
     vmcore = mounted.crash("-m", machine)

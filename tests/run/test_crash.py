@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from elfcorehdr import profiles
+from elfcorehdr.init.main import Kernel
+from elfcorehdr.mm.mm_init import counts
 from tests.run.machine import ENVIRONMENT, RUN
 from tests.run.packages import over
 
@@ -75,7 +79,7 @@ def test_what_is_read_and_waited_for_when_it_dies_hangs_nobody():
         assert (done.returncode, done.stdout) == (0, "ok\n")
 
 
-def test_vmcore_can_be_mapped_sought_and_read_directly(tmp_path):
+def test_vmcore_can_be_mapped_and_sought_and_not_read_directly(tmp_path):
     script = tmp_path / "read.py"
     script.write_text(
         "import mmap, os\n"
@@ -83,11 +87,14 @@ def test_vmcore_can_be_mapped_sought_and_read_directly(tmp_path):
         "size = os.fstat(fd).st_size\n"
         "whole = mmap.mmap(fd, 0, mmap.MAP_SHARED, mmap.PROT_READ)\n"
         "assert whole[:4] == os.pread(fd, 4, 0) == b'\\x7fELF'\n"
-        "direct = os.open('/proc/vmcore', os.O_RDONLY | os.O_DIRECT)\n"
-        "page = mmap.mmap(-1, 1 << 20)\n"
+        "try:\n"
+        "    os.open('/proc/vmcore', os.O_RDONLY | os.O_DIRECT)\n"
+        "except OSError as error:\n"
+        "    assert error.errno == 22  # procfs has no direct_IO\n"
+        "else:\n"
+        "    raise AssertionError\n"
         "at = size // 2 & ~0xfffff\n"
-        "assert os.preadv(direct, [page], at) == 1 << 20\n"
-        "assert page[:] == whole[at : at + (1 << 20)] == os.pread(fd, 1 << 20, at)\n"
+        "assert whole[at : at + (1 << 20)] == os.pread(fd, 1 << 20, at)\n"
         "assert os.lseek(fd, 0, os.SEEK_END) == size\n"
         "assert os.lseek(fd, 5, os.SEEK_DATA) == 5\n"
         "assert os.lseek(fd, 5, os.SEEK_HOLE) == size\n"
@@ -128,3 +135,26 @@ def test_init_script_saves_the_core_and_reboots(tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "NOT" not in done.stdout
     assert len([*keep.glob("**/dump.*")]) == 1
+
+
+MAKEDUMPFILE = over("makedumpfile", "libdw1", "libelf1", "libsnappy1v5", "liblzo2-2")
+
+
+def test_mem_usage_of_the_living_kernel_is_exact():
+    """Folios apart, of which 1.7.2 loses the tails on 7.1 and later: 6.1 here."""
+    done = run("-m", "pc-2g-6.1", *MAKEDUMPFILE, "--", "makedumpfile", "--mem-usage", "/proc/kcore")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = dict(re.findall(r"^([A-Z_]+)\t+(\d+)", done.stdout, re.M))
+    kernel = Kernel.boot(profiles.load("pc-2g-6.1"))
+    ram = [(r.start, r.end + 1) for r in kernel.iomem.system_ram()]
+    said = counts(kernel.kcore()._image, ram)
+    assert int(rows["FREE"]) == said["free"]
+    assert int(rows["NON_PRI_CACHE"]) == said["cache"]
+    assert int(rows["PRI_CACHE"]) == said["private-cache"]
+    assert int(rows["USER"]) == said["anon"]
+
+
+def test_crash_reads_the_release():
+    tools = over("crash", "libsnappy1v5", "liblzo2-2")
+    done = run("-m", "pc-2g", "--crashed", *tools, "--", "crash", "--osrelease", "/proc/vmcore")
+    assert (done.returncode, done.stdout) == (0, "7.3.4\n")

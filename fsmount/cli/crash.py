@@ -1,0 +1,115 @@
+"""Commands about a machine that dies: `kdumpfs crash` and `kdumpfs vmcore`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from fsmount.cli.click_options import with_options
+from fsmount.cli.options import MACHINE_OPTIONS
+
+CHUNK = 1 << 20
+"""Bytes that are read at once; a piece without content becomes a hole."""
+
+
+@click.command()
+@click.option("--panic", "why", metavar="TEXT", help="What the kernel panics with.")
+@click.option("--oops", is_flag=True, help="An oops: a panic only with panic_on_oops.")
+@click.option(
+    "--hard",
+    metavar="CPU",
+    type=int,
+    multiple=True,
+    help="A hard lockup: this CPU does not stop, so it has no note.",
+)
+@click.argument("directory", metavar="DIR", type=click.Path())
+def crash(directory: str, why: str | None, oops: bool, hard: tuple[int, ...]) -> None:
+    """Crash the machine in DIR, without a word as `echo c > proc/sysrq-trigger` does.
+
+    \b
+    kdumpfs crash /mnt
+    kdumpfs crash --panic 'hung_task: blocked tasks' /mnt
+    kdumpfs crash --hard 3 /mnt
+    """
+    from fsmount.host.mounting import request
+
+    if sum((why is not None, oops, bool(hard))) > 1:
+        raise click.UsageError("--panic, --oops and --hard: expected at most one of them")
+    body: dict[str, object] = {}
+    if why is not None:
+        body["panic"] = why
+    if oops:
+        body["oops"] = True
+    if hard:
+        body["hard"] = list(hard)
+    request(directory, "crash", body)
+
+
+@click.command()
+@with_options(MACHINE_OPTIONS)
+@click.option(
+    "-o", "--output", metavar="FILE", required=True, type=click.Path(dir_okay=False, writable=True)
+)
+@click.option("--quiet", is_flag=True, help="No progress bar.")
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+def vmcore(directory: str | None, output: str, quiet: bool, **options: Any) -> None:
+    """Write the vmcore of a machine that crashed as a sparse file.
+
+    Of the machine in DIR, which must run its capture kernel; without DIR one is booted, loaded and crashed for it.
+
+    \b
+    kdumpfs vmcore -m pc-2g -o vmcore
+    kdumpfs vmcore /mnt -o vmcore
+    """
+    from elfcorehdr.errors import ProfileError
+
+    if directory is not None:
+        path = os.path.join(directory, "proc/vmcore")
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise ProfileError(f"{path}: {error.strerror}: no capture kernel runs there") from None
+        size = os.fstat(fd).st_size
+        write(output, size, lambda at, n: os.pread(fd, n, at), quiet=quiet)
+        return
+    from fsmount.cli.boot import BootOptions, boot
+
+    options["load"] = True
+    kernel, _ = boot(BootOptions(**options))
+    kernel.panic.sysrq("c")
+    if kernel.vmcore is None:
+        raise ProfileError(f"machine {kernel.machine.name}: its capture kernel has no /proc/vmcore")
+    write(output, kernel.vmcore.size, kernel.vmcore.read, quiet=quiet)
+
+
+def write(output: str, size: int, read: Callable[[int, int], bytes], *, quiet: bool) -> None:
+    """Write size bytes of read(offset, count) to a file, whole or not at all. ProfileError."""
+    from elfcorehdr.errors import ProfileError
+
+    if os.path.lexists(output) and not os.path.isfile(output):
+        raise ProfileError(f"{output}: not a regular file, expected a name for a new one")
+    part = f"{output}.{os.getpid()}.part"
+    zeros = bytes(CHUNK)
+    show = not quiet and os.isatty(2)
+    try:
+        bar = click.progressbar(length=size, label=output, file=sys.stderr, hidden=not show)
+        with open(part, "wb") as file, bar:
+            file.truncate(size)
+            for at in range(0, size, CHUNK):
+                piece = read(at, min(CHUNK, size - at))
+                if piece != zeros[: len(piece)]:
+                    os.pwrite(file.fileno(), piece, at)
+                bar.update(len(piece))
+        os.replace(part, output)
+    except OSError as error:
+        raise ProfileError(f"{output}: {error.strerror}; nothing was kept") from None
+    finally:
+        if os.path.exists(part):
+            os.unlink(part)
+
+
+COMMANDS = (crash, vmcore)

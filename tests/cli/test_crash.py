@@ -1,0 +1,61 @@
+"""`kdumpfs crash` and `kdumpfs vmcore`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elfcorehdr.elf import ElfCoreHdr
+from tests.crashed import crashed
+
+
+def kdumpfs(*args: object) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "fsmount.cli.main", *map(str, args)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_vmcore_is_written_sparse_and_whole(tmp_path: Path):
+    done = kdumpfs("vmcore", "-m", "pc-2g", "-o", tmp_path / "core")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    written = (tmp_path / "core").stat()
+    assert written.st_size == 1932599296
+    assert written.st_blocks * 512 < written.st_size * 0.8
+    kernel = crashed("pc-2g", append="")
+    with (tmp_path / "core").open("rb") as file:
+        header = ElfCoreHdr.unpack(file.read(4096))
+        assert header.phdrs[1:] == kernel.vmcore.header.phdrs[1:]
+        for at in (0x3432000, 600 << 20, 1 << 30):
+            file.seek(at)
+            assert file.read(64) == kernel.vmcore.read(at, 64)
+    assert os.listdir(tmp_path) == ["core"]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["/nowhere", "-o", "x"], "/nowhere/proc/vmcore: No such file or directory"),
+        (["-m", "pc-2g", "-o", "/dev/null"], "/dev/null: not a regular file"),
+        (["-m", "pc-2g", "-o", "/nowhere/core"], "/nowhere/core: No such file or directory"),
+        (["-m", "pc-9", "-o", "x"], "machine 'pc-9'"),
+    ],
+)
+def test_what_cannot_be_written_is_one_sentence(args, sentence):
+    done = kdumpfs("vmcore", *args)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"kdumpfs: {sentence}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_full_disk_keeps_nothing(tmp_path: Path):
+    line = (
+        f"ulimit -f 1000; {sys.executable} -m fsmount.cli.main vmcore -m pc-2g -o {tmp_path}/core"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f"trap '' XFSZ; {line}"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, os.listdir(tmp_path)) == (2, [])
+    assert done.stderr.endswith("nothing was kept\n")
