@@ -356,6 +356,14 @@ class Arch(Reservation):
     def reserve_crashkernel(self, kernel: Kernel) -> None:
         """Reserve what crashkernel= asks for, at boot."""
 
+    def kernel_size(self, kernel: Kernel) -> int:
+        """Bytes in the file of the crash kernel that the machine describes."""
+        return sum(part.filesz or part.memsz for part in kernel.machine.kdump.kernel)
+
+    def kexec_file_probe(self, kernel: Kernel, kernel_file: FileArg) -> None:
+        """The loaders' probe(): KernelError if none of them takes this file for a kernel."""
+        raise KernelError(errno.ENOEXEC, f"{self.name} has no image loader here")
+
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:

@@ -244,6 +244,12 @@ FILE_LOAD_CMDLINE_PPC64 = Change(
     (7, 3),
     "kexec_file_load with debug on ppc64 logs `kexec_elf: Command line: ...`; one that is too long is `Prepending elfcorehdr=<addr> exceeds cmdline size` (before, Appending).",
 )
+IMAGE_LOADER_RISCV64 = Change(
+    "image-loader-riscv64",
+    "image_probe(), image_load(): arch/riscv/kernel/kexec_image.c",
+    (6, 16),
+    "kexec_file_load takes an Image on riscv64, and what is none is EINVAL; before, ELF alone, and all else is ENOEXEC.",
+)
 SYSFS_KEXEC_DIR = Change(
     "sysfs-kexec-dir",
     "kernel/kexec_core.c; golden x86_64 7.3.4 and ppc64 7.2.13 have it, 6.18.15 not",

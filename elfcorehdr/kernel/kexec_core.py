@@ -103,6 +103,10 @@ class Kimage:
         self.elf_headers_sz = 0
         """x86_64: bytes kept for the header."""
 
+    def to_load(self) -> list[Segment]:
+        """The segments' sizes and places, as sanity_check_segment_list() looks at them."""
+        return [(b"", s.bufsz, s.mem, s.memsz) for s in self.segments]
+
     def elfcorehdr(self) -> KexecSegment | None:
         """The segment with the ELF core header: the known one, else the last that begins with ELF's magic."""
         if self.elfcorehdr_index >= 0:
@@ -338,20 +342,31 @@ class Kexec:
             self.crash_image = None
         if flags & KEXEC_FILE_NO_INITRAMFS:
             initrd = FileArg(FileKind.REGULAR, size=0)
-        if kernel_file is not None:
-            kernel_file.check()
-        if initrd is not None and not flags & KEXEC_FILE_NO_INITRAMFS:
-            initrd.check()
         image = Kimage(crash=crash, file_mode=True, cmdline=cmdline)
         self.file_dbg_print = bool(flags & KEXEC_FILE_DEBUG)
         try:
+            self._prepare(kernel_file)
+            if initrd is not None and not flags & KEXEC_FILE_NO_INITRAMFS:
+                initrd.check()
             kernel.arch.kexec_file_load(kernel, image, kernel_file, initrd)
+            self._check_segments(image.to_load(), crash=crash)
             if self.file_dbg_print:
                 self._log_segments(image, crash=crash, flags=flags)
         finally:
             self.file_dbg_print = False
         image.hotplug_support = crash and kernel.arch.crash_hotplug(kernel)
         self._install(image, crash=crash)
+
+    def _prepare(self, kernel_file: FileArg | None) -> None:
+        """kimage_file_prepare_segments(): the kernel is read and probed before an initrd is."""
+        kernel = self._kernel
+        size = kernel.arch.kernel_size(kernel) if kernel_file is None else 0
+        if kernel_file is not None:
+            kernel_file.check()
+            size = kernel_file.length
+        self.dprintk(f"kexec_file: kernel: {hashed_pointer(size)} kernel_size: {size:#x}")
+        if kernel_file is not None:
+            kernel.arch.kexec_file_probe(kernel, kernel_file)
 
     def _log_segments(self, image: Kimage, *, crash: bool, flags: int) -> None:
         """What a load with KEXEC_FILE_DEBUG ends with; pointers are hashed, as %p prints them."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import struct
 from collections.abc import Sequence
 from enum import Enum
 
-from elfcorehdr.elf import ELFCLASS64, ELFMAG, PT_LOAD, Phdr, unpack_ehdr, unpack_phdrs
-from elfcorehdr.errors import ElfFormatError, KernelError
+from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import Record
 
@@ -72,25 +70,6 @@ def align_up(value: int, alignment: int) -> int:
 def align_down(value: int, alignment: int) -> int:
     """ALIGN_DOWN()"""
     return value & ~(alignment - 1)
-
-
-def elf_load_phdrs(data: bytes) -> list[Phdr]:
-    """kexec_build_elf_info(): the PT_LOADs of a 64-bit ELF kernel, both byte orders.
-
-    KernelError(ENOEXEC) for anything else. The kernel does not check that the entry point is one.
-    """
-    if data[:4] != ELFMAG:
-        raise KernelError(errno.ENOEXEC, "no ELF magic")
-    try:
-        ehdr = unpack_ehdr(data)
-        if ehdr.ei_class != ELFCLASS64:
-            raise KernelError(errno.ENOEXEC, "not a 64-bit ELF")
-        loads = [p for p in unpack_phdrs(data, ehdr) if p.p_type == PT_LOAD]
-    except (ElfFormatError, struct.error) as error:
-        raise KernelError(errno.ENOEXEC, str(error)) from None
-    if not loads:
-        raise KernelError(errno.ENOEXEC, "no PT_LOAD")
-    return loads
 
 
 class KexecBuf:

@@ -139,7 +139,7 @@ def segments(
 ) -> tuple[int, list[Segment]]:
     """Entry and segments: backup region and header as kexec-tools places them, the rest by the kernel's rules."""
     image = Kimage(crash=True, cmdline=cmdline)
-    part = bzimage.probe(kernel, image, kernel_file)
+    part = bzimage.kernel_part(kernel, image, kernel_file)
     for content, bufsz, mem, memsz in crash_segments(kernel, hotplug=hotplug):
         image.segments.append(KexecSegment(mem, memsz, bytearray(content), bufsz))
     bzimage.load(kernel, image, part, initrd)

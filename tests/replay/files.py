@@ -27,19 +27,29 @@ KERNELS = (
     (r"empty file|empty kernel|kernel e,", regular(b"")),
 )
 """What the cases call the files that are no kernels."""
-PROGRAM = ElfCoreHdr(
-    Ehdr(21, e_type=2), (Phdr(1, 5, 0, 0x10000000, 0x10000000, 0x1000, 0x1000, 0x10000),)
-).pack()
-"""A static program for user space."""
+MACHINES = {"ppc64": 21, "x86_64": 62, "arm64": 183, "riscv64": 243}
 
 
-def of_words(what: str) -> Files:
+def program(arch: str) -> FileArg:
+    """A static program for user space: its data does not begin with a page."""
+    text, data = 0x10000000, 0x1001FC50
+    header = ElfCoreHdr(
+        Ehdr(MACHINES[arch], e_type=2),
+        (
+            Phdr(1, 5, 0, text, text, 0x1000, 0x1000, 0x10000),
+            Phdr(1, 6, 0xFC50, data, data, 0x100, 0x200, 0x10000),
+        ),
+    )
+    return FileArg(FileKind.REGULAR, header.pack(), 0x10000)
+
+
+def of_words(arch: str, what: str) -> Files:
     """The kernel, initrd and command line that a case describes in words; None is the machine's own."""
     kernel: FileArg | None = None
     if re.search(NO_FILE, what):
         kernel = FileArg(FileKind.BAD)
     elif re.search(r"static user|busybox|user ELF|user program", what):
-        kernel = regular(PROGRAM)
+        kernel = program(arch)
     else:
         kernel = next((file for words, file in KERNELS if re.search(words, what)), None)
     bad_initrd = re.search(r"bad initrd|initrd fd|initrd -(\s|$)", what)
@@ -101,18 +111,20 @@ def bzimage(size: int, bufsz: int, memsz: int) -> bytes:
     data[0x202:0x206] = b"HdrS"
     struct.pack_into("<H", data, 0x206, 0x20F)
     struct.pack_into("<I", data, 0x230, 2 << 20)
-    struct.pack_into("<H", data, 0x236, 1)
+    data[0x211] = 1
+    struct.pack_into("<H", data, 0x236, 3)
+    struct.pack_into("<I", data, 0x238, 2047)
     struct.pack_into("<I", data, 0x260, memsz)
     return bytes(data)
 
 
-def image(magic: bytes) -> Callable[[int, int, int], bytes]:
+def image(magic: bytes, text_offset: int = 0) -> Callable[[int, int, int], bytes]:
     """The head of an Image: Documentation/arch/{arm64,riscv}/boot*.rst; magic lies at 56."""
 
     def make(size: int, bufsz: int, memsz: int) -> bytes:
-        return struct.pack("<8sQQQ24s4s4x", b"", 0, memsz, 0, b"", magic)
+        return struct.pack("<8sQQQ24s4s4x", b"", text_offset, memsz, 0, b"", magic)
 
     return make
 
 
-MAKE = {"x86_64": bzimage, "arm64": image(b"ARM\x64"), "riscv64": image(b"RSC\x05")}
+MAKE = {"x86_64": bzimage, "arm64": image(b"ARM\x64"), "riscv64": image(b"RSC\x05", 2 << 20)}

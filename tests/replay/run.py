@@ -193,7 +193,7 @@ class Run(Checks):
         if any(line.startswith(("kexec_file:", "crash_core: Crash")) for line in log):
             flags |= KEXEC_FILE_DEBUG
         what = f"{do.get('what', '')} {self.case['steps'][index].get('label', '')}"
-        given = files.of_words(what)
+        given = files.of_words(self.case["arch"], what)
         given = files.with_size(given, log)
         if given == files.Files():
             given = files.of_log(self.case["arch"], log)
@@ -305,7 +305,7 @@ class Run(Checks):
         what = do.get("what", "")
         m = re.match(r"kexec_file_load flags (0x[0-9a-f]+): (un)?load (a|the) normal", what)
         if m:
-            kernel_file, initrd, cmdline = files.of_words(what)
+            kernel_file, initrd, cmdline = files.of_words(self.case["arch"], what)
             self.kernel.kexec.file_load(kernel_file, initrd, cmdline, number(m.group(1)))
 
 

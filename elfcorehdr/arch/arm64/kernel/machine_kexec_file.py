@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
-from elfcorehdr.arch.image import image_size
+from elfcorehdr.arch.image import image_head
+from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf
@@ -31,29 +33,62 @@ def crash_ranges(kernel: Kernel) -> CrashMem:
     return ranges
 
 
+def probe(kernel_file: FileArg) -> None:
+    """image_probe(): KernelError(EINVAL) for what is no Image."""
+    if image_head(kernel_file).magic != IMAGE_MAGIC:
+        raise KernelError(errno.EINVAL, "no kernel image")
+
+
 def load(
     kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
 ) -> None:
-    """image_load(), load_other_segments(): kernel at the bottom, the header at the top, initrd, dtb."""
-    given, kdump = kernel.machine.kdump.kernel, kernel.machine.kdump
-    memsz = given[0].memsz if given else KERNEL_SIZE
+    """image_load(): the kernel at the lowest place above which there is room for the rest."""
+    given = kernel.machine.kdump.kernel
+    memsz = bufsz = given[0].memsz if given else KERNEL_SIZE
+    text_offset = 0
     if kernel_file is not None:
-        memsz = image_size(kernel_file, IMAGE_MAGIC)
+        head = image_head(kernel_file)
+        if not head.image_size:
+            raise KernelError(errno.EINVAL, "a kernel image that does not say its size")
+        memsz, bufsz, text_offset = head.image_size, kernel_file.length, head.text_offset
     if not image.crash:
         return
-    log = kernel.kexec.dprintk
-    image.entry = at = kernel.arch.add_buffer(kernel, image, KexecBuf(memsz, memsz, SZ_2M))
-    log(f"kexec_file: Loaded kernel at {at:#x} bufsz={memsz:#x} memsz={memsz:#x}")
+    buf_min = 0
+    while True:
+        buf = KexecBuf(max(memsz + text_offset, bufsz), bufsz, SZ_2M, buf_min=buf_min)
+        try:
+            at = kernel.arch.add_buffer(kernel, image, buf)
+        except KernelError:
+            kernel.log.err("kexec_file(Image): Could not find any suitable kernel location!")
+            raise
+        try:
+            load_other_segments(kernel, image, initrd)
+            break
+        except KernelError:
+            buf_min = at + buf.memsz
+            image.segments.clear()
+    segment = image.segments[0]
+    segment.mem += text_offset
+    segment.memsz -= text_offset
+    image.entry = at = segment.mem
+    kernel.kexec.dprintk(
+        f"kexec_file(Image): Loaded kernel at {at:#x} bufsz={bufsz:#x} memsz={segment.memsz:#x}"
+    )
+
+
+def load_other_segments(kernel: Kernel, image: Kimage, initrd: FileArg | None) -> None:
+    """The header at the top, the initrd above the kernel, the device tree."""
+    kdump, log = kernel.machine.kdump, kernel.kexec.dprintk
     header = crash_prepare_elf64_headers(kernel, crash_ranges(kernel))
     size = len(header)
     buf = KexecBuf(size, size, SZ_64K, top_down=True, content=bytes(header))
     at = kernel.arch.add_buffer(kernel, image, buf)
-    log(f"Loaded elf core header at {at:#x} bufsz={size:#x} memsz={buf.memsz:#x}")
+    log(f"kexec_file: Loaded elf core header at {at:#x} bufsz={size:#x} memsz={buf.memsz:#x}")
     length = initrd.length if initrd else kdump.initrd
     if length:
         low = image.segments[0].range.end + 1
         at = kernel.arch.add_buffer(kernel, image, KexecBuf(length, length, buf_min=low))
-        log(f"Loaded initrd at {at:#x} bufsz={length:#x} memsz={length:#x}")
+        log(f"kexec_file: Loaded initrd at {at:#x} bufsz={length:#x} memsz={length:#x}")
     fdt = max(kdump.fdt, 8)
     at = kernel.arch.add_buffer(kernel, image, KexecBuf(fdt, fdt, SZ_2M, top_down=True))
-    log(f"Loaded dtb at {at:#x} bufsz={fdt:#x} memsz={fdt:#x}")
+    log(f"kexec_file: Loaded dtb at {at:#x} bufsz={fdt:#x} memsz={fdt:#x}")

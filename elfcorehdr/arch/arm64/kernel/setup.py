@@ -105,6 +105,12 @@ class Arm64(Arch):
 
         return machine_kexec_file.crash_ranges(kernel)
 
+    def kexec_file_probe(self, kernel: Kernel, kernel_file: FileArg) -> None:
+        """image_probe()"""
+        from elfcorehdr.arch.arm64.kernel import machine_kexec_file
+
+        machine_kexec_file.probe(kernel_file)
+
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:

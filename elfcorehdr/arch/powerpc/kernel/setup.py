@@ -142,6 +142,12 @@ class Ppc64(Arch):
         if region is not None and kernel.has(changes.IOMEM_CRASH_ROW_PPC64):
             self._insert(kernel, Resource(region.start, region.end, CRASH_KERNEL))
 
+    def kexec_file_probe(self, kernel: Kernel, kernel_file: FileArg) -> None:
+        """kexec_elf_probe()"""
+        from elfcorehdr.arch.image import elf_probe
+
+        elf_probe(kernel, kernel_file)
+
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:

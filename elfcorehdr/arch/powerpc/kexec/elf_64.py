@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
+from elfcorehdr.arch.image import elf_loads
 from elfcorehdr.arch.powerpc.kexec.crash import FDT_MAGIC
 from elfcorehdr.arch.powerpc.kexec.file_load import setup_kdump_cmdline
 from elfcorehdr.arch.powerpc.kexec.file_load_64 import (
@@ -14,8 +15,7 @@ from elfcorehdr.arch.powerpc.kexec.file_load_64 import (
     setup_new_fdt_ppc64,
 )
 from elfcorehdr.kernel.kexec_core import Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, elf_load_phdrs
-from elfcorehdr.kernel.printk import hashed_pointer
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf
 from elfcorehdr.machine import LoadSegment
 
 if TYPE_CHECKING:
@@ -30,14 +30,12 @@ def elf64_load(
     parts = kdump.kernel or (LoadSegment(kernel.machine.kernel_end),)
     if kernel_file is not None:
         parts = tuple(
-            LoadSegment(p.p_memsz, p.p_filesz, max(p.p_align, 1), p.p_paddr)
-            for p in elf_load_phdrs(kernel_file.data)
+            LoadSegment(p.p_memsz, min(p.p_filesz, p.p_memsz), max(p.p_align, 1), p.p_paddr)
+            for p in elf_loads(kernel, kernel_file)
         )
     if not image.crash:
         return
     log = kernel.kexec.dprintk
-    size = kernel_file.length if kernel_file else sum(p.filesz or p.memsz for p in parts)
-    log(f"kexec_file: kernel: {hashed_pointer(size)} kernel_size: {size:#x}")
     placer = Placer(kernel, image)
     for part in parts:
         at = placer.add(

@@ -6,22 +6,25 @@ import errno
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
-from elfcorehdr.arch.image import image_size
-from elfcorehdr.elf import ELFMAG
+from elfcorehdr.arch.image import RISCV_HEADER_VERSION, elf_loads, elf_probe, image_head
+from elfcorehdr.elf import ELFMAG, Phdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
-from elfcorehdr.kernel.kexec_core import Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_up, elf_load_phdrs
+from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_up, locate_mem_hole
 from elfcorehdr.lib.ranges import CrashMem
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
 IMAGE_MAGIC = b"RSC\x05"
+"""magic2, in an Image of header version 0.2 or newer."""
 COMMAND_LINE_SIZE = 2048
 KERNEL_MEMSZ, KERNEL_BUFSZ, PURGATORY, FDT = 0xD87000, 0xD39000, 0x20D8, 0x13FD
 """Sizes of a capture kernel's parts where the machine does not say (golden riscv64/A, step 1)."""
 PMD_SIZE = 2 << 20
+FLAG_BE = 1
+U64 = (1 << 64) - 1
 
 
 def crash_ranges(kernel: Kernel) -> CrashMem:
@@ -35,37 +38,63 @@ def crash_ranges(kernel: Kernel) -> CrashMem:
     return ranges
 
 
+def probe(kernel: Kernel, kernel_file: FileArg) -> None:
+    """kexec_elf_probe(), then image_probe() where there is one. KernelError(ENOEXEC, EINVAL)."""
+    try:
+        elf_probe(kernel, kernel_file)
+    except KernelError:
+        if not kernel.has(changes.IMAGE_LOADER_RISCV64):
+            raise
+        head = image_head(kernel_file)
+        if head.version >= RISCV_HEADER_VERSION and head.magic != IMAGE_MAGIC:
+            raise KernelError(errno.EINVAL, "no kernel image") from None
+
+
 def load(
     kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
 ) -> None:
     """The kernel at the bottom; the header, purgatory, initrd and device tree from the top down."""
-    elf = kernel_file is not None and kernel_file.data[:4] == ELFMAG
+    if kernel_file is not None and kernel_file.data[:4] == ELFMAG:
+        loads = elf_loads(kernel, kernel_file)
+        if image.crash:
+            _place_elf(kernel, image, loads, kernel_file.length)
+            load_extra_segments(kernel, image, initrd)
+        return
     kdump = kernel.machine.kdump
     memsz = kdump.kernel[0].memsz if kdump.kernel else KERNEL_MEMSZ
     bufsz = (kdump.kernel[0].filesz if kdump.kernel else 0) or KERNEL_BUFSZ
-    if elf and kernel_file is not None:
-        loads = elf_load_phdrs(kernel_file.data)
-        memsz = max(p.p_paddr + p.p_memsz for p in loads) - min(p.p_paddr for p in loads)
-        memsz = bufsz = max(memsz, kernel_file.length)
-    elif kernel_file is not None:
-        memsz, bufsz = image_size(kernel_file, IMAGE_MAGIC), kernel_file.length
+    align = PMD_SIZE
+    if kernel_file is not None:
+        head = image_head(kernel_file)
+        if not head.image_size or head.flags & FLAG_BE:
+            raise KernelError(errno.EINVAL, "no kernel image: no size, or big endian")
+        memsz, bufsz, align = head.image_size, kernel_file.length, head.text_offset
     if not image.crash:
         return
+    is_image = kernel.has(changes.IMAGE_LOADER_RISCV64)
     try:
-        at = kernel.arch.add_buffer(kernel, image, KexecBuf(memsz, bufsz, PMD_SIZE))
+        at = kernel.arch.add_buffer(kernel, image, KexecBuf(max(memsz, bufsz), bufsz, align))
     except KernelError as error:
-        if not elf:
+        if is_image:
             kernel.log.err(f"kexec_file(Image): Error add kernel image ret={-error.errno}")
         raise
-    if not elf:
+    if is_image:
         memsz = align_up(memsz, kernel.page_size)
-        kernel.kexec.dprintk(
+        kernel.log.info(
             f"kexec_file(Image): Loaded kernel at {at:#x} bufsz={bufsz:#x} memsz={memsz:#x}"
         )
     load_extra_segments(kernel, image, initrd)
-    if elf:
-        # Golden riscv64/J: a program for user space fails after the header was placed.
-        raise KernelError(errno.EADDRNOTAVAIL, "the kernel's own address is not in the region")
+
+
+def _place_elf(kernel: Kernel, image: Kimage, loads: list[Phdr], length: int) -> None:
+    """elf_find_pbase(), riscv_kexec_elf_load(): one hole for the whole; the segments lie as the file has them."""
+    page, lowest = kernel.page_size, min((p.p_paddr for p in loads), default=U64)
+    buf = KexecBuf(align_up(length, page), 0, PMD_SIZE, buf_min=lowest)
+    base = locate_mem_hole(buf, kernel.kexec.reserved(), page, ())
+    for p in loads:
+        size = align_up(p.p_memsz, page)
+        at = p.p_paddr - lowest + base & U64
+        image.segments.append(KexecSegment(at, size, bytearray(), min(p.p_filesz, p.p_memsz)))
 
 
 def load_extra_segments(kernel: Kernel, image: Kimage, initrd: FileArg | None) -> None:

@@ -83,6 +83,12 @@ class Riscv64(Arch):
 
         return machine_kexec_file.crash_ranges(kernel)
 
+    def kexec_file_probe(self, kernel: Kernel, kernel_file: FileArg) -> None:
+        """The loaders in turn: the last one's answer counts."""
+        from elfcorehdr.arch.riscv.kernel import machine_kexec_file
+
+        machine_kexec_file.probe(kernel, kernel_file)
+
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:

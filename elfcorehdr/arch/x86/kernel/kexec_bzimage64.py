@@ -13,7 +13,6 @@ from elfcorehdr.arch.x86.kernel.crash import crash_setup_memmap_entries
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_up
-from elfcorehdr.kernel.printk import hashed_pointer
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
 CMDLINE_SIZE = 2047
 """cmdline_size of the setup header: COMMAND_LINE_SIZE - 1."""
 MAX_ELFCOREHDR_STR_LEN = 30
+HEADER_END = 0x268
+"""Behind init_size in the setup header: Documentation/arch/x86/boot.rst."""
+LOADED_HIGH, XLF_KERNEL_64, XLF_CAN_BE_LOADED_ABOVE_4G = 1, 1, 2
 BOOT_PARAMS, SETUP_DATA = 0x1000, 0xA0
 """struct boot_params, and the setup_data of EFI and of the random seed behind the command line."""
 MIN_PURGATORY = 0x3000
@@ -41,41 +43,55 @@ PURGATORY_BUFSZ, PURGATORY_MEMSZ = 0x4000, 0x5000
 """golden x86_64/k7.3-hotplug-file, step 0, segment 1."""
 
 
-def probe(kernel: Kernel, image: Kimage, kernel_file: FileArg | None) -> KernelPart:
-    """bzImage64_probe() and the checks of the command line. KernelError(ENOEXEC, EINVAL)."""
-    part = DEFAULT
+def described(kernel: Kernel) -> KernelPart:
+    """The crash kernel that the machine describes."""
+    if not kernel.machine.kdump.kernel:
+        return DEFAULT
+    given = kernel.machine.kdump.kernel[0]
+    return KernelPart(given.memsz, given.filesz or given.memsz, given.align, given.setup)
+
+
+def probe(kernel: Kernel, kernel_file: FileArg) -> None:
+    """bzImage64_probe(): KernelError(ENOEXEC) for what is no 64-bit bzImage, and the log says why."""
+    data = kernel_file.data.ljust(HEADER_END, b"\0")
+    version, loadflags, xloadflags = (
+        int.from_bytes(data[at : at + size], "little")
+        for at, size in ((0x206, 2), (0x211, 1), (0x236, 2))
+    )
+    for holds, complaint in (
+        (kernel_file.length >= 1024, "File is too short to be a bzImage"),
+        (data[0x202:0x206] == b"HdrS", "Not a bzImage"),
+        (data[0x1FE:0x200] == b"\x55\xaa", "No x86 boot sector present"),
+        (version >= 0x020C, "Must be at least protocol version 2.12"),
+        (loadflags & LOADED_HIGH, "zImage not a bzImage"),
+        (xloadflags & XLF_KERNEL_64, "Not a bzImage64. XLF_KERNEL_64 is not set."),
+        (xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G, "XLF_CAN_BE_LOADED_ABOVE_4G is not set."),
+    ):
+        if not holds:
+            kernel.log.err(f"kexec-bzImage64: {complaint}")
+            raise KernelError(errno.ENOEXEC, complaint)
+
+
+def kernel_part(kernel: Kernel, image: Kimage, kernel_file: FileArg | None) -> KernelPart:
+    """What is loaded, after the checks of the command line that bzImage64_load() begins with. KernelError(EINVAL)."""
+    part, limit = described(kernel), CMDLINE_SIZE
     if kernel_file is not None:
-        part = _setup_header(kernel_file)
-    elif kernel.machine.kdump.kernel:
-        given = kernel.machine.kdump.kernel[0]
-        part = KernelPart(given.memsz, given.filesz or given.memsz, given.align, given.setup)
-    size = part.bufsz + part.setup
-    kernel.kexec.dprintk(f"kexec_file: kernel: {hashed_pointer(size)} kernel_size: {size:#x}")
+        data = kernel_file.data.ljust(HEADER_END, b"\0")
+        (align,) = struct.unpack_from("<I", data, 0x230)
+        (limit,) = struct.unpack_from("<I", data, 0x238)
+        (memsz,) = struct.unpack_from("<I", data, 0x260)
+        setup = ((data[0x1F1] or 4) + 1) * 512
+        part = KernelPart(memsz, kernel_file.length - setup, align, setup)
     length = len(image.cmdline) + 1
-    if length > CMDLINE_SIZE:
+    if length > limit:
         kernel.log.err("kexec-bzImage64: Kernel command line too long")
         raise KernelError(errno.EINVAL, "command line too long")
-    if image.crash and length + MAX_ELFCOREHDR_STR_LEN > CMDLINE_SIZE:
+    if image.crash and length + MAX_ELFCOREHDR_STR_LEN > limit:
         kernel.log.err(
             "kexec-bzImage64: Appending elfcorehdr=<addr> to command line exceeds maximum allowed length"
         )
         raise KernelError(errno.EINVAL, "command line too long for elfcorehdr=")
     return part
-
-
-def _setup_header(kernel_file: FileArg) -> KernelPart:
-    """The sizes in struct setup_header; KernelError(ENOEXEC) for what is no 64-bit bzImage."""
-    data = kernel_file.data
-    if len(data) < 0x268 or data[0x202:0x206] != b"HdrS" or data[0x1FE:0x200] != b"\x55\xaa":
-        raise KernelError(errno.ENOEXEC, "no bzImage")
-    (version,) = struct.unpack_from("<H", data, 0x206)
-    (flags,) = struct.unpack_from("<H", data, 0x236)
-    if version < 0x020C or not flags & 1:
-        raise KernelError(errno.ENOEXEC, "no 64-bit bzImage")
-    (align,) = struct.unpack_from("<I", data, 0x230)
-    (memsz,) = struct.unpack_from("<I", data, 0x260)
-    setup = ((data[0x1F1] or 4) + 1) * 512
-    return KernelPart(memsz, kernel_file.length - setup, align, setup)
 
 
 def load(kernel: Kernel, image: Kimage, part: KernelPart, initrd: FileArg | None) -> None:

@@ -155,14 +155,27 @@ class X8664(Arch):
 
     # loading, kexec-bzimage64.c
 
+    def kernel_size(self, kernel: Kernel) -> int:
+        """The part for protected mode, and the one for real mode in front."""
+        from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
+
+        part = bzimage.described(kernel)
+        return part.bufsz + part.setup
+
+    def kexec_file_probe(self, kernel: Kernel, kernel_file: FileArg) -> None:
+        """bzImage64_probe()"""
+        from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
+
+        bzimage.probe(kernel, kernel_file)
+
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None
     ) -> None:
-        """bzImage64_probe(), bzImage64_load()"""
+        """bzImage64_load()"""
         from elfcorehdr.arch.x86.kernel import crash
         from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
 
-        part = bzimage.probe(kernel, image, kernel_file)
+        part = bzimage.kernel_part(kernel, image, kernel_file)
         if image.crash:
             crash.crash_load_segments(kernel, image)
             bzimage.load(kernel, image, part, initrd)
