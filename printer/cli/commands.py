@@ -10,17 +10,27 @@ from io import TextIOWrapper
 
 import click
 
-from printer.cli.judging import check_, diff_
-from printer.cli.mapping import map_
-from printer.cli.printing import print_
 from printer.cli.terminal import INTERRUPTED, help_width, leave
 
+COMMANDS = {"print": "printing", "diff": "judging", "check": "judging", "map": "mapping"}
+"""In the order in which they are learnt: the file that each is in, imported when it is asked for."""
 
-class InOrder(click.Group):
-    """A group whose commands are listed in the order in which they are learnt."""
+
+class Commands(click.Group):
+    """The commands of COMMANDS."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return [name for name in ("print", "diff", "check", "map") if name in self.commands]
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """One of them, from its file; None for another name."""
+        if name not in COMMANDS:
+            return None
+        from importlib import import_module
+
+        found: click.Command = getattr(import_module(f"printer.cli.{COMMANDS[name]}"), f"{name}_")
+        return found
 
 
 def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -31,7 +41,7 @@ def _version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "-V",
     "--version",
@@ -56,10 +66,6 @@ def cli() -> None:
       elfcorehdr check --iomem /proc/iomem FILE  what is wrong with a header; exit status 1
       elfcorehdr map FILE                        physical memory as a picture
     """
-
-
-for _command in (print_, diff_, check_, map_):
-    cli.add_command(_command)
 
 
 def run(begin: bytes = b"") -> None:

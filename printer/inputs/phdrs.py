@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, overload
 
 from elfcorehdr.elf import (
@@ -26,6 +26,9 @@ _PLACES_32 = {"p_type": 0, "p_flags": 6, "p_align": 7} | {
     name: place for name, place in _PLACES.items() if name != "p_align"
 }
 """Which 4-byte word of an Elf32_Phdr a field is."""
+
+
+PHDR_SIZE_32 = 32
 
 
 class Phdrs(Sequence[Phdr]):
@@ -108,6 +111,14 @@ class Phdrs(Sequence[Phdr]):
         """All columns, in the order of Phdr's fields."""
         return tuple(map(self._column, Phdr._fields))
 
+    def whole(self, other: Phdrs, first: int, stop: int) -> Iterator[object]:
+        """Some rows as values that are equal where those of other are: bytes if both are packed the same way."""
+        if (self._wide, self._swapped) != (other._wide, other._swapped):
+            return zip(*(column[first:stop] for column in self.columns()), strict=True)
+        size = PHDR_SIZE if self._wide else PHDR_SIZE_32
+        table = self._table[first * size : stop * size].tobytes()
+        return (table[at : at + size] for at in range(0, len(table), size))
+
     def rows_of(self, p_type: int) -> range | list[int]:
         """Indexes of the rows of a type, ascending; a range where they follow each other."""
         types = self.p_type
@@ -148,8 +159,3 @@ class Phdrs(Sequence[Phdr]):
 
     def __repr__(self) -> str:
         return f"<{self._count} program headers>"
-
-
-def chosen(rows: Iterable[int], *columns: array[int]) -> list[tuple[int, ...]]:
-    """(row, value of each column) for some rows."""
-    return [(row, *(column[row] for column in columns)) for row in rows]

@@ -8,8 +8,8 @@ looked at one by one. Imports elfcorehdr.elf and .lib.ranges.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
-from operator import add, gt
+from functools import cached_property, reduce
+from operator import add, or_
 
 from elfcorehdr.elf import ELFCLASS64, ET_CORE, EV_CURRENT, PN_XNUM, PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.lib.ranges import Range
@@ -53,13 +53,13 @@ class _Check:
         self.rows = layout.memory_rows
         self.paddr = picked(self.phdrs.p_paddr, self.rows)
         self.memsz = picked(self.phdrs.p_memsz, self.rows)
-        self.stops = list(map(add, self.paddr, self.memsz))
+        self.stops = layout.memory_stops
         self.elfcorehdr = layout.core.form is Form.ELFCOREHDR
 
-    @cached_property
-    def loads(self) -> list[tuple[int, int, int]]:
+    @property
+    def loads(self) -> Iterator[tuple[int, int, int]]:
         """(row, address, address behind) of the memory rows."""
-        return list(zip(self.rows, self.paddr, self.stops, strict=True))
+        return zip(self.rows, self.paddr, self.stops, strict=True)
 
     @cached_property
     def firmware(self) -> Spans:
@@ -124,8 +124,10 @@ class _Check:
     def _loads(self) -> Iterator[Finding]:
         """What a row says by itself, apart from where it is mapped."""
         filesz = picked(self.phdrs.p_filesz, self.rows)
-        columns = zip(self.rows, self.paddr, self.memsz, filesz, strict=True)
-        odd = [row for row, p, m, f in columns if (p | m) & PAGE - 1 or f != m]
+        odd: list[int] = []
+        if (reduce(or_, self.paddr, 0) | reduce(or_, self.memsz, 0)) % PAGE or filesz != self.memsz:
+            columns = zip(self.rows, self.paddr, self.memsz, filesz, strict=True)
+            odd = [row for row, p, m, f in columns if (p | m) & PAGE - 1 or f != m]
         if max(self.stops, default=0) > U64:
             odd += [row for row, _, stop in self.loads if stop > U64]
         for row in dict.fromkeys(odd):
@@ -174,15 +176,14 @@ class _Check:
         )
 
     def _order(self) -> Iterator[Finding]:
-        ascending = not any(map(gt, self.paddr, self.paddr[1:]))
-        if not ascending and not self.core.live:
+        if self.layout.in_order:
+            return
+        if not self.core.live:
             previous = -1
             for row, start, _ in self.loads:
                 if start < previous:
                     yield found("not-ascending", f"{start:#x} follows {previous:#x}", row)
                 previous = start
-        if ascending and not any(map(gt, self.stops, self.paddr[1:])):
-            return
         reach, by = 0, -1
         last = (-1, -1)
         for row, start, stop in sorted(self.loads, key=lambda load: (load[1], load[0])):

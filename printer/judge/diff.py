@@ -6,12 +6,11 @@ their index, so a block taken out of the middle shows as one change. Imports elf
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from functools import cached_property
 from itertools import compress, count, repeat
-from operator import add, and_, ne
+from operator import add, and_, gt, ne
 from typing import NamedTuple
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
@@ -88,18 +87,29 @@ class Diff:
         return bool(self.rows or self.fields)
 
     @cached_property
+    def _loaded(self) -> tuple[Spans, Spans]:
+        """The physical memory that either loads."""
+        return _loaded(self.a), _loaded(self.b)
+
+    @cached_property
+    def twice(self) -> int:
+        """Bytes that B loads more than once, less those of A; each further row counts."""
+        loaded = self._loaded
+        return _sum_of_loads(self.b) - loaded[1].size - _sum_of_loads(self.a) + loaded[0].size
+
+    @cached_property
     def removed(self) -> tuple[Range, ...]:
         """Memory that A loads and B does not, ends included, ascending."""
-        return tuple(_loaded(self.a) - _loaded(self.b))
+        return tuple(self._loaded[0] - self._loaded[1])
 
     @cached_property
     def added(self) -> tuple[Range, ...]:
         """Memory that B loads and A does not, ends included, ascending."""
-        return tuple(_loaded(self.b) - _loaded(self.a))
+        return tuple(self._loaded[1] - self._loaded[0])
 
     def sentence(self) -> str:
         """The whole of it in one sentence, without a full stop."""
-        return "; ".join(_clauses(self)) or "same"
+        return "; ".join(_clauses(self)) if self else "same"
 
 
 def compare(a: Core, b: Core) -> Diff:
@@ -122,16 +132,17 @@ def _key(phdr: Phdr) -> tuple[int, int, int]:
 
 
 def _rows(a: Phdrs, b: Phdrs, *, offsets: bool) -> Iterator[RowDiff]:
-    pairs, only_a, only_b = _match(a, b)
+    same, pairs, only_a, only_b = _match(a, b)
     found = [
         RowDiff(changes, i, j, a[i], b[j])
         for i, j in pairs
         if (changes := _changes(a[i], b[j], offsets=offsets))
     ]
+    changed = {(row.a, row.b) for row in found}
     found += [
         RowDiff((Change.REORDERED,), i, j, a[i], b[j])
-        for i, j in _out_of_order(pairs)
-        if not _changes(a[i], b[j], offsets=offsets)
+        for i, j in _out_of_order(sorted([*same, *pairs]))
+        if (i, j) not in changed
     ]
     found += [RowDiff((Change.GONE,), i, None, a[i], None) for i in only_a]
     found += [RowDiff((Change.APPEARED,), None, j, None, b[j]) for j in only_b]
@@ -139,42 +150,53 @@ def _rows(a: Phdrs, b: Phdrs, *, offsets: bool) -> Iterator[RowDiff]:
     yield from found
 
 
-def _match(a: Phdrs, b: Phdrs) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """Pairs of rows that describe the same, and what is left of either side.
+_Pairs = list[tuple[int, int]]
+
+
+def _match(a: Phdrs, b: Phdrs) -> tuple[_Pairs, _Pairs, list[int], list[int]]:
+    """Pairs of equal rows, pairs that describe the same, and what is left of either side.
 
     What is the same at the beginning and at the end of both is left out: those are pairs in order.
     """
     head = _same(a, b, range(min(len(a), len(b))), 0)
     shift = len(b) - len(a)
     tail = _same(a, b, range(len(a) - 1, head - 1 + max(0, -shift), -1), shift)
-    left_a = range(head, len(a) - tail)
-    left_b = range(head, len(b) - tail)
-    pairs: list[tuple[int, int]] = []
+    rows_a, rows_b = list(range(head, len(a) - tail)), list(range(head, len(b) - tail))
+    whole_a, whole_b = a.whole(b, head, len(a) - tail), b.whole(a, head, len(b) - tail)
+    same, rows_a, rows_b = _paired(rows_a, whole_a, rows_b, whole_b)
+    pairs: _Pairs = []
     keys: tuple[Callable[[Phdr], object], ...] = (
-        lambda p: p,
         _key,
         lambda p: (p.p_type, p.p_paddr),
         lambda p: (p.p_type == PT_LOAD and (p.p_type, p.p_paddr + p.p_memsz)) or None,
         lambda p: (p.p_type, p.p_memsz, p.p_flags) if p.p_type == PT_NOTE else None,
     )
-    rows_a, rows_b = list(left_a), list(left_b)
     for key in keys:
-        waiting: defaultdict[object, list[int]] = defaultdict(list)
-        for j in reversed(rows_b):
-            waiting[key(b[j])].append(j)
-        waiting.pop(None, None)
-        taken: set[int] = set()
-        rest: list[int] = []
-        for i in rows_a:
-            candidates = waiting.get(key(a[i]))
-            if candidates:
-                j = candidates.pop()
-                pairs.append((i, j))
-                taken.add(j)
-            else:
-                rest.append(i)
-        rows_a, rows_b = rest, [j for j in rows_b if j not in taken]
-    return pairs, rows_a, rows_b
+        keys_a, keys_b = (key(a[i]) for i in rows_a), (key(b[j]) for j in rows_b)
+        more, rows_a, rows_b = _paired(rows_a, keys_a, rows_b, keys_b)
+        pairs += more
+    return same, pairs, rows_a, rows_b
+
+
+def _paired(
+    rows_a: list[int], keys_a: Iterable[object], rows_b: list[int], keys_b: Iterable[object]
+) -> tuple[_Pairs, list[int], list[int]]:
+    """Pairs of rows with equal keys, the first with the first; what is left. None is equal to nothing."""
+    waiting: dict[object, list[int]] = {}
+    for j, key in zip(rows_b, keys_b, strict=True):
+        waiting.setdefault(key, []).append(j)
+    waiting.pop(None, None)
+    for rows in waiting.values():
+        rows.reverse()
+    pairs: _Pairs = []
+    rest: list[int] = []
+    for i, key in zip(rows_a, keys_a, strict=True):
+        if candidates := waiting.get(key):
+            pairs.append((i, candidates.pop()))
+        else:
+            rest.append(i)
+    taken = {j for _, j in pairs}
+    return pairs, rest, [j for j in rows_b if j not in taken]
 
 
 def _same(a: Phdrs, b: Phdrs, rows: range, shift: int) -> int:
@@ -213,11 +235,13 @@ def _changes(a: Phdr, b: Phdr, *, offsets: bool) -> tuple[Change, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _out_of_order(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Pairs that have to be lifted out so that the rest stands in the same order in both."""
+def _out_of_order(ordered: _Pairs) -> _Pairs:
+    """Pairs, by their rows in A, that have to be lifted out so that the rest stands in the same order in both."""
     from bisect import bisect_left
 
-    ordered = sorted(pairs)
+    places = [j for _, j in ordered]
+    if not any(map(gt, places, places[1:])):
+        return []
     tails: list[int] = []
     ends: list[int] = []
     previous: list[int] = []
@@ -241,7 +265,7 @@ def _clauses(d: Diff) -> Iterator[str]:
             rest = spans[_NAMED:]
             more = f" and {len(rest)} more ranges ({size_text(sum(s.size for s in rest))})"
             yield f"{shown}{more if rest else ''} {word}"
-    twice = _loaded_twice(d.b) - _loaded_twice(d.a)
+    twice = d.twice
     if twice:
         yield f"{size_text(abs(twice))} {'loaded' if twice > 0 else 'no longer loaded'} twice"
     elsewhere = [row for row in d.rows if Change.OFFSET in row.changes]
@@ -278,12 +302,14 @@ def _loaded(layout: Layout) -> Spans:
     return Spans.sized(picked(phdrs.p_paddr, rows), picked(phdrs.p_memsz, rows))
 
 
-def _loaded_twice(layout: Layout) -> int:
-    """Bytes that more than one row loads, counted once for each further row; the kernel's image too."""
+def _sum_of_loads(layout: Layout) -> int:
+    """Bytes of all loads, the kernel's image too; a size that wraps ends at the last address."""
     phdrs = layout.core.phdrs
     rows = phdrs.rows_of(PT_LOAD)
     starts, sizes = picked(phdrs.p_paddr, rows), picked(phdrs.p_memsz, rows)
-    return sum(map(min, sizes, (U64 - start for start in starts))) - _loaded(layout).size
+    if max(map(add, starts, sizes), default=0) <= U64:
+        return sum(sizes)
+    return sum(map(min, sizes, (U64 - start for start in starts)))
 
 
 def _is_note(row: RowDiff) -> bool:

@@ -14,7 +14,7 @@ from elfcorehdr.lib.record import Record
 from printer.layout.spans import Spans
 
 _LIMIT = 64 << 20
-_IOMEM_LINE = re.compile(r"( *)([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)")
+_IOMEM_LINE = r"( *)([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)"
 _IMAGE = ("Kernel code", "Kernel data", "Kernel bss")
 
 
@@ -71,7 +71,7 @@ def read_iomem(name: str) -> Surroundings:
 
 def _rows(name: str, text: str) -> Iterator[tuple[int, Range, str]]:
     for line in text.splitlines():
-        match = _IOMEM_LINE.fullmatch(line.rstrip())
+        match = re.fullmatch(_IOMEM_LINE, line.rstrip())
         if not match:
             continue
         indent, first, last, what = match.groups()

@@ -17,7 +17,7 @@ from elfcorehdr.elf import PT_LOAD, PT_NOTE
 from elfcorehdr.lib.ranges import Range
 from printer.inputs.source import Core, Form
 from printer.layout.arches import U64, Arch, DirectMap, arch_of
-from printer.layout.spans import Spans, nested
+from printer.layout.spans import Spans, ascending_from, nested
 
 BACKUP_SRC_SIZE = 0x10000
 """The first 64 KiB that powerpc's purgatory saves (arch/powerpc/include/asm/crashdump-ppc64.h)."""
@@ -84,13 +84,23 @@ class Layout:
         return phdrs.p_memsz[row] > 0 and phdrs.p_paddr[row] != U64 - 1
 
     @cached_property
+    def _stops(self) -> list[int]:
+        """The addresses behind the rows of _loads."""
+        phdrs = self.core.phdrs
+        return list(
+            map(add, picked(phdrs.p_paddr, self._loads), picked(phdrs.p_memsz, self._loads))
+        )
+
+    @cached_property
+    def _ascending(self) -> int | None:
+        """From which row of _loads on memory ascends without an overlap, see spans.ascending_from()."""
+        return ascending_from(picked(self.core.phdrs.p_paddr, self._loads), self._stops)
+
+    @cached_property
     def _nested(self) -> list[int]:
         """Loads that lie inside another one and are mapped elsewhere: the image, if all is well."""
-        phdrs = self.core.phdrs
-        rows = self._loads
-        starts = picked(phdrs.p_paddr, rows)
-        inside = nested(starts, list(map(add, starts, picked(phdrs.p_memsz, rows))))
-        return [rows[n] for n in inside]
+        starts = picked(self.core.phdrs.p_paddr, self._loads)
+        return [self._loads[n] for n in nested(starts, self._stops, self._ascending)]
 
     @cached_property
     def _mapping(self) -> tuple[int | None, DirectMap | None]:
@@ -107,12 +117,12 @@ class Layout:
         )
         offsets = list(map(sub, vaddr, paddr))
         bases = dict.fromkeys(offsets[:1], len(offsets))
-        if len(set(offsets)) > 1:
+        if offsets and offsets.count(offsets[0]) < len(offsets):
             bases = dict(Counter(offsets).most_common(MANY_BASES))
         weights: dict[int, int] = {}
         groups: dict[int, tuple[int, int, int]] = {}
         for base in bases:
-            same = rows_with(offsets, base)
+            same = range(len(offsets)) if len(bases) == 1 else rows_with(offsets, base)
             v, p, s = (picked(c, same) for c in (vaddr, paddr, size))
             weights[base % U64] = sum(s)
             groups[base % U64] = min(v), max(map(add, v, s)) - 1, max(map(add, p, s))
@@ -219,16 +229,30 @@ class Layout:
         rows = self._loads
         if self.image is None:
             return rows
-        if isinstance(rows, range) and self.image == rows[0]:
+        if self.image == rows[0]:
             return rows[1:]
         return [row for row in rows if row != self.image]
 
     @cached_property
+    def memory_stops(self) -> Sequence[int]:
+        """The addresses behind the rows of memory_rows."""
+        if self.image is None:
+            return self._stops
+        if self.image == self._loads[0]:
+            return self._stops[1:]
+        return [s for row, s in zip(self._loads, self._stops, strict=True) if row != self.image]
+
+    @property
+    def in_order(self) -> bool:
+        """Whether memory_rows ascend and do not overlap."""
+        skipped = int(self.image is not None and self.image == self._loads[0])
+        return self._ascending is not None and self._ascending <= skipped
+
+    @cached_property
     def memory(self) -> Spans:
         """The physical memory that the rows describe."""
-        phdrs = self.core.phdrs
-        rows = self.memory_rows
-        return Spans.sized(picked(phdrs.p_paddr, rows), picked(phdrs.p_memsz, rows))
+        starts = picked(self.core.phdrs.p_paddr, self.memory_rows)
+        return Spans.between(list(starts), list(self.memory_stops))
 
     @cached_property
     def crashkernel_gap(self) -> tuple[Range, ...]:
@@ -282,6 +306,9 @@ def picked(column: Sequence[int], rows: Sequence[int]) -> Sequence[int]:
 
 def rows_with(column: Sequence[int], value: int) -> Sequence[int]:
     """The rows in which a column has a value, ascending."""
-    if column.count(value) == len(column):
+    found = column.count(value)
+    if found == len(column):
         return range(len(column))
+    if found < 2:
+        return [column.index(value)] if found else []
     return [row for row, found in enumerate(column) if found == value]

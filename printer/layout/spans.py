@@ -75,13 +75,14 @@ class Spans:
 
     def __sub__(self, other: Spans) -> Spans:
         """What of self lies in no span of other."""
-        first = self._first_difference(other)
+        if (self.starts, self.stops) == (other.starts, other.stops):
+            return Spans([], [])
+        first, last = self._common(other, reverse=False), self._common(other, reverse=True)
+        last = min(last, len(self.starts) - first, len(other.starts) - first)
         found = Spans([], [])
-        cuts = zip(islice(other.starts, first, None), islice(other.stops, first, None), strict=True)
+        cuts = other._pairs(first, last)
         cut = next(cuts, None)
-        for start, stop in zip(
-            islice(self.starts, first, None), islice(self.stops, first, None), strict=True
-        ):
+        for start, stop in self._pairs(first, last):
             while cut is not None and cut[0] < stop:
                 if cut[0] > start:
                     found.starts.append(start)
@@ -95,13 +96,18 @@ class Spans:
                 found.stops.append(stop)
         return found
 
-    def _first_difference(self, other: Spans) -> int:
-        """How many spans are the same at the beginning of both."""
-        differ = (
-            next(compress(count(), map(ne, a, b)), min(len(a), len(b)))
-            for a, b in ((self.starts, other.starts), (self.stops, other.stops))
-        )
-        return min(differ)
+    def _pairs(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """The spans without the first and the last ones, so many."""
+        stop = len(self.starts) - last
+        return zip(islice(self.starts, first, stop), islice(self.stops, first, stop), strict=True)
+
+    def _common(self, other: Spans, *, reverse: bool) -> int:
+        """How many spans are the same at the beginning, or at the end, of both."""
+        least = min(len(self.starts), len(other.starts))
+        for ours, theirs in ((self.starts, other.starts), (self.stops, other.stops)):
+            pairs = map(ne, reversed(ours), reversed(theirs)) if reverse else map(ne, ours, theirs)
+            least = min(least, next(compress(count(), pairs), least))
+        return least
 
     def covers(self, start: int, stop: int) -> bool:
         """Whether start..stop (stop not included) lies in one span."""
@@ -121,11 +127,23 @@ class Spans:
         )
 
 
-def nested(starts: Sequence[int], stops: Sequence[int]) -> list[int]:
-    """Places of the ranges that lie wholly inside another one; of equal ones all but the first."""
-    if _ascend(starts, stops, 0):
+def ascending_from(starts: Sequence[int], stops: Sequence[int]) -> int | None:
+    """From which range on they ascend without an overlap: 0, 1 (the first is out of line), None for later."""
+    return next((first for first in (0, 1) if _ascend(starts, stops, first)), None)
+
+
+def _ascend(starts: Sequence[int], stops: Sequence[int], first: int) -> bool:
+    return not any(map(gt, islice(stops, first, None), islice(starts, first + 1, None)))
+
+
+def nested(starts: Sequence[int], stops: Sequence[int], ascending: int | None = None) -> list[int]:
+    """Places of the ranges that lie wholly inside another one; of equal ones all but the first.
+
+    ascending: what ascending_from() says of them.
+    """
+    if ascending == 0:
         return []
-    if _ascend(starts, stops, 1):  # as kernels write them: the image, then memory in its order
+    if ascending == 1:  # as kernels write them: the image, then memory in its order
         first, stop = starts[0], stops[0]
         i = bisect_right(starts, first, 1) - 1
         if i and stop <= stops[i] and (first, stop) != (starts[i], stops[i]):
@@ -140,8 +158,3 @@ def nested(starts: Sequence[int], stops: Sequence[int]) -> list[int]:
             inside.append(n)
         reach = max(reach, stops[n])
     return sorted(inside)
-
-
-def _ascend(starts: Sequence[int], stops: Sequence[int], first: int) -> bool:
-    """Whether the ranges from the first on ascend and do not overlap."""
-    return not any(map(gt, islice(stops, first, None), islice(starts, first + 1, None)))

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import printer
-from printer.cli.commands import cli
+from printer.cli.commands import COMMANDS, cli
 from tests.headers import SEED, SEED_TEXT, VMCORE, packed
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -75,7 +75,7 @@ def tree_of_examples(tmp_path: Path) -> dict[str, Path]:
 
 def examples() -> list[str]:
     found = []
-    for name in (None, *cli.commands):
+    for name in (None, *COMMANDS):
         text = invoke(*([name] if name else []), "--help").output
         block = text.split("Examples:")[1].split("Options:")[0]
         lines = [re.sub(r"  +\S.*", "", line.strip()) for line in block.splitlines()]
@@ -85,7 +85,7 @@ def examples() -> list[str]:
 
 def test_there_are_examples_for_every_command():
     shown = " ".join(examples())
-    assert all(f"elfcorehdr {name}" in shown for name in cli.commands)
+    assert all(f"elfcorehdr {name}" in shown for name in COMMANDS)
 
 
 @pytest.mark.parametrize("example", examples())
