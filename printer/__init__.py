@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from printer.layout.notes import notes_of as notes_of
     from printer.layout.roles import Layout as Layout
     from printer.layout.roles import Role as Role
-    from printer.pictures.memmap import draw as draw
-    from printer.pictures.memmap import picture as picture
+    from printer.pictures.blocks import picture as picture
     from printer.pictures.plot import save as save
+    from printer.pictures.text import draw as draw
     from printer.version import __version__ as __version__
 
 
@@ -51,8 +51,8 @@ _HOME = {
     "Surroundings": "judge.surroundings",
     "read_iomem": "judge.surroundings",
     "read_machine": "judge.machines",
-    "draw": "pictures.memmap",
-    "picture": "pictures.memmap",
+    "draw": "pictures.text",
+    "picture": "pictures.blocks",
     "save": "pictures.plot",
     "Note": "layout.notes",
     "notes_of": "layout.notes",

@@ -110,7 +110,7 @@ def check_(
       elfcorehdr check --machine machine.toml --format sarif elfcorehdr.bin > results.sarif
     """
     from printer.cli.terminal import Progress
-    from printer.judge.checks import check
+    from printer.judge.checks import check_layout
     from printer.judge.rules import Level
     from printer.judge.surroundings import Surroundings
     from printer.layout.roles import Layout
@@ -123,7 +123,8 @@ def check_(
         def one(file: str) -> None:
             core = read_input(file, progress, scan=scan, at=at, notes=True)
             its_own = Surroundings() if machine or iomem else surroundings(None, None, None, file)
-            checked.append((Layout(core), check(core, said | its_own)))
+            layout = Layout(core)
+            checked.append((layout, check_layout(layout, said | its_own)))
 
         troubled = each(files, one)
         if not quiet and checked:

@@ -45,13 +45,15 @@ def map_(
     from printer.cli.terminal import Progress
     from printer.forms.colours import in_colour
     from printer.layout.roles import Layout
-    from printer.pictures.memmap import draw, picture
+    from printer.pictures.blocks import picture
 
     if file == after == "-":
         raise click.UsageError("only one of FILE and AFTER can be standard input")
     with one_sentence(), Progress() as progress:
         names = [file] if after is None else [file, after]
-        layouts = [Layout(read_input(name, progress, scan=scan, at=at)) for name in names]
+        layouts = [
+            Layout(read_input(name, progress, scan=scan, at=at, notes=True)) for name in names
+        ]
         found = picture(layouts, surroundings(machine, iomem, None, *names))
         if output:
             from printer.pictures.plot import save
@@ -60,6 +62,8 @@ def map_(
             save(found, output)
             return
         import shutil
+
+        from printer.pictures.text import draw
 
         encoding = sys.stdout.encoding or "ascii"
         lines = draw(

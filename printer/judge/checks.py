@@ -37,8 +37,12 @@ def check(core: Core, machine: Surroundings | None = None) -> list[Finding]:
     >>> [f"{f.level.word}: {f.message}" for f in check(read("bad.bin"), read_iomem("/proc/iomem"))]
     ['error: p_offset is 0, expected the backup region']
     """
-    around = machine or Surroundings()
-    findings = list(_Check(Layout(core), around).findings())
+    return check_layout(Layout(core), machine or Surroundings())
+
+
+def check_layout(layout: Layout, machine: Surroundings) -> list[Finding]:
+    """check() of a header whose rows' roles somebody else wants to know, too."""
+    findings = list(_Check(layout, machine).findings())
     order = {rule: n for n, rule in enumerate(BY_ID)}
     findings.sort(key=lambda f: (-1 if f.row is None else f.row, order[f.rule.id]))
     return findings
@@ -236,7 +240,7 @@ class _Check:
         wanted = (memory - Spans.of(left_out)).whole_pages(PAGE)
         for span in wanted - self.layout.memory:
             text = f"{range_text(span.start, span.size)} is in no load"
-            yield found("memory-not-loaded", text)
+            yield found("memory-not-loaded", text, place=span.start)
         known = Spans.of([*memory, *self.firmware])
         if not (self.layout.memory - known):
             return

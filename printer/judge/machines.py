@@ -65,7 +65,6 @@ def _booted(text: str, file: str) -> Surroundings:
         arch=machine.arch,
         kernel=found.kernel,
         name=machine.name,
-        release=kernel.release,
     )
 
 

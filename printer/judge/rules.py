@@ -284,6 +284,8 @@ class Finding(NamedTuple):
     """Index of the program header, None if it is about the whole."""
     raised: Level | None = None
     """A level of its own."""
+    place: int | None = None
+    """About the whole: the physical address where it shows, if it is about memory."""
 
     @property
     def level(self) -> Level:
@@ -291,6 +293,12 @@ class Finding(NamedTuple):
         return self.raised or self.rule.level
 
 
-def found(rule: str, message: str, row: int | None = None, level: Level | None = None) -> Finding:
+def found(
+    rule: str,
+    message: str,
+    row: int | None = None,
+    level: Level | None = None,
+    place: int | None = None,
+) -> Finding:
     """A finding of the rule with that id."""
-    return Finding(BY_ID[rule], message, row, level)
+    return Finding(BY_ID[rule], message, row, level, place)

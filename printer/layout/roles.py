@@ -6,6 +6,7 @@ notes of CPUs, the vmcoreinfo note, the kernel's image where it is mapped apart,
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import Enum
@@ -264,21 +265,29 @@ class Layout:
         arch/powerpc/kexec/core.c). Elsewhere empty then.
         """
         starts, stops = self.memory.starts, self.memory.stops
-        kept = [
-            n
-            for n in range(len(starts))
-            if not self.expects_backup
-            or n in (0, len(starts) - 1)
-            or stops[n] - starts[n] >= FIRMWARE_LIMIT
-        ]
-        edges = zip([0, *(stops[n] for n in kept)], (starts[n] for n in kept), strict=False)
-        gaps = [(start, stop) for start, stop in edges if start < stop]
         if Role.BACKUP in self.roles:
             target = self.core.phdrs.p_offset[self.roles.index(Role.BACKUP)]
-            gaps = [(start, stop) for start, stop in gaps if start <= target < stop]
-        elif not self.expects_backup or self.core.live:
+            before = bisect_right(starts, target) - 1
+            if before >= 0 and stops[before] > target and not self._alone(before):
+                return ()
+        elif not self.expects_backup or self.core.live or not starts:
             return ()
-        return tuple(Range(start, stop - 1) for start, stop in gaps[:1])
+        else:
+            before = 0 if starts[0] == 0 else -1
+        after = before + 1
+        while before >= 0 and self._alone(before):
+            before -= 1
+        while after < len(starts) and self._alone(after):
+            after += 1
+        if after >= len(starts):
+            return ()
+        return (Range(stops[before] if before >= 0 else 0, starts[after] - 1),)
+
+    def _alone(self, span: int) -> bool:
+        """Whether a span of memory is taken for powerpc's firmware: small, with a gap on either side."""
+        starts, stops = self.memory.starts, self.memory.stops
+        size = stops[span] - starts[span]
+        return self.expects_backup and 0 < span < len(starts) - 1 and size < FIRMWARE_LIMIT
 
     def what(self, row: int) -> str:
         """A few words on a row, for a table."""
