@@ -22,7 +22,8 @@ POLL_S = 0.1
 
 def mounted() -> list[str]:
     """Where a kdumpfs is mounted, in the order of the mount table."""
-    return [m.point for m in mountns.mounts(mount_table()) if m.fstype == mountns.FSTYPE]
+    found = mountns.mounts(mount_table())
+    return [m.point for m in found if m.fstype == mountns.FSTYPE and m.root == "/"]
 
 
 def state_of(directory: str) -> str:

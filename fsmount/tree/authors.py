@@ -10,19 +10,16 @@ import builtins
 import errno
 import linecache
 import os
-import signal
-import sys
-import threading
 import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.kernel.printk import KERN_ERR, KERN_INFO, KERN_WARNING, Printk
+from elfcorehdr.kernel.printk import KERN_ERR, KERN_INFO, KERN_WARNING
 from elfcorehdr.lib.record import replace
+from fsmount.tree.journal import Journal
 from fsmount.tree.kobject import (
     Attribute,
     AttributeGroup,
@@ -34,49 +31,18 @@ from fsmount.tree.kobject import (
     singleton,
     wants_caller,
 )
+from fsmount.tree.watch import Stuck, Watch
 
-SLOW_S = 1.0
-"""A function that takes longer is named: nobody else is answered meanwhile."""
 _MAX_ERRNO = 4095
 """include/linux/err.h"""
 
 
+INTERVAL_S, BURST = 5.0, 10
+"""The same sentence is told so often in so many seconds: DEFAULT_RATELIMIT_*, include/linux/ratelimit_types.h."""
+MOST = 256 << 20
+"""Bytes that a show may yield."""
 LINES, COLUMNS = 60, 400
 """How much of a traceback is told: a recursion's has no end, nor has an exception's own text."""
-
-
-class Journal:
-    """Where modules speak: the kernel log, control/log, and the terminal (else standard error)."""
-
-    def __init__(self, log: Printk | None = None) -> None:
-        self._log = log
-        self.lines: deque[str] = deque(maxlen=1000)
-        self.said: list[str] = []
-        """Mistakes as sentences, without their tracebacks, where somebody counts them."""
-        self.aloud = True
-        """Whether the terminal hears of it, too; where not, mistakes are kept in `said`."""
-        self._terminal = os.dup(2) if log is not None and os.isatty(2) else None
-
-    def say(self, text: str, level: int = KERN_ERR) -> None:
-        """One or more lines."""
-        lines = text.splitlines() or [""]
-        self.lines.extend(lines)
-        if self._log is not None:
-            for line in lines:
-                self._log.emit(level, line)
-        if not self.aloud:
-            if level <= KERN_WARNING:
-                self.said.append(lines[0])
-            return
-        text = "\n".join(lines) + "\n"
-        try:
-            if self._terminal is not None:
-                os.write(self._terminal, text.encode(errors="backslashreplace"))
-            else:
-                sys.stderr.write(text)
-                sys.stderr.flush()
-        except (OSError, ValueError):
-            pass  # the terminal has gone; the log has it
 
 
 class Wrong(Exception):
@@ -89,7 +55,9 @@ class Author:
     def __init__(self, path: str, journal: Journal) -> None:
         self.path = path
         self._name = os.path.basename(path).removesuffix(".py")
+        self._directory = os.path.dirname(os.path.abspath(path))
         self._journal = journal
+        self._told: dict[str, tuple[float, int]] = {}
         self._sets: dict[int, Kset[Any]] = {id(singleton): singleton}
 
     def print(self, *values: object, **how: Any) -> None:
@@ -204,7 +172,7 @@ class Author:
 
     def run(self, method: Callable[..., Any], check: Callable[[Any], Any], *given: Any) -> Any:
         """Call the method as guard() promises."""
-        with _Watch(self, method):
+        with Watch(lambda words: self._slow(method, words), self.path):
             try:
                 return check(method(*given))
             except KernelError as refused:
@@ -215,7 +183,7 @@ class Author:
                 if refused.filename is not None:  # nobody raises that on purpose
                     self.report(method, refused)
                 raise self._refusal(refused) from None
-            except (Exception, SystemExit) as bug:
+            except (Exception, SystemExit, Stuck) as bug:
                 self.report(method, bug)
                 raise KernelError(errno.EIO) from None
 
@@ -259,7 +227,7 @@ class Author:
 
     # What a function may return
 
-    def _text(self, shown: object) -> bytes | Iterator[bytes]:
+    def _text(self, shown: object) -> bytes:
         if isinstance(shown, bytes):
             return shown
         if isinstance(shown, str):
@@ -271,19 +239,15 @@ class Author:
             return self._pieces(shown)
         raise Wrong(f'returned {_short(shown)}, expected str, such as f"{{value}}\\n"')
 
-    def _pieces(self, shown: Iterator[Any]) -> Iterator[bytes]:
-        try:
-            for piece in shown:
-                if not isinstance(piece, str | bytes):
-                    raise TypeError(f"a piece is {_short(piece)}, expected str or bytes")
-                yield piece if isinstance(piece, bytes) else piece.encode(errors="surrogateescape")
-        except KernelError:
-            raise
-        except OSError as refused:
-            raise self._refusal(refused) from None
-        except Exception as bug:
-            self.report(None, bug)
-            raise KernelError(errno.EIO) from None
+    def _pieces(self, shown: Iterator[Any]) -> bytes:
+        content = bytearray()
+        for piece in shown:
+            if not isinstance(piece, str | bytes):
+                raise TypeError(f"a piece is {_short(piece)}, expected str or bytes")
+            content += piece if isinstance(piece, bytes) else piece.encode(errors="surrogateescape")
+            if len(content) > MOST:
+                raise Wrong(f"has yielded more than {MOST >> 20} MiB, expected an end")
+        return bytes(content)
 
     def _bytes(self, shown: object) -> bytes:
         if isinstance(shown, bytes | bytearray | memoryview):
@@ -310,7 +274,7 @@ class Author:
             self._say(f"{defined_at(method)}{name_of(method)} {bug}")
             return
         told = traceback.TracebackException.from_exception(bug, compact=True)
-        own = [n for n, frame in enumerate(told.stack) if frame.filename == self.path]
+        own = [n for n, frame in enumerate(told.stack) if self._is_his(frame.filename)]
         told.stack[:] = told.stack[own[0] : own[-1] + 1] if own else told.stack[-1:]
         told.__cause__ = told.__context__ = None
         what = f"in {name_of(method)}: " if method is not None else ""
@@ -321,50 +285,31 @@ class Author:
         # The last line, as traceback has it: str() of an exception may itself raise.
         self._say(f"{self._line(bug)}{what}{told_lines[-1][:COLUMNS]}\n{text}")
 
-    def slow(self, method: Callable[..., Any], took: str) -> None:
-        """Tell that a function keeps everybody waiting."""
+    def _slow(self, method: Callable[..., Any], words: str) -> None:
         self._say(
-            f"{defined_at(method)}{name_of(method)} {took}; nobody else was answered meanwhile",
+            f"{defined_at(method)}{name_of(method)} {words}; nobody else was answered meanwhile",
             KERN_WARNING,
         )
 
     def _say(self, text: str, level: int = KERN_ERR) -> None:
-        self._journal.say(f"{self.path}: {text}", level)
+        """A sentence and what is below it; not the same too often: ___ratelimit(), lib/ratelimit.c."""
+        key, now = text.partition("\n")[0], time.monotonic()
+        since, count = self._told.get(key, (now, 0))
+        if now - since > INTERVAL_S:
+            if count > BURST:
+                self._journal.say(f"{self.path}: {count - BURST} more of these: {key}", level)
+            since, count = now, 0
+        self._told[key] = since, count + 1
+        if count < BURST:
+            self._journal.say(f"{self.path}: {text}", level)
+
+    def _is_his(self, file: str) -> bool:
+        """The module's file, or another in its directory."""
+        return file == self.path or os.path.dirname(os.path.abspath(file)) == self._directory
 
     def _line(self, error: BaseException) -> str:
         number = line_in(self.path, error)
         return f"line {number}: " if number else ""
-
-
-class _Watch:
-    """The time a function takes; while it is slow a line says so, where the process has a timer to spare."""
-
-    def __init__(self, author: Author, method: Callable[..., Any]) -> None:
-        self._author = author
-        self._method = method
-        self._timer = False
-
-    def __enter__(self) -> None:
-        self._since = time.perf_counter()
-        main = threading.current_thread() is threading.main_thread()
-        if main and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
-            self._timer = True
-            signal.signal(signal.SIGALRM, self._still)
-            signal.setitimer(signal.ITIMER_REAL, SLOW_S)
-
-    def _still(self, _number: int, frame: FrameType | None) -> None:
-        while frame is not None and frame.f_code.co_filename != self._author.path:
-            frame = frame.f_back
-        at = f" and is at line {frame.f_lineno}" if frame is not None else ""
-        self._author.slow(self._method, f"has run for {SLOW_S:g} s{at}")
-
-    def __exit__(self, *_: object) -> None:
-        if self._timer:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        took = time.perf_counter() - self._since
-        if took > SLOW_S:
-            self._author.slow(self._method, f"took {took:.1f} s")
 
 
 def name_of(method: Callable[..., Any] | None) -> str:

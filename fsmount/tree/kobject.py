@@ -235,7 +235,7 @@ class AttributeGroup(Generic[T]):
 
     def bin_show(
         self,
-        *,
+        *bare: Any,
         name: str = "",
         size: int | Callable[[T], int] | None = None,
         mode: int | None = None,
@@ -246,6 +246,7 @@ class AttributeGroup(Generic[T]):
         show gives the whole content at each read(2). size is st_size, None for the true length; the
         host's kernel keeps it, so a change of that length must change names_seq.
         """
+        no_bare(bare, "bin_show")
 
         def declare(fn: Fn) -> Fn:
             self.add(
@@ -262,18 +263,19 @@ class AttributeGroup(Generic[T]):
 
     def open(
         self,
-        *,
+        *bare: Any,
         name: str = "",
         mode: int = 0o644,
         size: int | Callable[[T], int] = 0,
         is_visible: IsVisible[T] | None = None,
     ) -> Callable[[Fn], Fn]:
         """Declare `<name>_open(obj, caller, flags) -> File`: a file with operations of its own."""
+        no_bare(bare, "open")
 
         def declare(fn: Fn) -> Fn:
             self.add(
                 name or name_of(fn, "_open"),
-                open=fn,
+                open=checked(fn, 3),
                 mode=mode,
                 size=size,
                 is_visible=is_visible,
@@ -423,11 +425,18 @@ def arguments(method: Callable[..., Any]) -> int | None:
     return method.__code__.co_argcount if isinstance(method, FunctionType) else None
 
 
+def no_bare(given: tuple[object, ...], name: str) -> None:
+    """ValueError where a decorator that has to be called stands without its parentheses."""
+    if given:
+        raise ValueError(f"@GROUP.{name} stands without parentheses, expected @GROUP.{name}()")
+
+
 def checked(method: Fn, least: int) -> Fn:
-    """The method, if it takes `least` arguments or one more (the Caller); else ValueError."""
+    """The method, if it takes `least` arguments or, below 3, one more (the Caller); else ValueError."""
     count = arguments(method)
-    if count is not None and count not in (least, least + 1):
-        expected = "(obj) or (obj, caller)" if least == 1 else "(obj, buf) or (obj, buf, caller)"
+    if count is not None and count != least and (least == 3 or count != least + 1):
+        given = "(obj, buf)" if least == 2 else "(obj)"
+        expected = "(obj, caller, flags)" if least == 3 else f"{given} or {given[:-1]}, caller)"
         name = getattr(method, "__name__", "method")
         raise ValueError(f"{name} takes {count} argument(s), expected {expected}")
     return method

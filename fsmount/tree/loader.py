@@ -12,8 +12,8 @@ from typing import Any
 from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.kernel.printk import KERN_INFO
-from fsmount.tree.authors import Journal
 from fsmount.tree.hooks import CPU, KEXEC, MEMORY
+from fsmount.tree.journal import Journal
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import AttributeGroup, Declaration
 from fsmount.tree.modules import Module, load_module, replaced

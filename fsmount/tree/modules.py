@@ -16,9 +16,10 @@ from types import FunctionType
 from typing import Any
 
 from elfcorehdr.errors import ProfileError
-from fsmount.tree.authors import Author, Journal, defined_at, line_in
+from fsmount.tree.authors import Author, defined_at, line_in
 from fsmount.tree.entries import compiled
 from fsmount.tree.hooks import HOOK, LIFE, State
+from fsmount.tree.journal import Journal
 from fsmount.tree.kobject import AttributeGroup, Declaration, Link, Subtree, arguments
 
 METHODS = ("_show", "_store", "_open")
@@ -91,7 +92,7 @@ def load_module(
     declared = _declarations(module.names)
     taken = {id(declaration) for declaration in known}
     module.declared = [declaration for declaration in declared if id(declaration) not in taken]
-    _check(module)
+    _check(module, known)
     module.declarations = [module.author.guarded(one) for one in module.declared]
     try:
         compiled([*known, *module.declarations])
@@ -151,6 +152,7 @@ def _imported(module: Module, text: str | None) -> dict[str, object]:
         for one in set(sys.modules) - before:  # so that a reload reads his other files anew, too
             file = getattr(sys.modules[one], "__file__", None) or ""
             if one == name or os.path.dirname(file) == directory:
+                vars(sys.modules[one]).setdefault("print", module.author.print)
                 del sys.modules[one]
     return vars(made)
 
@@ -177,7 +179,25 @@ def _declarations(names: dict[str, object]) -> list[Declaration]:
     return found
 
 
-def _check(module: Module) -> None:
+def _wrong_set(declaration: Declaration, known: Iterable[Declaration]) -> str:
+    """What is wrong with the set of a path whose objects are there already; empty if nothing."""
+    chain, path = declaration.kset.chain(), declaration.path.split("/")
+    ends = [n for n, part in enumerate(path, 1) if "*" in part]
+    for one in known:
+        other = one.path.split("/")
+        there = [n for n, part in enumerate(other, 1) if "*" in part]
+        for n, (end, its_end) in enumerate(zip(ends, there, strict=False)):
+            same = one.fs is declaration.fs and end == its_end and path[:end] == other[:end]
+            whole = not isinstance(one, Link) or end < len(other)
+            if same and whole and one.kset.chain()[n] is not chain[n]:
+                return (
+                    f"{'/'.join(path[:end])}: the objects of another set are there, expected that set "
+                    "(memory_blocks, cpus, nodes)"
+                )
+    return ""
+
+
+def _check(module: Module, known: Sequence[Declaration]) -> None:
     """ProfileError for what the author forgot."""
     functions = [
         (name, value)
@@ -204,6 +224,10 @@ def _check(module: Module) -> None:
             raise ProfileError(
                 f"{where} takes {arguments(function)} argument(s), expected {name}(kernel)"
             )
+    for declaration in module.declared:
+        wrong = _wrong_set(declaration, known)
+        if wrong:
+            raise ProfileError(f"{module.path}: {wrong}")
     if not module.declared and not any(getattr(f, HOOK, "") for _, f in functions):
         raise ProfileError(
             f"{module.path}: declares nothing; expected an AttributeGroup, Link or Subtree at its top level"

@@ -10,6 +10,7 @@ import pytest
 
 from elfcorehdr.errors import KernelError, ProfileError
 from fsmount.cli.boot import BootOptions, boot
+from fsmount.tree import authors
 from fsmount.tree.loader import Loader
 
 HEAD = (
@@ -348,3 +349,108 @@ def test_a_machine_without_modules_imports_nothing_for_them():
     heavy = {"loader", "modules", "authors", "hooks"}
     assert not loaded & {f"fsmount.tree.{name}" for name in heavy}
     assert not loaded & {"fsmount.propose", "kdumpfs", "traceback", "linecache", "inspect", "json"}
+
+
+ENDLESS = """\
+import sys
+from elfcorehdr.errors import KernelError
+from fsmount.cli.boot import BootOptions, boot
+from fsmount.tree import watch
+watch.STUCK_S = 1.5
+_, tree = boot(BootOptions(modules=(sys.argv[1],)))
+try:
+    tree.open(tree.lookup("sys/kernel/kexec/one")).read(99, 0)
+except KernelError as refused:
+    print(refused)
+"""
+
+
+def test_a_function_that_does_not_end_is_named_and_ended(tmp_path):
+    path = tmp_path / "mine.py"  # in a process of its own: here SIGALRM is pytest-timeout's
+    path.write_text(
+        HEAD + "@group.show\ndef one_show(kernel):\n"
+        "    while True:\n        try: pass\n        except Exception: pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "EIO\n"
+    assert f"{path}: line 6: one_show has run for 1 s and is at line " in done.stderr
+    assert "in one_show: fsmount.tree.watch.Stuck: ended after 1.5 s" in done.stderr
+
+
+def test_a_generator_that_does_not_end_is_ended(running, monkeypatch):
+    monkeypatch.setattr(authors, "MOST", 1000)
+    running.load(
+        'dbg = AttributeGroup("kdump", singleton, fs=Filesystem.DEBUGFS)\n'
+        "@dbg.show\ndef rows_show(kernel):\n    while True: yield 'x'\n"
+    )
+    with pytest.raises(KernelError):
+        running.tree.open(running.tree.lookup("sys/kernel/debug/kdump/rows")).read(99, 0)
+    assert "rows_show has yielded more than 0 MiB, expected an end" in running.said()
+
+
+def test_the_same_mistake_is_told_ten_times_and_then_counted(running, monkeypatch):
+    running.load("@group.show\ndef one_show(kernel): return 1\n")
+    for _ in range(50):
+        running.refused("one")
+    assert running.said().count("one_show returned 1 (int)") == 10
+    monkeypatch.setattr(authors, "INTERVAL_S", 0)
+    running.refused("one")
+    assert "mine.py: 40 more of these: line 6: one_show returned 1 (int)" in running.said()
+
+
+def test_a_traceback_has_the_lines_of_his_other_files_and_their_prints_are_seen(running):
+    running.path.with_name("other_of_his.py").write_text(
+        "def help(kernel):\n    print('helping')\n    return kernel.nope\n"
+    )
+    running.load(
+        "from other_of_his import help\n@group.show\ndef one_show(kernel): return help(kernel)\n"
+    )
+    assert running.refused("one") == errno.EIO
+    assert "mine: helping" in running.said()
+    assert 'other_of_his.py", line 3, in help' in running.said()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "@group.bin_show\ndef raw_show(kernel): ...\n",
+            "line 5: @GROUP.bin_show stands without parentheses, expected @GROUP.bin_show()",
+        ),
+        (
+            "@group.open()\ndef x_open(kernel): ...\n",
+            "line 5: x_open takes 1 argument(s), expected (obj, caller, flags)",
+        ),
+        (
+            "@group.store\ndef x_store(kernel): ...\n",
+            "line 5: x_store takes 1 argument(s), expected (obj, buf) or (obj, buf, caller)",
+        ),
+        (
+            "@on_memory\ndef changed(kernel): ...\n",
+            "line 5: changed takes 1 argument(s), on_memory expects (kernel, action, notify)",
+        ),
+        (
+            "def init(): ...\n",
+            "line 5: init takes 0 argument(s), expected init(kernel)",
+        ),
+        (
+            'b = AttributeGroup("devices/system/memory/memory*", cpus)\n',
+            "devices/system/memory/memory*: the objects of another set are there, expected that set "
+            "(memory_blocks, cpus, nodes)",
+        ),
+        (
+            'b = AttributeGroup("devices/system/memory/memory*", singleton)\n',
+            "line 5: sys/devices/system/memory/memory*: has 1 `*`, but its objects come from 0 set(s)",
+        ),
+    ],
+)
+def test_a_mistake_in_a_declaration_is_told_with_its_line(running, text, sentence):
+    with pytest.raises(ProfileError) as caught:
+        running.load(text)
+    assert str(caught.value) == f"{running.path}: {sentence}"
