@@ -14,6 +14,7 @@ from elfcorehdr.kernel.kexec_file import align_up
 
 if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
+    from elfcorehdr.arch.powerpc.kernel.sysfs import Dscr
     from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Dlpar
     from elfcorehdr.drivers.acpi.acpi_processor import AcpiProcessors
     from elfcorehdr.drivers.base.cpu import Cpu
@@ -28,11 +29,15 @@ class Platform:
     """pseries: requests of the hypervisor, and /sys/kernel/dlpar."""
     fadump: Fadump | None = None
     """powerpc, where firmware has it: firmware-assisted dump."""
+    dscr: Dscr | None = None
+    """powerpc: a register of its CPUs that is written through sysfs."""
     acpi: AcpiProcessors | None = None
     """Where ACPI plugs CPUs: its view of them."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
+        self.lparcfg: dict[str, int] = {}
+        """pseries: what was written to lparcfg, by row."""
         self.refusal = ""
         """Why the last request through control/ failed; empty if it did not."""
 

@@ -213,7 +213,7 @@ class Machine(Record):
     """Options that differ from a distribution's kernel, without CONFIG_: PM, PM_ADVANCED_DEBUG,
     MEMORY_FAILURE, HUGETLB_PAGE, TRANSPARENT_HUGEPAGE, SWAP, ZSMALLOC, NUMA_BALANCING,
     IOMMU_SUPPORT, UNACCEPTED_MEMORY, NO_HZ_FULL, CPU_FREQ, PROFILING, LOCKUP_DETECTOR, BUILD_SALT; ppc64:
-    PPC_PERF_CTRS, PPC_UV; CMA, KSM, ZSWAP, MEMORY_BALLOON. All are on where not named."""
+    PPC_PERF_CTRS, PPC_UV, LPARCFG; CMA, KSM, ZSWAP, MEMORY_BALLOON. All are on where not named."""
     fadump: bool = False
     """Firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
     fadump_reserved: Bytes = 0
@@ -221,6 +221,8 @@ class Machine(Record):
     """Extra device-tree properties: path below base, value as text or 0x hex bytes."""
     cpuinfo: Mapping[str, str] = NONE
     """Rows of /proc/cpuinfo that all CPUs share, by the kernel's words; else those of the architecture's capture."""
+    lparcfg: Mapping[str, int] = NONE
+    """pseries: rows of /proc/powerpc/lparcfg that are firmware's; else what QEMU or PowerVM says of such a machine."""
     kernel: str = ""
     """The kernel version this machine was seen with; empty: the default."""
     without: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from elfcorehdr.machine.facts import (
     CRASH_KINDS,
     CRASHK_CMA_RANGES_MAX,
     FACTS,
+    LPARCFG,
     POLICIES,
     REGION_FLAGS,
     STATES,
@@ -49,6 +50,7 @@ def check(machine: Machine, faults: Faults) -> None:
         check_cpus(machine, nodes | {g.node for g in machine.blocks if g.node >= 0}, faults)
     _check_kdump(machine, faults)
     _check_devicetree(machine, faults)
+    _check_lparcfg(machine, faults)
 
 
 def _rows_of_ram(machine: Machine) -> Iterator[MemoryRange]:
@@ -374,6 +376,16 @@ def _check_kdump(machine: Machine, faults: Faults) -> None:
     for key in ("purgatory", "initrd", "fdt"):
         if getattr(parts, key) >= 1 << 40:
             faults.say(f"kdump.{key}: {getattr(parts, key):#x}, expected less than 1T")
+
+
+def _check_lparcfg(machine: Machine, faults: Faults) -> None:
+    """Rows that are firmware's, of a partition."""
+    platform = machine.platform or next(iter(FACTS[machine.arch].platforms), "")
+    if machine.lparcfg and platform != "pseries":
+        faults.say("lparcfg: there is none here, only on pseries")
+    for name in machine.lparcfg:
+        if name not in LPARCFG:
+            _word(faults, f"lparcfg.{name[:60]}", name, LPARCFG)
 
 
 def _check_devicetree(machine: Machine, faults: Faults) -> None:

@@ -147,6 +147,7 @@ CONFIG = frozenset(
         "PM_ADVANCED_DEBUG",
         "PPC_PERF_CTRS",
         "PPC_UV",
+        "LPARCFG",
         "PROFILING",
         "SWAP",
         "TRANSPARENT_HUGEPAGE",
@@ -155,3 +156,21 @@ CONFIG = frozenset(
     ]
 )
 """The options that `config` may name."""
+
+LPARCFG = frozenset(
+    (
+        *("BoundThrds", "CapInc", "DisWheRotPer", "MinEntCap", "MinEntCapPerVP", "MinMem"),
+        *("MinProcs", "DesEntCap", "DesMem", "DesProcs", "DesVarCapWt", "DedDonMode"),
+        *("partition_max_entitled_capacity", "system_potential_processors", "HostThrs"),
+        *("partition_entitled_capacity", "group", "system_active_processors", "pool"),
+        *("pool_capacity", "pool_idle_time", "pool_num_procs", "unallocated_capacity_weight"),
+        *("capacity_weight", "capped", "unallocated_capacity"),
+        *("physical_procs_allocated_to_virtualization", "max_proc_capacity_available"),
+        *("entitled_proc_capacity_available", "entitled_memory", "entitled_memory_group_number"),
+        *("entitled_memory_pool_number", "entitled_memory_weight"),
+        *("unallocated_entitled_memory_weight", "unallocated_io_mapping_entitlement"),
+        *("entitled_memory_loan_request", "partition_affinity_score", "shared_processor_mode"),
+        "security_flavor",
+    )
+)
+"""Rows that are firmware's: what a machine's `[lparcfg]` may say."""

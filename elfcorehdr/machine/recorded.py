@@ -14,6 +14,7 @@ from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import ids_of
 from elfcorehdr.lib.record import Record
 from elfcorehdr.machine import CpuTopology, Machine
+from elfcorehdr.machine.facts import LPARCFG
 from elfcorehdr.machine.files import CPU, MEMORY, NODE, TREE, Files
 from elfcorehdr.machine.recorded_memory import memory_of
 
@@ -53,6 +54,7 @@ CONFIG = {
     "LOCKUP_DETECTOR": ("sys/kernel/softlockup_count", ""),
     "PPC_PERF_CTRS": (f"{CPU}/modalias", ",003C"),
     "PPC_UV": ("sys/kernel/notes", r"PowerPC\x00\x01"),
+    "LPARCFG": ("proc/powerpc/lparcfg", ""),
     "BUILD_SALT": ("sys/kernel/notes", r"[67]\.\d+[.-]"),
 }
 """How files tell an option of the kernel's configuration: by a path, and by what stands in it."""
@@ -256,7 +258,30 @@ def platform_of(files: Files, arch: str) -> dict[str, Any]:
     for base in (TREE, "proc/device-tree"):
         if files.names(f"{base}/ibm,opal"):
             return {"platform": "powernv"}
-    return {"platform": "pseries"}
+    return {"platform": "pseries", **lparcfg_of(files)}
+
+
+ROOT = {
+    "system_type": "model",
+    "serial_number": "system-id",
+    "partition_name": "ibm,partition-name",
+}
+"""Rows of lparcfg that are properties of the device tree's root."""
+
+
+def lparcfg_of(files: Files) -> dict[str, Any]:
+    """What lparcfg says of firmware, and of the device tree's root."""
+    rows = {
+        name: value
+        for line in (files.text("proc/powerpc/lparcfg") or "").splitlines()
+        for name, _, value in [line.partition("=")]
+        if value
+    }
+    root = {ROOT[name]: value for name, value in rows.items() if name in ROOT}
+    if number := int(rows.get("partition_id", "0")):
+        root["ibm,partition-no"] = f"{number:#010x}"
+    own = {n: int(value) for n, value in rows.items() if n in LPARCFG and value.isdecimal()}
+    return {"devicetree": root, "lparcfg": own} if rows else {}
 
 
 def notes_of(files: Files, cpus: CpuTopology, missing: list[str]) -> dict[str, Any]:

@@ -83,6 +83,7 @@ FILES = (
         "cgroups",
         "schedstat",
         "vmallocinfo",
+        "powerpc/lparcfg",
     ],
 )
 """Single files of /proc."""

@@ -5,7 +5,7 @@ May import tree/ and the engine. Start with proc.py.
 
 from __future__ import annotations
 
-from fsmount.procfs import files, kcore, meminfo, proc, stat, sysrq, vmcore, vmstat
+from fsmount.procfs import files, kcore, meminfo, powerpc, proc, stat, sysrq, vmcore, vmstat
 from fsmount.tree.kobject import Declaration
 
 GROUPS: tuple[Declaration, ...] = (
@@ -14,6 +14,7 @@ GROUPS: tuple[Declaration, ...] = (
     *stat.GROUPS,
     *meminfo.GROUPS,
     *vmstat.GROUPS,
+    *powerpc.GROUPS,
     *sysrq.GROUPS,
     *kcore.GROUPS,
     *vmcore.GROUPS,

@@ -1,15 +1,21 @@
-"""/sys/kernel/dlpar and /sys/kernel/fadump/: arch/powerpc/platforms/pseries/dlpar.c, arch/powerpc/kernel/fadump.c (v7.1)."""
+"""/sys/kernel/dlpar, /sys/kernel/fadump/ and registers of CPUs (v7.1).
+
+arch/powerpc/platforms/pseries/dlpar.c, arch/powerpc/kernel/{fadump,sysfs}.c.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
+from elfcorehdr.drivers.base.cpu import Cpu
 from elfcorehdr.init.main import Kernel
+from fsmount.sysfs.cpu import cpus
 from fsmount.tree.kobject import AttributeGroup, Declaration, Link, singleton
 
 if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
+    from elfcorehdr.arch.powerpc.kernel.sysfs import Dscr
 
 dlpar = AttributeGroup("kernel", singleton)
 
@@ -102,8 +108,87 @@ def fadump_region_show(kernel: Kernel) -> bytes:
     return _fadump(kernel).region().encode(errors="surrogateescape")
 
 
+cpu = AttributeGroup("devices/system/cpu", singleton)
+device = AttributeGroup("devices/system/cpu/cpu*", cpus)
+
+
+def _dscr(kernel: Kernel) -> Dscr:
+    assert kernel.platform.dscr is not None
+    return kernel.platform.dscr
+
+
+def _runs(_kernel: Kernel, c: Cpu) -> bool:
+    return c.online and c.kernel.platform.dscr is not None
+
+
+def _runs_in_lpar(_kernel: Kernel, c: Cpu) -> bool:
+    return c.online and c.kernel.platform.dlpar is not None
+
+
+def _is_smt(_kernel: Kernel, c: Cpu) -> bool:
+    return _runs(_kernel, c) and c.kernel.machine.cpus.threads > 1
+
+
+@cpu.show(mode=0o600, is_visible=lambda kernel, obj: kernel.platform.dscr is not None)
+def dscr_default_show(kernel: Kernel) -> str:
+    """The data stream control register that CPUs have where nothing else was said, hexadecimal."""
+    return f"{_dscr(kernel).default:x}\n"
+
+
+@cpu.store(is_visible=lambda kernel, obj: kernel.platform.dscr is not None)
+def dscr_default_store(kernel: Kernel, buf: str) -> None:
+    """Set it, on all CPUs; EINVAL unless it begins with a hexadecimal number."""
+    _dscr(kernel).store(buf)
+
+
+@device.show(mode=0o600, is_visible=_runs)
+def dscr_show(c: Cpu) -> str:
+    """The CPU's data stream control register, hexadecimal."""
+    return f"{_dscr(c.kernel).of(c.id):x}\n"
+
+
+@device.store(is_visible=_runs)
+def dscr_store(c: Cpu, buf: str) -> None:
+    """Set it; EINVAL unless it begins with a hexadecimal number."""
+    _dscr(c.kernel).store(buf, c.id)
+
+
+@device.show(mode=0o400, is_visible=_runs)
+def pir_show(c: Cpu) -> str:
+    """The processor identification register, hexadecimal."""
+    return f"{c.kernel.platform.hard_id(c):x}\n"
+
+
+def _ticks(c: Cpu) -> str:
+    from elfcorehdr.arch.powerpc.kernel.sysfs import purr
+
+    return f"{purr(c.kernel):x}\n"
+
+
+for _name, _visible, _doc in (
+    ("purr", _runs, "Ticks that the CPU had of its core since the boot, hexadecimal."),
+    ("spurr", _runs, "The same, by the core's clock at the time."),
+    ("idle_purr", _runs_in_lpar, "Of purr, what passed while the CPU was idle."),
+    ("idle_spurr", _runs_in_lpar, "Of spurr, what passed while the CPU was idle."),
+):
+    device.add(_name, show=_ticks, mode=0o400, is_visible=_visible, doc=_doc)
+
+
+@device.show(is_visible=_is_smt)
+def smt_snooze_delay_show(c: Cpu) -> str:
+    """100, whatever is written."""
+    return "100\n"
+
+
+@device.store(is_visible=_is_smt)
+def smt_snooze_delay_store(c: Cpu, buf: str) -> None:
+    """Taken, and without effect."""
+
+
 GROUPS: tuple[Declaration, ...] = (
     dlpar,
+    cpu,
+    device,
     fadump,
     debug,
     *(

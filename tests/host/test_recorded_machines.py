@@ -42,6 +42,7 @@ NOT_DERIVED = (
     # the dumps keep the size of a device tree's property, not its bytes
     (r"/proc/device-tree/rtas.*", "bytes of the device tree were not dumped"),
     (r"/proc/device-tree/ibm,dynamic-reconfiguration-memory/.*", "likewise"),
+    (r"/proc/p(ower)?pc(64)?/lparcfg", "likewise: MaxMem is all LMBs; live besides"),
     (
         r"/sys/(kernel/kexec/|kernel/kexec_)?(crash_)?(loaded|elfcorehdr_size)",
         "as kexec-tools loaded it",

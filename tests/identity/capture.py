@@ -33,8 +33,10 @@ def rows_of(capture: Path) -> dict[str, Json]:
     living = capture / LIVING
     rows: dict[str, Json] = {}
     for path, row in (*_proc(living), *_json(living), *_jsonl(living)):
-        if not TOO_LIVE.fullmatch(path):
-            rows.setdefault(path, {}).update(row)
+        known = rows.setdefault(path, {}) if not TOO_LIVE.fullmatch(path) else {}
+        # A second list has gone through links: of one it names what it points to.
+        if not (known.get("type") == "link" and row.get("type") == "dir"):
+            known.update(row)
     return rows
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import struct
 from pathlib import Path
 
 from elfcorehdr.lib.ranges import parse_ids
@@ -12,6 +13,7 @@ from elfcorehdr.machine import (
     CpuTopology,
     CrashRegion,
     KernelText,
+    Lmbs,
     Machine,
     MemoryRange,
     Region,
@@ -108,6 +110,7 @@ def machine_of(capture: Path, rows: Rows) -> Machine:
         config={**config_of(rows), "HUGETLB_PAGE": "nr_hugetlb" in text(rows, "/proc/vmstat")},
         auto_online_blocks=text(rows, "/sys/devices/system/memory/auto_online_blocks"),
         devicetree=_root_properties(rows) if arch == "ppc64" else {},
+        lmbs=_lmbs(rows) if arch == "ppc64" else (),
     )
 
 
@@ -122,11 +125,26 @@ def _ppc64_crash(rows: Rows) -> list[tuple[int, int, int, str]]:
 
 
 def _root_properties(rows: Rows) -> dict[str, str]:
-    """Of the root node, the model."""
+    """Of the root node, the model and the partition's name."""
+    values = {name: _property(rows, name) for name in ("model", "ibm,partition-name")}
+    return {name: value.rstrip(b"\0").decode() for name, value in values.items() if value}
+
+
+def _property(rows: Rows, name: str) -> bytes:
+    """A property of the device tree; empty without one."""
     for base in ("/proc/device-tree/", "/sys/firmware/devicetree/base/"):
-        if value := rows.get(f"{base}model", {}).get("b64"):
-            return {"model": base64.b64decode(value).rstrip(b"\0").decode()}
-    return {}
+        if value := rows.get(base + name, {}).get("b64"):
+            return base64.b64decode(value)
+    return b""
+
+
+def _lmbs(rows: Rows) -> tuple[Lmbs, ...]:
+    """ibm,dynamic-memory-v2: a count, then number, address, DRC index, associativity and flags of each run."""
+    table = _property(rows, "ibm,dynamic-reconfiguration-memory/ibm,dynamic-memory-v2")
+    return tuple(
+        Lmbs(count=count, start=start, drc=drc, flags=flags)
+        for count, start, drc, _, flags in struct.iter_unpack(">IQIII", table[4:])
+    )
 
 
 def _node_of(rows: Rows, block: int) -> int:

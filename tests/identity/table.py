@@ -9,6 +9,12 @@ LIVE: tuple[Entry, ...] = (
     Entry("form", "/proc/stat", "the machine does nothing", without="(?<=cpu ) "),
     Entry("form", "/proc/(meminfo|vmstat|buddyinfo|pagetypeinfo)", "nothing is allocated here"),
     Entry("form", "/proc/zoneinfo", "nothing is allocated here", without=r" +(?=\d)"),
+    Entry(
+        "form",
+        "/proc/powerpc/lparcfg",
+        "the machine does nothing",
+        number=r"(?<=\npurr=)\d+|(?<=\ntbr=)\d+|(?<=\ndispatches=)\d+",
+    ),
     Entry("form", "/proc/(uptime|loadavg|softirqs)", "the machine does nothing"),
     Entry(
         "form",

@@ -152,14 +152,16 @@ class Node(Mapping[str, Any]):
 def devicetree(kernel: Kernel) -> Node:
     """The root node; nothing below it is made before it is asked for."""
     machine, dlpar = kernel.machine, kernel.platform.dlpar
+    pseries = kernel.platform.name == "pseries"
+    said = machine.devicetree.get("model", "")
+    # QEMU names itself, PowerVM the model of the machine.
+    compatible = (said or "qemu,pseries") if pseries else "ibm,powernv"
     tree: dict[str, Any] = {
         "#address-cells": u32(2),
         "#size-cells": u32(2),
-        "compatible": text("ibm,powernv" if dlpar is None else "IBM,pSeries"),
+        "compatible": text("qemu,pseries" if "qemu" in compatible else compatible),
         "name": b"\0",
-        "model": text(
-            f"IBM {'pSeries' if kernel.platform.name == 'pseries' else 'PowerNV'} (emulated by qemu)"
-        ),
+        "model": text(said or f"IBM {'pSeries' if pseries else 'PowerNV'} (emulated by qemu)"),
         "chosen": partial(_chosen, kernel),
         "cpus": partial(_cpus, kernel),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.platform import Platform
+from elfcorehdr.arch.powerpc.kernel.sysfs import Dscr
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -17,6 +18,7 @@ class Powernv(Platform):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
+        self.dscr = Dscr()
         if kernel.machine.fadump:
             from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
 

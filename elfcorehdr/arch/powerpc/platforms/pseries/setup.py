@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.platform import Platform
+from elfcorehdr.arch.powerpc.kernel.sysfs import Dscr
 from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import (
     Action,
     Dlpar,
@@ -32,6 +33,7 @@ class Pseries(Platform):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
+        self.dscr = Dscr()
         self.dlpar = Dlpar(kernel)
         if kernel.machine.fadump:
             from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
