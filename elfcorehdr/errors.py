@@ -5,6 +5,13 @@ from __future__ import annotations
 import errno as _errno
 
 
+def errno_name(number: int) -> str:
+    """An errno's name as Linux has it, else its number."""
+    if number == _errno.EOPNOTSUPP:
+        return "EOPNOTSUPP"
+    return _errno.errorcode.get(number, str(number))
+
+
 class KernelError(Exception):
     """The kernel would return -errno; reason is for the kernel log's debug level.
 
@@ -17,7 +24,7 @@ class KernelError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        name = _errno.errorcode.get(self.errno, str(self.errno))
+        name = errno_name(self.errno)
         return f"{name}: {self.reason}" if self.reason else name
 
 

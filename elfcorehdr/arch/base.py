@@ -15,6 +15,7 @@ from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
     FileArg,
     KexecBuf,
+    NoKernel,
     locate_mem_hole,
 )
 from elfcorehdr.kernel.notifier import MemoryNotify
@@ -361,8 +362,8 @@ class Arch(Reservation):
         return sum(part.filesz or part.memsz for part in kernel.machine.kdump.kernel)
 
     def kexec_file_probe(self, kernel: Kernel, kernel_file: FileArg) -> None:
-        """The loaders' probe(): KernelError if none of them takes this file for a kernel."""
-        raise KernelError(errno.ENOEXEC, f"{self.name} has no image loader here")
+        """The loaders' probe(): NoKernel if none of them takes this file for a kernel."""
+        raise NoKernel(errno.ENOEXEC, "there is no loader here")
 
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from elfcorehdr.elf import (
     EHDR_SIZE,
@@ -22,11 +22,8 @@ from elfcorehdr.elf import (
     unpack_ehdr,
     unpack_phdr_table,
 )
-from elfcorehdr.errors import ElfFormatError, KernelError
-from elfcorehdr.kernel.kexec_file import FileArg
-
-if TYPE_CHECKING:
-    from elfcorehdr.init.main import Kernel
+from elfcorehdr.errors import ElfFormatError
+from elfcorehdr.kernel.kexec_file import FileArg, NoKernel
 
 HEAD = struct.Struct("<8sQQQI20s4s4x")
 """Two instructions, text_offset, image_size, flags, riscv64's version, reserved words, a magic at 56."""
@@ -47,19 +44,19 @@ class Image(NamedTuple):
 
 
 def image_head(kernel_file: FileArg) -> Image:
-    """The head of an Image; KernelError(EINVAL) if the file is shorter than one."""
+    """The head of an Image; NoKernel(EINVAL) if the file is shorter than one."""
     if kernel_file.length < HEAD.size:
-        raise KernelError(errno.EINVAL, "too short for a kernel image")
+        raise NoKernel(errno.EINVAL, "too short for a kernel image")
     _, text_offset, size, flags, version, _, magic = HEAD.unpack_from(
         kernel_file.data.ljust(HEAD.size, b"\0")
     )
     return Image(text_offset, size, flags, version, magic)
 
 
-def elf_kernel(kernel: Kernel, kernel_file: FileArg) -> tuple[Ehdr, list[Phdr]]:
+def elf_kernel(kernel_file: FileArg) -> tuple[Ehdr, list[Phdr]]:
     """kexec_build_elf_info(): the headers of a 64-bit ELF kernel of either byte order.
 
-    KernelError(ENOEXEC) for anything else. Whose machine's it is, elf_probe() asks.
+    NoKernel(ENOEXEC) for anything else. Whose machine's it is, elf_probe() asks.
     """
     data, length = kernel_file.data, kernel_file.length
     try:
@@ -69,18 +66,17 @@ def elf_kernel(kernel: Kernel, kernel_file: FileArg) -> tuple[Ehdr, list[Phdr]]:
         table = data[ehdr.e_phoff : ehdr.e_phoff + rows * PHDR_SIZE]
         phdrs = unpack_phdr_table(table, ehdr)
     except (ElfFormatError, struct.error) as error:
-        raise KernelError(errno.ENOEXEC, f"no ELF kernel: {error}") from None
+        raise NoKernel(errno.ENOEXEC, f"no ELF kernel, {error}") from None
     for p in phdrs:
         _require(p.p_offset + p.p_filesz <= length, "a segment that is not in the file")
         _require(p.p_paddr + p.p_memsz <= U64, "a segment whose address wraps around")
     for holds, complaint in (
-        (ehdr.e_type in (ET_EXEC, ET_DYN), "Not an ELF executable."),
-        (phdrs, "No ELF program header."),
-        (all(p.p_type != PT_INTERP for p in phdrs), "Requires an ELF interpreter."),
+        (ehdr.e_type in (ET_EXEC, ET_DYN), "Not an ELF executable"),
+        (phdrs, "No ELF program header"),
+        (all(p.p_type != PT_INTERP for p in phdrs), "Requires an ELF interpreter"),
     ):
         if not holds:
-            kernel.log.err(f"kexec_elf: {complaint}")
-            raise KernelError(errno.ENOEXEC, complaint)
+            raise NoKernel(errno.ENOEXEC, complaint, f"kexec_elf: {complaint}.")
     return ehdr, phdrs
 
 
@@ -100,15 +96,15 @@ def _check_sane(ehdr: Ehdr, length: int) -> None:
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise KernelError(errno.ENOEXEC, message)
+        raise NoKernel(errno.ENOEXEC, message)
 
 
-def elf_probe(kernel: Kernel, kernel_file: FileArg) -> None:
-    """kexec_elf_probe(): is it an ELF kernel of this machine? KernelError(ENOEXEC) if not."""
-    ehdr, _ = elf_kernel(kernel, kernel_file)
-    _require(ehdr.e_machine == kernel.arch.e_machine, "an ELF of another machine")
+def elf_probe(kernel_file: FileArg, e_machine: int) -> None:
+    """kexec_elf_probe(): is it an ELF kernel of that machine? NoKernel(ENOEXEC) if not."""
+    ehdr, _ = elf_kernel(kernel_file)
+    _require(ehdr.e_machine == e_machine, "an ELF of another machine")
 
 
-def elf_loads(kernel: Kernel, kernel_file: FileArg) -> list[Phdr]:
+def elf_loads(kernel_file: FileArg) -> list[Phdr]:
     """The PT_LOADs, in file order."""
-    return [p for p in elf_kernel(kernel, kernel_file)[1] if p.p_type == PT_LOAD]
+    return [p for p in elf_kernel(kernel_file)[1] if p.p_type == PT_LOAD]

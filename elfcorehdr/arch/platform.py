@@ -33,6 +33,8 @@ class Platform:
     """powerpc: a register of its CPUs that is written through sysfs."""
     acpi: AcpiProcessors | None = None
     """Where ACPI plugs CPUs: its view of them."""
+    memory_devices: tuple[str, ...] = ()
+    """What memory can be plugged as; empty: nothing can."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
@@ -64,6 +66,10 @@ class Platform:
             start = align_up(taken.end + 1, block)
         return start
 
+    def room(self, start: int, size: int) -> str:
+        """Why a hypervisor has nothing to put there; empty if it has."""
+        return ""
+
     def plug_memory(self, start: int, size: int, node: int = 0, how: str = "dimm") -> None:
         """Memory is plugged in at start, size bytes, as the device `how`, and added as the platform does it.
 
@@ -80,6 +86,10 @@ class Platform:
         """
         raise self._no("memory")
 
+    def cpu_slots(self) -> tuple[list[int], list[int]]:
+        """The slots for CPUs (ppc64: cores) that are free, and all of them. KernelError(EOPNOTSUPP) if there are none."""
+        raise self._no("CPU")
+
     def plug_cpu(self, slot: int, node: int = 0) -> list[int]:
         """A CPU (ppc64: a core) is plugged into a slot; the numbers of the CPUs that came. KernelError."""
         raise self._no("CPU")
@@ -89,7 +99,9 @@ class Platform:
         raise self._no("CPU")
 
     def _no(self, what: str) -> KernelError:
-        return KernelError(errno.EOPNOTSUPP, f"{self.name} has no {what} hotplug here")
+        return KernelError(
+            errno.EOPNOTSUPP, f"{self.name} has no {what} hotplug: nothing can be plugged"
+        )
 
 
 class Hardware(Platform):

@@ -13,6 +13,7 @@ from elfcorehdr.arch.platform import Platform
 from elfcorehdr.drivers.acpi.acpi_memhotplug import MemoryDevices
 from elfcorehdr.drivers.virtio import virtio_mem
 from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.kexec_file import align_up
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -22,6 +23,7 @@ class Virt(Platform):
     """Memory comes as dimm, or as virtio-mem grows."""
 
     name = "virt"
+    memory_devices = ("dimm", "virtio-mem")
     container = ""
     """Name of the ACPI container that memory devices are in; empty without one."""
 
@@ -32,6 +34,11 @@ class Virt(Platform):
     def firmware_node(self, address: int) -> str:
         """The memory device's."""
         return self._devices.firmware_node(address)
+
+    def room(self, start: int, size: int) -> str:
+        """Memory devices have a stretch of their own, behind the memory at boot."""
+        base = align_up(self.hotplug_base(), self._kernel.memory.block_size)
+        return f"devices' memory begins at {base:#x}" if start < base else ""
 
     def plug_memory(self, start: int, size: int, node: int = 0, how: str = "dimm") -> None:
         """As Platform.plug_memory(): dimm or virtio-mem."""

@@ -25,8 +25,10 @@ from elfcorehdr.kernel.kexec_file import (
     KEXEC_UPDATE_ELFCOREHDR,
     FileArg,
     FileKind,
+    NoKernel,
     Segment,
     align_up,
+    probe,
 )
 from elfcorehdr.kernel.printk import hashed_pointer
 from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM, Resource
@@ -365,8 +367,14 @@ class Kexec:
             kernel_file.check()
             size = kernel_file.length
         self.dprintk(f"kexec_file: kernel: {hashed_pointer(size)} kernel_size: {size:#x}")
-        if kernel_file is not None:
-            kernel.arch.kexec_file_probe(kernel, kernel_file)
+        if kernel_file is None:
+            return
+        try:
+            probe(kernel, kernel_file)
+        except NoKernel as error:
+            if error.line:
+                kernel.log.err(error.line)
+            raise
 
     def _log_segments(self, image: Kimage, *, crash: bool, flags: int) -> None:
         """What a load with KEXEC_FILE_DEBUG ends with; pointers are hashed, as %p prints them."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Sequence
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import Record
+
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
 
 KEXEC_ON_CRASH = 0x1
 KEXEC_PRESERVE_CONTEXT = 0x2
@@ -29,6 +33,14 @@ Segment = tuple[bytes, int, int, int]
 """struct kexec_segment of kexec_load: buf, bufsz, mem, memsz; sizes and the address in bytes."""
 
 
+class NoKernel(KernelError):
+    """A file is no kernel for a loader; line is what its probe() logs of it, if it does."""
+
+    def __init__(self, errno: int, reason: str, line: str = "") -> None:
+        super().__init__(errno, reason)
+        self.line = line
+
+
 class FileKind(Enum):
     """What a file descriptor given to kexec_file_load turned out to be."""
 
@@ -43,6 +55,10 @@ class FileArg(Record):
     kind: FileKind
     data: bytes = b""
     size: int = -1
+    name: str = ""
+    """What the user called it."""
+    why: str = ""
+    """Why it is no file that can be read."""
 
     @property
     def length(self) -> int:
@@ -52,14 +68,27 @@ class FileArg(Record):
     def check(self) -> None:
         """kernel_read_file_from_fd(): EBADF, or EINVAL for a directory or an empty file."""
         if self.kind is FileKind.BAD:
-            raise KernelError(errno.EBADF, "bad file descriptor")
+            raise KernelError(errno.EBADF, self.why or "bad file descriptor")
         if self.kind is FileKind.DIRECTORY or not self.length:
-            raise KernelError(errno.EINVAL, "not a regular file with content")
+            what = "a directory" if self.kind is FileKind.DIRECTORY else "empty"
+            raise KernelError(
+                errno.EINVAL, f"{self.name or 'the file'} is {what}, expected a file with content"
+            )
 
 
 def regular(data: bytes) -> FileArg:
     """A regular file with this content."""
     return FileArg(FileKind.REGULAR, data)
+
+
+def probe(kernel: Kernel, kernel_file: FileArg) -> None:
+    """Would a loader take the file? NoKernel if not, and nothing is logged."""
+    try:
+        kernel.arch.kexec_file_probe(kernel, kernel_file)
+    except NoKernel as error:
+        name = kernel_file.name or "the file"
+        reason = f"{name} is no kernel that {kernel.arch.uts_machine} loads: {error.reason}"
+        raise NoKernel(error.errno, reason, error.line) from None
 
 
 def align_up(value: int, alignment: int) -> int:

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.kernel.kexec_file import probe
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -27,7 +28,8 @@ def segments(
 ) -> tuple[int, list[Segment]]:
     """Entry and segments that kexec-tools would hand to kexec_load for a crash image. KernelError.
 
-    hotplug is its option --hotplug. EOPNOTSUPP where its way is not known here.
+    hotplug is its option --hotplug. EOPNOTSUPP where its way is not known here; a file that is no
+    kernel is refused as kexec_file_load's loaders refuse it.
     """
     name = f"{__name__}.{kernel.arch.name}"
     try:
@@ -38,6 +40,11 @@ def segments(
         raise KernelError(
             errno.EOPNOTSUPP, f"kexec-tools' segments on {kernel.arch.name} are not known here"
         ) from None
+    for file in (kernel_file, initrd):
+        if file is not None:
+            file.check()
+    if kernel_file is not None:
+        probe(kernel, kernel_file)
     made: tuple[int, list[Segment]] = tools.segments(
         kernel, kernel_file, initrd, cmdline, hotplug=hotplug
     )

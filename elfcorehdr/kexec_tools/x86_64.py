@@ -40,7 +40,8 @@ def reserved(kernel: Kernel) -> list[Range]:
     """
     rows = [r for _, r, name in kernel.iomem.rows() if name == CRASH_KERNEL and r.start != r.end]
     if not rows:
-        raise KernelError(errno.EADDRNOTAVAIL, "Memory for crashkernel is not reserved")
+        why = f": {kernel.kexec.nothing}" if kernel.kexec.nothing else ""
+        raise KernelError(errno.EADDRNOTAVAIL, f"Memory for crashkernel is not reserved{why}")
     return rows
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from elfcorehdr.arch import hypervisor
 from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import (
@@ -24,6 +25,7 @@ from elfcorehdr.kernel.kexec_file import (
     FileArg,
     FileKind,
 )
+from elfcorehdr.machine.sizes import U64, shown
 from fsmount.host import mounting, mountns
 from fsmount.tree.kobject import AttributeGroup, Filesystem, singleton
 
@@ -70,6 +72,32 @@ def _does(known: str) -> Callable[[Callable[[Kernel, Json], None]], Callable[[Ke
     return decorate
 
 
+def _number(request: Json, key: str, default: int | None = None) -> int:
+    """A number of the request, of 64 bits; KernelError(EINVAL) if it is none, or is missing and has no default."""
+    value = request.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or not -U64 < value < U64:
+        raise KernelError(errno.EINVAL, f"{key} is {shown(value)}, expected a number below 2^64")
+    return value
+
+
+def _text(request: Json, key: str, default: str = "") -> str:
+    """A text of the request; KernelError(EINVAL) if it is none."""
+    value = request.get(key, default)
+    if not isinstance(value, str):
+        raise KernelError(errno.EINVAL, f"{key} is {shown(value)}, expected a text")
+    return value
+
+
+def _by_kexec_load(request: Json) -> bool:
+    """Is it kexec_load that is asked for? KernelError(EINVAL) if it is neither system call."""
+    word = _text(request, "syscall", "kexec_file_load")
+    if word not in ("kexec_load", "kexec_file_load"):
+        raise KernelError(
+            errno.EINVAL, f"syscall is {shown(word)}, expected kexec_file_load or kexec_load"
+        )
+    return word == "kexec_load"
+
+
 def file_arg(path: str) -> FileArg:
     """A file as kexec_file_load would find it: its kind, and its content.
 
@@ -80,12 +108,14 @@ def file_arg(path: str) -> FileArg:
             errno.ELOOP, f"{path} is in a mounted kdumpfs, expected a file of the host"
         )
     if os.path.isdir(path):
-        return FileArg(FileKind.DIRECTORY)
+        return FileArg(FileKind.DIRECTORY, name=path)
     try:
         with open(path, "rb") as file:
-            return FileArg(FileKind.REGULAR, file.read())
-    except OSError:
-        return FileArg(FileKind.BAD)
+            return FileArg(FileKind.REGULAR, file.read(), name=path)
+    except FileNotFoundError:
+        return FileArg(FileKind.BAD, why=f"no such file: {path}")
+    except (OSError, ValueError) as error:
+        return FileArg(FileKind.BAD, why=f"{path}: {getattr(error, 'strerror', None) or error}")
 
 
 def _on_kdumpfs(path: str) -> bool:
@@ -98,10 +128,11 @@ def _on_kdumpfs(path: str) -> bool:
 @_does("syscall kernel initrd cmdline hotplug debug flags")
 def load_store(kernel: Kernel, request: Json) -> None:
     """Load a crash image as kexec_file_load (default) or kexec_load does; files are paths on the host."""
-    initrd = file_arg(request["initrd"]) if request.get("initrd") else None
-    image = file_arg(request["kernel"]) if request.get("kernel") else None
-    cmdline = str(request.get("cmdline", kernel.kexec.capture_cmdline())).encode()
-    if request.get("syscall", "kexec_file_load") == "kexec_load":
+    kernel_path, initrd_path = _text(request, "kernel"), _text(request, "initrd")
+    initrd = file_arg(initrd_path) if initrd_path else None
+    image = file_arg(kernel_path) if kernel_path else None
+    cmdline = _text(request, "cmdline", kernel.kexec.capture_cmdline()).encode()
+    if _by_kexec_load(request):
         flags = KEXEC_ON_CRASH
         if request.get("hotplug"):
             flags |= KEXEC_CRASH_HOTPLUG_SUPPORT | KEXEC_UPDATE_ELFCOREHDR
@@ -114,14 +145,14 @@ def load_store(kernel: Kernel, request: Json) -> None:
     flags = KEXEC_FILE_ON_CRASH | (KEXEC_FILE_DEBUG if request.get("debug") else 0)
     if image is not None and initrd is None:
         flags |= KEXEC_FILE_NO_INITRAMFS
-    kernel.kexec.file_load(image, initrd, cmdline, int(request.get("flags", flags)))
+    kernel.kexec.file_load(image, initrd, cmdline, _number(request, "flags", flags))
 
 
 @control.store
 @_does("syscall")
 def unload_store(kernel: Kernel, request: Json) -> None:
     """Unload the crash image."""
-    if request.get("syscall", "kexec_file_load") == "kexec_load":
+    if _by_kexec_load(request):
         kernel.kexec.load(0, [], KEXEC_ON_CRASH)
     else:
         kernel.kexec.file_load(None, None, b"", KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH)
@@ -131,16 +162,13 @@ def unload_store(kernel: Kernel, request: Json) -> None:
 @_does("memory size node as cpu")
 def plug_store(kernel: Kernel, request: Json) -> None:
     """The hypervisor plugs in memory (address or null for the next free one, size in bytes) or a CPU slot."""
+    node = _number(request, "node", 0)
     if "cpu" in request:
-        kernel.platform.plug_cpu(int(request["cpu"]), int(request.get("node", 0)))
+        hypervisor.plug_cpu(kernel, _number(request, "cpu"), node)
         return
-    size = int(request["size"])
-    start = request.get("memory")
-    if start is None:
-        start = kernel.platform.next_free_memory(size)
-    kernel.platform.plug_memory(
-        int(start), size, int(request.get("node", 0)), request.get("as", "dimm")
-    )
+    start = None if request.get("memory") is None else _number(request, "memory")
+    how = _text(request, "as", "dimm")
+    hypervisor.plug_memory(kernel, _number(request, "size"), start, node, how)
 
 
 @control.store
@@ -148,10 +176,11 @@ def plug_store(kernel: Kernel, request: Json) -> None:
 def unplug_store(kernel: Kernel, request: Json) -> None:
     """The hypervisor asks memory (address and size in bytes) or a CPU back."""
     if "cpu" in request:
-        kernel.platform.unplug_cpu(int(request["cpu"]))
-    else:
-        size = int(request.get("size") or kernel.memory.block_size)
-        kernel.platform.unplug_memory(int(request["memory"]), size, request.get("as", "dimm"))
+        hypervisor.unplug_cpu(kernel, _number(request, "cpu"))
+        return
+    size = _number(request, "size", kernel.memory.block_size)
+    how = _text(request, "as", "dimm")
+    hypervisor.unplug_memory(kernel, _number(request, "memory"), size, how)
 
 
 @control.store
@@ -160,7 +189,10 @@ def crash_store(kernel: Kernel, request: Json) -> None:
     """The kernel crashes: with a text of its own, by an oops (a panic only with panic_on_oops), or as CPUs hang."""
     from elfcorehdr.kernel.panic import Crash
 
-    stuck = frozenset(map(int, request.get("hard", ())))
+    hard = request.get("hard", [])
+    if not isinstance(hard, list) or not all(isinstance(n, int) for n in hard):
+        raise KernelError(errno.EINVAL, f"hard is {shown(hard)}, expected a list of CPUs")
+    stuck = frozenset(hard)
     if absent := sorted(stuck.difference(kernel.cpus.online)):
         raise KernelError(errno.EINVAL, f"CPU {absent[0]} does not run")
     if stuck:

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from elfcorehdr.errors import ProfileError
+from elfcorehdr.errors import ProfileError, errno_name
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE
 
@@ -162,7 +162,9 @@ def request(directory: str, name: str, body: dict[str, object]) -> None:
             why = ""
         if name == "reload" and why:
             raise ProfileError(why) from None
-        raise ProfileError(f"{name}: {error.strerror}" + (f" ({why})" if why else "")) from None
+        code, _, reason = why.partition(": ")
+        code = code or errno_name(error.errno or 0)
+        raise ProfileError(f"{name}: {reason or error.strerror} ({code})") from None
 
 
 def on_sigterm(action: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from elfcorehdr.arch import hypervisor
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_FILE_NO_INITRAMFS,
@@ -123,26 +124,24 @@ class Machine:
         self, size: int, at: int | None = None, node: int = 0, how: str = "dimm"
     ) -> int:
         """Memory is plugged in, size in bytes, at an address or behind all there is; where it went."""
-        platform = self.kernel.platform
-        start = platform.next_free_memory(size) if at is None else at
-        self._done(lambda: platform.plug_memory(start, size, node, how))
+        start: int = self._done(lambda: hypervisor.plug_memory(self.kernel, size, at, node, how))
         return start
 
     def unplug_memory(self, at: int, size: int, how: str = "dimm") -> None:
         """Memory is asked back."""
-        self._done(lambda: self.kernel.platform.unplug_memory(at, size, how))
+        self._done(lambda: hypervisor.unplug_memory(self.kernel, at, size, how))
 
     def plug_cpu(self, slot: int, node: int = 0) -> None:
         """A CPU (of ppc64 a core) is plugged in."""
-        self._done(lambda: self.kernel.platform.plug_cpu(slot, node))
+        self._done(lambda: hypervisor.plug_cpu(self.kernel, slot, node))
 
     def unplug_cpu(self, cpu: int) -> None:
         """A CPU (of ppc64 its core) is asked back."""
-        self._done(lambda: self.kernel.platform.unplug_cpu(cpu))
+        self._done(lambda: hypervisor.unplug_cpu(self.kernel, cpu))
 
-    def _done(self, call: Any) -> None:
+    def _done(self, call: Any) -> Any:
         try:
-            call()
+            return call()
         except KernelError as refused:
             raise _oserror(refused, "") from None
 

@@ -142,7 +142,7 @@ def test_load_unload_plug_and_unplug(shell: Shell) -> None:
     assert (own.returncode, "is in a mounted kdumpfs" in own.stderr) == (2, True)
     failed = kdumpfs("load", shell.dir, "/nonexistent")
     assert failed.returncode == 2
-    assert failed.stderr == "kdumpfs: load: Bad file descriptor (EBADF: bad file descriptor)\n"
+    assert failed.stderr == "kdumpfs: load: no such file: /nonexistent (EBADF)\n"
 
 
 def test_a_descriptor_of_a_block_that_came_back_says_enodev(shell: Shell) -> None:

@@ -35,6 +35,10 @@ class AcpiProcessors:
         """The hardware number, that of its slot."""
         return self._apic.get(cpu, cpu)
 
+    def occupied(self, slot: int) -> bool:
+        """Whether there is a CPU in the slot."""
+        return slot in self._slots
+
     def plug(self, slot: int, node: int) -> int:
         """acpi_processor_hotadd_init(): the CPU in a slot becomes present, not online; its number.
 

@@ -10,7 +10,7 @@ from elfcorehdr.arch.image import image_head
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_core import Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, NoKernel
 from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.mm.memblock import NOMAP
 
@@ -34,9 +34,9 @@ def crash_ranges(kernel: Kernel) -> CrashMem:
 
 
 def probe(kernel_file: FileArg) -> None:
-    """image_probe(): KernelError(EINVAL) for what is no Image."""
+    """image_probe(): NoKernel(EINVAL) for what is no Image."""
     if image_head(kernel_file).magic != IMAGE_MAGIC:
-        raise KernelError(errno.EINVAL, "no kernel image")
+        raise NoKernel(errno.EINVAL, "no Image")
 
 
 def load(

@@ -146,7 +146,7 @@ class Ppc64(Arch):
         """kexec_elf_probe()"""
         from elfcorehdr.arch.image import elf_probe
 
-        elf_probe(kernel, kernel_file)
+        elf_probe(kernel_file, self.e_machine)
 
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None

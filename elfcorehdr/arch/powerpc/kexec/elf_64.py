@@ -31,7 +31,7 @@ def elf64_load(
     if kernel_file is not None:
         parts = tuple(
             LoadSegment(p.p_memsz, min(p.p_filesz, p.p_memsz), max(p.p_align, 1), p.p_paddr)
-            for p in elf_loads(kernel, kernel_file)
+            for p in elf_loads(kernel_file)
         )
     if not image.crash:
         return

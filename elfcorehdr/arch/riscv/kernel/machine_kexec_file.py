@@ -11,7 +11,7 @@ from elfcorehdr.elf import ELFMAG, Phdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_up, locate_mem_hole
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, NoKernel, align_up, locate_mem_hole
 from elfcorehdr.lib.ranges import CrashMem
 
 if TYPE_CHECKING:
@@ -39,15 +39,15 @@ def crash_ranges(kernel: Kernel) -> CrashMem:
 
 
 def probe(kernel: Kernel, kernel_file: FileArg) -> None:
-    """kexec_elf_probe(), then image_probe() where there is one. KernelError(ENOEXEC, EINVAL)."""
+    """kexec_elf_probe(), then image_probe() where there is one. NoKernel(ENOEXEC, EINVAL)."""
     try:
-        elf_probe(kernel, kernel_file)
-    except KernelError:
+        elf_probe(kernel_file, kernel.arch.e_machine)
+    except NoKernel as error:
         if not kernel.has(changes.IMAGE_LOADER_RISCV64):
             raise
         head = image_head(kernel_file)
         if head.version >= RISCV_HEADER_VERSION and head.magic != IMAGE_MAGIC:
-            raise KernelError(errno.EINVAL, "no kernel image") from None
+            raise NoKernel(errno.EINVAL, "no Image, and no ELF", error.line) from None
 
 
 def load(
@@ -55,7 +55,7 @@ def load(
 ) -> None:
     """The kernel at the bottom; the header, purgatory, initrd and device tree from the top down."""
     if kernel_file is not None and kernel_file.data[:4] == ELFMAG:
-        loads = elf_loads(kernel, kernel_file)
+        loads = elf_loads(kernel_file)
         if image.crash:
             _place_elf(kernel, image, loads, kernel_file.length)
             load_extra_segments(kernel, image, initrd)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from elfcorehdr.arch.x86.kernel.crash import crash_setup_memmap_entries
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_core import Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, align_up
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, NoKernel, align_up
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -51,8 +51,8 @@ def described(kernel: Kernel) -> KernelPart:
     return KernelPart(given.memsz, given.filesz or given.memsz, given.align, given.setup)
 
 
-def probe(kernel: Kernel, kernel_file: FileArg) -> None:
-    """bzImage64_probe(): KernelError(ENOEXEC) for what is no 64-bit bzImage, and the log says why."""
+def probe(kernel_file: FileArg) -> None:
+    """bzImage64_probe(): NoKernel(ENOEXEC) for what is no 64-bit bzImage, and the log says why."""
     data = kernel_file.data.ljust(HEADER_END, b"\0")
     version, loadflags, xloadflags = (
         int.from_bytes(data[at : at + size], "little")
@@ -68,8 +68,7 @@ def probe(kernel: Kernel, kernel_file: FileArg) -> None:
         (xloadflags & XLF_CAN_BE_LOADED_ABOVE_4G, "XLF_CAN_BE_LOADED_ABOVE_4G is not set."),
     ):
         if not holds:
-            kernel.log.err(f"kexec-bzImage64: {complaint}")
-            raise KernelError(errno.ENOEXEC, complaint)
+            raise NoKernel(errno.ENOEXEC, complaint, f"kexec-bzImage64: {complaint}")
 
 
 def kernel_part(kernel: Kernel, image: Kimage, kernel_file: FileArg | None) -> KernelPart:

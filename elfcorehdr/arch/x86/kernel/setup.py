@@ -166,7 +166,7 @@ class X8664(Arch):
         """bzImage64_probe()"""
         from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
 
-        bzimage.probe(kernel, kernel_file)
+        bzimage.probe(kernel_file)
 
     def kexec_file_load(
         self, kernel: Kernel, image: Kimage, kernel_file: FileArg | None, initrd: FileArg | None

@@ -33,6 +33,11 @@ class Pc(Virt):
         """Above 4 GiB, on a whole GiB: pc_memory_init()."""
         return align_up(max(super().hotplug_base(), 4 << 30), 1 << 30)
 
+    def cpu_slots(self) -> tuple[list[int], list[int]]:
+        """One a possible CPU."""
+        slots = list(range(len(self._kernel.cpus.possible)))
+        return [slot for slot in slots if not self.acpi.occupied(slot)], slots
+
     def plug_cpu(self, slot: int, node: int = 0) -> list[int]:
         """The CPU of that slot. KernelError: as AcpiProcessors.plug()."""
         return [self.acpi.plug(slot, node)]
