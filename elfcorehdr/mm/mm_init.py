@@ -297,4 +297,15 @@ def counts(image: MemoryImage, loads: Iterable[tuple[int, int]]) -> Mapping[str,
     return made
 
 
-__all__ = ["MemoryImage", "VmcoreInfo", "core_note", "counts"]
+def folios(image: MemoryImage, loads: Iterable[tuple[int, int]]) -> Mapping[str, int]:
+    """How many compound pages of each kind the loads hold, of two pages and more."""
+    made = dict[str, int]()
+    for start, end in loads:
+        for run in image.use.runs(start, end):
+            if run.use.order and run.use.kind != "free":
+                count = sum(n for _, order, n in image.use.blocks(run) if order)
+                made[run.use.kind] = made.get(run.use.kind, 0) + count
+    return made
+
+
+__all__ = ["MemoryImage", "VmcoreInfo", "core_note", "counts", "folios"]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
+from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo, release_of
 from elfcorehdr.mm.page_use import PageUse, Run
 
 U64 = (1 << 64) - 1
 PAGE_MAPPING_ANON = 1
+TAIL_MAPPING = 0xDEAD000000000400
+"""include/linux/poison.h, with the architectures' POISON_POINTER_DELTA."""
 _PG_UPTODATE, _PG_REFERENCED = 1 << 2, 1 << 1
 """Bits that no tool here reads; 6.12's places."""
 
@@ -35,6 +37,7 @@ class StructPage:
     ) -> None:
         self.size = info.size("page")
         self._info = info
+        self._release = release_of(info.lines.get("OSRELEASE", ""))
         self._page_va = page_va
         self._mapping = objects & ~7
         """Something that looks like a struct address_space or anon_vma: an address in the direct map."""
@@ -102,9 +105,19 @@ class StructPage:
             case _:
                 return self._page(0, 1)
 
+    def _tail(self) -> bytearray:
+        """A page behind the head: prep_compound_tail()."""
+        return self._page(0, 0, mapping=TAIL_MAPPING)
+
     def _first_tail(self, kind: str, order: int) -> bytearray:
-        """The second struct page: it has the order, and what the compound page is."""
-        page = self._page(0, 0)
+        """The second struct page: it has the order, what the compound page is, and its counts (struct folio).
+
+        Where the counts lie decides what a tool that takes it for a page of its own sees in `mapping`.
+        """
+        page = self._tail()
+        mapped = 0 if kind in ("anon", "hugetlb") else -1
+        for at, value in zip(range(16, 40, 4), self._counts(mapped), strict=True):
+            struct.pack_into("<i", page, at, value)
         if self._order_at is not None and self._dtor_at is not None:
             page[self._order_at] = order
             hugetlb = self._info.number("HUGETLB_PAGE_DTOR") or 2
@@ -136,10 +149,20 @@ class StructPage:
             made = head + bytes(self._page(0, 0)) * ((1 << order) - 1)
         else:
             made = head + self._compound(self._first_tail(kind, order), pfn, order)
-            made += self._compound(self._page(0, 0), pfn, order) * ((1 << order) - 2)
+            made += self._compound(self._tail(), pfn, order) * ((1 << order) - 2)
         if fixed:
             self._made[key] = made
         return made
+
+    def _counts(self, mapped: int) -> tuple[int, int, int, int, int, int]:
+        """Bytes 16 to 39 of the second struct page."""
+        if self._release >= (6, 15):
+            # _large_mapcount, _nr_pages_mapped, _entire_mapcount, _pincount, _mm_id_mapcount
+            return mapped, 0, mapped, 0, -1, -1
+        if self._release >= (6, 6):
+            # _large_mapcount, _entire_mapcount, _nr_pages_mapped, _pincount
+            return mapped, mapped, 0, 0, 0, 0
+        return 0, mapped, 0, 0, 0, 0  # dtor and order, compound_mapcount, compound_pincount
 
     def of_run(self, use: PageUse, run: Run) -> bytes:
         """The struct pages of a run of whole blocks."""

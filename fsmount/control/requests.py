@@ -231,13 +231,19 @@ def vmcore_show(kernel: Kernel) -> str:
     """What the vmcore's memory is used for, as JSON: pages by kind, of the memory that its header lists."""
     import json
 
-    from elfcorehdr.mm.mm_init import counts
+    from elfcorehdr.mm.mm_init import counts, folios
 
     vmcore, image = kernel.vmcore, kernel.memory_image
     if vmcore is None or image is None:
         raise KernelError(errno.ENOENT)
-    pages = counts(image, vmcore.memory())
-    return json.dumps({"size": vmcore.size, "page_size": image.page_size, "pages": pages}) + "\n"
+    memory = vmcore.memory()
+    told = {
+        "size": vmcore.size,
+        "page_size": image.page_size,
+        "pages": counts(image, memory),
+        "folios": folios(image, memory),
+    }
+    return json.dumps(told) + "\n"
 
 
 @control.show

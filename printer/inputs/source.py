@@ -40,6 +40,7 @@ NOTE_LIMIT = 64 << 20
 """Bytes of notes that are read: 8,192 CPUs of ppc64 need 5 MiB."""
 
 _TREE = (  # what a mounted tree, or a /sys of its own, has: raw bytes first, they are never cut
+    "proc/vmcore",  # of a capture kernel: there no image is loaded any more
     "control/elfcorehdr",
     "sys/kernel/kexec/crash_elfcorehdr_print",
     "kernel/kexec/crash_elfcorehdr_print",
@@ -213,7 +214,7 @@ def _inside(name: str) -> str:
         path = os.path.join(name, inner)
         if os.path.exists(path):
             return path
-    raise ElfFormatError(f"{name}: is a directory without {_TREE[0]} or {_TREE[1]}")
+    raise ElfFormatError(f"{name}: is a directory without {_TREE[1]} or {_TREE[2]}")
 
 
 def _read_elf(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -155,23 +157,26 @@ EXACT = {
     ],
 )
 def test_makedumpfile_counts_what_the_machine_says(mounted, tmp_path, machine, options):
-    """1.7.8 is right on all of these; what it and older ones get wrong is below."""
+    """1.7.8 is right on all of these, but that on 7.1 and later it takes the second page of each kernel folio for a
+    user's: it knows no compound_info. What it and older ones get wrong besides is below."""
     vmcore = mounted.crash("-m", machine, *options)
     arch = "ppc64el" if machine.startswith("pseries") else "amd64"
     done = run_tool(
         "makedumpfile", "sid", arch, "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
     )
     assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
-    found, said = counters(done.stdout + done.stderr), pages(mounted.dir)
+    found, said = counters(done.stdout + done.stderr), statement(mounted.dir)
+    lost = 0 if said["release"] < (7, 1) else said["folios"].get("slab", 0)
     for name, kinds in EXACT.items():
-        assert (name, found[name]) == (name, sum(said.get(kind, 0) for kind in kinds))
+        right = sum(said["pages"].get(kind, 0) for kind in kinds)
+        assert (name, found[name]) == (name, right + lost * ("anon" in kinds))
 
 
-def pages(directory: Path) -> dict[str, int]:
+def statement(directory: Path) -> dict[str, Any]:
     """The machine's own statement."""
-    import json
-
-    return json.loads((directory / "control/vmcore").read_text())["pages"]
+    release = (directory / "proc/version").read_text().split()[2]
+    said = json.loads((directory / "control/vmcore").read_text())
+    return {**said, "release": tuple(map(int, re.findall(r"\d+", release)[:2]))}
 
 
 @pytest.mark.parametrize(
@@ -181,6 +186,8 @@ def pages(directory: Path) -> dict[str, int]:
         ("sid", "6.12.107", "Free pages", True),
         ("bookworm", "7.3.4", "Non-private cache pages", False),  # 1.7.2: no folio's tails
         ("sid", "7.3.4", "Non-private cache pages", True),
+        ("sid", "6.18.15", "User process data pages", True),
+        ("sid", "7.1.13", "User process data pages", False),  # tails of folios are lost
     ],
 )
 def test_faults_of_released_makedumpfiles_show(mounted, tmp_path, suite, kernel, name, right):
@@ -188,7 +195,7 @@ def test_faults_of_released_makedumpfiles_show(mounted, tmp_path, suite, kernel,
     done = run_tool(
         "makedumpfile", suite, "amd64", "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
     )
-    found, said = counters(done.stdout + done.stderr), pages(mounted.dir)
+    found, said = counters(done.stdout + done.stderr), statement(mounted.dir)["pages"]
     expected = sum(said.get(kind, 0) for kind in EXACT[name])
     assert (found[name] == expected) == right
 
