@@ -68,9 +68,9 @@ def _cores(kernel: Kernel, events: int) -> None:
     """Cores of eight threads out and in again."""
     assert kernel.platform.dlpar is not None
     for k in range(events // 16):
-        kernel.platform.dlpar.cpu.remove(0x10000001 + k)
+        kernel.platform.dlpar.cpu.remove(0x10000008 + 8 * k)
     for k in range(events // 16):
-        kernel.platform.dlpar.cpu.add(0x10000001 + k)
+        kernel.platform.dlpar.cpu.add(0x10000008 + 8 * k)
 
 
 STORMS: dict[str, Storm] = {
