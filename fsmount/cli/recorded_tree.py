@@ -81,6 +81,8 @@ def recorded_tree(tree: Tree, recording: Recording, *, alone: bool) -> Tree:
     whole = [*OWN_DIRECTORIES, *(f"bus/{name}" for name in ("memory", "cpu", "node"))]
 
     def stays(one: Declaration) -> bool:
+        if isinstance(one, AttributeGroup) and one.overrides:
+            return True
         if alone and one.fs in (Filesystem.SYSFS, Filesystem.PROCFS) and one.path != "":
             return False
         if one.fs is Filesystem.SYSFS and any((one.path + "/").startswith(f"{w}/") for w in whole):
@@ -96,7 +98,7 @@ def recorded_tree(tree: Tree, recording: Recording, *, alone: bool) -> Tree:
 
 def _without(one: Declaration, files: set[tuple[Filesystem, str]]) -> Declaration:
     """A group less the files that the dump has."""
-    if not isinstance(one, AttributeGroup) or "*" in one.path:
+    if not isinstance(one, AttributeGroup) or one.overrides or "*" in one.path:
         return one
     names = {name for name in one.attributes if (one.fs, f"{one.path}/{name}".lstrip("/")) in files}
     if not names:

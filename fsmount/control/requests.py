@@ -276,8 +276,19 @@ class UserModules:
     """The user's modules of a tree, for control/; what loads them is imported when it is asked for."""
 
     def __init__(self) -> None:
-        self.tree: Any = None
+        self._tree: Any = None
         self._loader: Any = None
+
+    @property
+    def tree(self) -> Any:
+        """The tree that they are loaded into."""
+        return self._tree
+
+    @tree.setter
+    def tree(self, tree: Any) -> None:
+        self._tree = tree
+        if self._loader is not None:
+            self._loader.tree = tree
 
     @property
     def loader(self) -> Any:

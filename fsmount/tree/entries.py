@@ -234,7 +234,10 @@ def _add_group(place: DirEntry, group: AttributeGroup[Any]) -> None:
         others = place.children.get(name, ())
         if any(isinstance(one, DirEntry | SubtreeEntry) for one in others):
             raise ValueError(f"{group.fs.value}/{group.path}/{name} is a directory")
-        if not group.overrides or any(getattr(one, "overrides", False) for one in others):
+        users = [one for one in others if getattr(one, "overrides", False)]
+        if not group.overrides and any(not one.visible for one in users):
+            continue  # declared later, as the files of a recording are
+        if not group.overrides or users:
             place.children[name] = (*others, *files)
         elif any(not one.visible for one in files):
             place.children[name] = files

@@ -145,11 +145,11 @@ def _same(entry: object, was: object) -> bool:
     return entry is was
 
 
-def joined(pieces: Iterable[bytes], limit: int | None) -> bytes:
+def joined(pieces: Iterable[bytes] | Iterable[str], limit: int | None) -> bytes:
     """The pieces in one; with a limit, as many of them as reach it. KernelError(ENOMEM) over FILE_MAX."""
     content = bytearray()
     for piece in pieces:
-        content += piece
+        content += piece if isinstance(piece, bytes) else piece.encode(errors="surrogateescape")
         if len(content) >= (FILE_MAX if limit is None else limit):
             if limit is None:
                 raise KernelError(errno.ENOMEM, f"a file of more than {FILE_MAX} bytes")

@@ -106,7 +106,7 @@ singleton: Kset[Any] = Kset(
 )
 """The set of an attribute that exists once; its object is the Kernel."""
 
-Shown = str | bytes | Iterator[bytes]
+Shown = str | bytes | Iterator[bytes] | Iterator[str]
 """What show() gives: text; the bytes of a binary file; or a long text in pieces, made as far as they fit."""
 IsVisible = Callable[[Any, T], bool]
 

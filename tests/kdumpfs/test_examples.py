@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +71,26 @@ def test_without_a_crash_image_there_is_nothing() -> None:
     assert proposal("elfcorehdr_print").read(f"{KEXEC}/crash_elfcorehdr_print") == ""
     assert proposal("elfcorehdr_raw").read_bytes(f"{KEXEC}/crash_elfcorehdr_raw") == b""
     assert proposal("elfcorehdr_values").names(f"{KEXEC}/crash_elfcorehdr") == []
+
+
+def test_their_types_are_checked_as_a_user_s_are(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "from kdumpfs.module import AttributeGroup, Kernel, singleton\n"
+        'group = AttributeGroup("kernel", singleton)\n'
+        "@group.show\n"
+        "def x_show(kernel: Kernel) -> str:\n"
+        '    return f"{kernel.no_such_part}\\n"\n'
+    )
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", str(wrong)]
+    done = subprocess.run(
+        [*command, *map(str, sorted(EXAMPLES.glob("*.py")))],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MYPYPATH": str(ROOT)},
+    )
+    assert [line.split(" ", 1)[1] for line in done.stdout.splitlines()[:-1]] == [
+        'error: "Kernel" has no attribute "no_such_part"  [attr-defined]'
+    ], done.stdout

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import kdumpfs.module
+import kdumpfs.testing
 from fsmount.cli.commands import kdumpfs as command
 from fsmount.propose.check_api import SYSFS
 from tests.kdumpfs.pages import ROOT, Reader, blocks, commands, matches
@@ -69,3 +70,16 @@ def test_what_the_runner_takes_for_the_same():
 
 def test_sources_of_rules_are_documents_of_the_kernel():
     assert SYSFS == "Documentation/filesystems/sysfs.rst"
+
+
+def test_the_public_names_stay():
+    """Add to these; a name that goes breaks somebody's module."""
+    assert {
+        *("AttributeGroup", "Caller", "Cpu", "File", "Filesystem", "Kernel", "KernelError", "Kset"),
+        *("Link", "MemAction", "MemoryBlock", "MemoryNotify", "Node", "Phdr", "ProgramHeaders"),
+        *("State", "Subtree", "cpus", "flags_text", "indexed", "memory_blocks", "nodes", "on_cpu"),
+        *("on_kexec", "on_memory", "singleton", "type_text"),
+    } <= set(kdumpfs.module.__all__)
+    assert {"Header", "Lack", "Machine", "Mounted", "machine", "mounted", "run"} <= set(
+        kdumpfs.testing.__all__
+    )

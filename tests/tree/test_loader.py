@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from elfcorehdr.errors import KernelError, ProfileError
-from fsmount.cli.boot import BootOptions, boot
+from fsmount.cli.boot import BootOptions, boot, booted
 from fsmount.tree import authors
 from fsmount.tree.loader import Loader
 
@@ -354,7 +354,7 @@ def test_a_machine_without_modules_imports_nothing_for_them():
 ENDLESS = """\
 import sys
 from elfcorehdr.errors import KernelError
-from fsmount.cli.boot import BootOptions, boot
+from fsmount.cli.boot import BootOptions, boot, booted
 from fsmount.tree import watch
 watch.STUCK_S = 1.5
 _, tree = boot(BootOptions(modules=(sys.argv[1],)))
@@ -454,3 +454,22 @@ def test_a_mistake_in_a_declaration_is_told_with_its_line(running, text, sentenc
     with pytest.raises(ProfileError) as caught:
         running.load(text)
     assert str(caught.value) == f"{running.path}: {sentence}"
+
+
+def test_a_module_s_file_wins_over_a_recording_s_too_and_is_reloaded(tmp_path):
+    dump = tmp_path / "dump/sys/kernel/kexec"
+    dump.mkdir(parents=True)
+    (dump / "loaded").write_text("recorded\n")
+    (dump / "other").write_text("recorded\n")
+    path = tmp_path / "mine.py"
+    path.write_text(HEAD + "@group.show\ndef loaded_show(kernel): return 'mine\\n'\n")
+    options = BootOptions(recording=str(tmp_path / "dump"), modules=(str(path),))
+    _, tree, modules = booted(options)
+
+    def read(name):
+        return tree.open(tree.lookup(f"sys/kernel/kexec/{name}")).read(99, 0)
+
+    assert (read("loaded"), read("other")) == (b"mine\n", b"recorded\n")
+    path.write_text(path.read_text().replace("mine", "edited"))
+    modules.load()
+    assert (read("loaded"), read("other")) == (b"edited\n", b"recorded\n")
