@@ -83,7 +83,8 @@ def run(
 ) -> int:
     """The command's exit status; the options are RUN_OPTIONS' and BootOptions'. ProfileError."""
     from fsmount.cli.boot import BootOptions, boot
-    from fsmount.run.server import RunOptions, run_command
+    from fsmount.run.launch import RunOptions
+    from fsmount.run.server import run_command
 
     for directory in over:
         if not os.path.isdir(directory):

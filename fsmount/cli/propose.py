@@ -163,7 +163,8 @@ def transcript(ctx: click.Context, /, script: Any, prompt: str, **options: Any) 
 
     from fsmount.cli.boot import BootOptions, booted
     from fsmount.propose.transcript import BOOT_S, ENVIRONMENT, clock, driver
-    from fsmount.run.server import RunOptions, run_command
+    from fsmount.run.launch import RunOptions
+    from fsmount.run.server import run_command
 
     text = driver(script.read(), script.name, prompt)
     kernel, tree, _ = booted(BootOptions(**options), clock=clock)

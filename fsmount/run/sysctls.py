@@ -26,6 +26,7 @@ class Sysctls:
 
     def __init__(self, kernel: Kernel, syslog: Syslog, directory: str = "/proc/sys") -> None:
         self._kernel = kernel
+        self.syslog = syslog
         self._directory = directory
         self._own: dict[str, bytes] = {}
 

@@ -1,0 +1,216 @@
+"""The caller's side of `kdumpfs run`: what is asked for, the command's process, its signals, its end.
+
+Knows nothing of the engine: `run --in` starts with this alone, and another process serves the machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from elfcorehdr.lib.record import Record
+from fsmount.host import mountns
+from fsmount.host.mountns import RunError
+from fsmount.run import inside, places, session
+from fsmount.run.rootfs import Layout
+from fsmount.run.sysplan import SysPlan
+from fsmount.tree.boundary import Ended
+
+if TYPE_CHECKING:
+    from fsmount.foreign.qemu import Emulator
+
+
+class RunOptions(Record):
+    """What the command line may ask for."""
+
+    then: tuple[str, ...] = ()
+    """The command for the capture kernel, once the machine has crashed; of a shell, a shell."""
+    share: tuple[str, ...] = ()
+    """Paths that stay the host's own, besides the working directory where that is shared."""
+    share_directory: bool = True
+    keep: str | None = None
+    """A directory for what was written to private places."""
+    pass_fds: tuple[int, ...] = ()
+    over: tuple[str, ...] = ()
+    emulator: Emulator | None = None
+    uname_machine: bool = True
+    record: str | None = None
+    environment: Mapping[str, str] = os.environ
+
+
+class Facts(Record):
+    """What a machine is, as far as those must know who start a command in it."""
+
+    name: str
+    release: str
+    booted_ns: int
+    devices: tuple[str, ...]
+    """Names in the tree's dev/."""
+    covers: tuple[str, ...]
+    """SysPlan.covers"""
+
+
+class Launch:
+    """One command: its processes are made by start(), and gone after end()."""
+
+    def __init__(self, argv: tuple[str, ...], options: RunOptions) -> None:
+        """Look at what is asked for. RunError if a run may not have it."""
+        self._argv = argv
+        self._options = options
+        self._in_front = session.in_front()
+        self._children: list[int] = []
+        self._handlers: dict[int, Any] = {}
+        session.open_streams()
+        places.check_streams(mountns.table())
+        session.check_passed(options.pass_fds)
+        if options.keep is not None:
+            try:
+                os.makedirs(options.keep, exist_ok=True)
+            except OSError as error:
+                raise RunError(f"--keep {options.keep}: {error.strerror}") from None
+
+    def start(self, facts: Facts) -> socket.socket:
+        """Fork; our end of the channel to what is inside. Its init will be our child."""
+        what = self.inside(facts)
+        mountns.become_subreaper()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        maker = os.fork()
+        if maker == 0:
+            ours.close()
+            inside.make(theirs, what)
+        theirs.close()
+        self._children.append(maker)
+        return ours
+
+    def inside(self, facts: Facts) -> inside.Inside:
+        """What the inside needs to know."""
+        options = self._options
+        cwd, given = _cwd(), options.environment
+        share = places.check_writable(options.share)
+        if options.share_directory and cwd != "/":
+            directory = places.shared_directory(cwd, given)
+            share += (directory,) if directory is not None else ()
+        plan = SysPlan()
+        plan.covers += facts.covers
+        emulator = options.emulator
+        layout = Layout(
+            plan,
+            share,
+            options.over,
+            facts.devices,
+            emulator.path if emulator is not None else None,
+            session.memory_size(),
+        )
+        environment = places.clean(given)
+        environment["KDUMPFS"] = facts.name
+        files: dict[str, str] = {}
+        argv, then = self._argv, options.then
+        if not argv:
+            argv, files = _shell(environment, facts)
+            then = then or argv
+        return inside.Inside(
+            layout,
+            argv,
+            facts.release,
+            environment,
+            cwd,
+            files,
+            facts.booted_ns,
+            self._in_front,
+            options.pass_fds,
+            then,
+            emulator,
+            options.keep,
+        )
+
+    def made(self, init: int) -> None:
+        """The maker has ended: init is our child from here on."""
+        for child in self._children:
+            os.waitpid(child, 0)
+        self._children = [init]
+
+    def take_signals(self, send: socket.socket) -> None:
+        """A terminal's signals are the command's affair; SIGTERM and SIGHUP raise Signalled."""
+
+        def end(number: int, _frame: object) -> None:
+            raise Signalled(number)
+
+        def pass_on(number: int, _frame: object) -> None:
+            with contextlib.suppress(OSError):
+                inside.say(send, "signal", str(number))
+
+        old = self._handlers
+        for number in session.PASSED_ON:
+            # In front the terminal sends them to the command itself.
+            handler = signal.SIG_IGN if self._in_front else pass_on
+            if not self._in_front or number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+                old[number] = signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+                old[number] = signal.signal(number, end)
+
+    def stopped(self, send: socket.socket) -> None:
+        """The command was stopped: so is this job, until the caller's shell goes on with it."""
+        if not self._in_front:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            inside.say(send, "signal", str(int(signal.SIGCONT)))
+            return
+        session.bring_to_front(os.getpgrp())
+        os.killpg(0, signal.SIGSTOP)
+        if os.tcgetpgrp(0) == os.getpgrp():
+            inside.say(send, "signal", str(int(signal.SIGCONT)))
+
+    def ignore_signals(self) -> None:
+        """The end has begun."""
+        for number in self._handlers:
+            signal.signal(number, signal.SIG_IGN)
+
+    def kill(self) -> None:
+        """Kill what is inside."""
+        for child in self._children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Reap, and give terminal and signals back."""
+        # Ours only: a shell that became this process may have left us others.
+        for child in self._children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child, 0)
+        if self._in_front:
+            session.bring_to_front(os.getpgrp())
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "/"
+
+
+class Signalled(Ended):
+    """A signal asked `run` to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _shell(environment: dict[str, str], facts: Facts) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The user's shell with a prompt that says where one is."""
+    shell = environment.get("SHELL") or "/bin/sh"
+    where = f"({facts.name} {facts.release}) "
+    environment["PS1"] = where + "\\w \\$ " if shell.endswith("bash") else f"{where}$ "
+    if not shell.endswith("/bash"):
+        return (shell,), {}
+    rc = f'[ -f ~/.bashrc ] && . ~/.bashrc\nPS1="{where}$PS1"\n'
+    return (shell, "--rcfile", "/run/kdumpfs/bashrc"), {"bashrc": rc}
