@@ -28,6 +28,10 @@ class KernelError(Exception):
         return f"{name}: {self.reason}" if self.reason else name
 
 
+class Ended(BaseException):
+    """A signal asked the server to end. The one exception that goes through the boundary to the file system."""
+
+
 class ProfileError(Exception):
     """A machine, file or argument of the user is wrong: one sentence saying where and what was expected."""
 

@@ -31,14 +31,18 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
         check_mountpoint(directory)
         from fsmount.cli.boot import BootOptions, boot
 
-        _, tree = boot(BootOptions(**options))
+        kernel, tree = boot(BootOptions(**options))
         mounted = mount_at(tree, directory, direct=direct, libfuse=libfuse)
         on_sigterm(mounted.stop)
         gc.freeze()  # the start made no garbage, and nothing of it is ever freed
         gc.enable()
+        from fsmount.run.door import open_door
+
+        close_door = open_door(mounted, kernel, tree)
         try:
             mounted.serve(ready)
         finally:
+            close_door()
             mounted.close()
 
     if foreground:
@@ -77,28 +81,19 @@ def run(
     record: str | None,
     then: str | None,
     crashed: bool,
+    within: str | None,
     pass_fds: tuple[int, ...] = (),
     uname_machine: bool = True,
     **options: Any,
 ) -> int:
     """The command's exit status; the options are RUN_OPTIONS' and BootOptions'. ProfileError."""
-    from fsmount.cli.boot import BootOptions, boot
     from fsmount.run.launch import RunOptions
-    from fsmount.run.server import run_command
 
     for directory in over:
         if not os.path.isdir(directory):
             raise ProfileError(f"--package {directory}: expected a directory")
     if crashed:
         options["load"] = True
-    kernel, tree = boot(BootOptions(**options))
-    if crashed:
-        kernel.panic.sysrq("c")
-    from fsmount.foreign.qemu import needed
-
-    emulator = needed(command, over)
-    gc.freeze()
-    gc.enable()
     wanted = RunOptions(
         share=share,
         share_directory=share_directory,
@@ -107,7 +102,34 @@ def run(
         over=tuple(os.path.realpath(directory) for directory in over),
         uname_machine=uname_machine,
         record=record,
-        emulator=emulator,
         then=("/bin/sh", "-c", then) if then is not None else (),
     )
+    if within is not None:
+        _check_in(options, record, then)
+        from fsmount.run.join import run_in
+
+        return run_in(within, command, wanted)
+    from elfcorehdr.lib.record import replace
+    from fsmount.cli.boot import BootOptions, boot
+    from fsmount.foreign.qemu import needed
+    from fsmount.run.server import run_command
+
+    kernel, tree = boot(BootOptions(**options))
+    if crashed:
+        kernel.panic.sysrq("c")
+    wanted = replace(wanted, emulator=needed(command, over))
+    gc.freeze()
+    gc.enable()
     return run_command(kernel, tree, command, wanted)
+
+
+def _check_in(options: dict[str, Any], record: str | None, then: str | None) -> None:
+    """ProfileError for an option that says what machine there is: with --in it is there already."""
+    from fsmount.cli.options import MACHINE_OPTIONS
+
+    for option in MACHINE_OPTIONS:
+        if options[option.name] != option.default:
+            raise ProfileError(f"{option.words[-1]} and --in: the machine is booted already")
+    for word, value in (("--record", record), ("--then", then)):
+        if value is not None:
+            raise ProfileError(f"{word} and --in: expected one of them, or neither")

@@ -190,6 +190,13 @@ MOUNT_OPTIONS = (
 RUN_OPTIONS = (
     *MACHINE_OPTIONS,
     Option(
+        ("--in",),
+        "within",
+        "Run in the machine that `kdumpfs mount` has mounted at DIR: its state, its log, its events.",
+        "DIR",
+        None,
+    ),
+    Option(
         ("--rw", "--share"),
         "share",
         "Let the command write to the real PATH, a file or directory (--share is its old name).",

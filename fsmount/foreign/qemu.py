@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from elfcorehdr.lib.record import Record
 from fsmount.foreign.guests import ELF_HEADER, GUESTS, Guest, elf_machine, guest, magic
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
+from fsmount.run.places import BINFMT
 
 OLDEST = (10, 0)
 """The first version with QCatchSyscalls (9.0), %d in the socket's name, and a name that may exist."""
@@ -26,11 +26,10 @@ NAME = "qemu"
 """What the emulator is called in the run's private directory."""
 SOCKETS = "gdb"
 """The directory of sockets there."""
-BINFMT = "binfmt_misc"
 """Where the run's own binfmt_misc is mounted."""
 _LOOKED_AT = ("usr/sbin", "usr/bin", "sbin", "bin")
 _MOST_FILES = 4096
-_VERSION = re.compile(r"version (\d+)\.(\d+)")
+_VERSION = r"version (\d+)\.(\d+)"
 
 
 class Emulator(Record):
@@ -142,12 +141,13 @@ def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
 
 def _version(file: str) -> tuple[int, int]:
     try:
+        import re
         import subprocess
 
         told = subprocess.run([file, "--version"], capture_output=True, text=True, check=False)
     except OSError:
         return 0, 0
-    found = _VERSION.search(told.stdout)
+    found = re.search(_VERSION, told.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 

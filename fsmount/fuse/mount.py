@@ -63,6 +63,8 @@ class Mount:
         os.set_blocking(mounted.fd, False)
         self._connection = Connection(mounted.fd, tree, self._callers, names=names)
         self._log_seen = self._log.next_seq
+        self.afterwards: list[Callable[[], None]] = []
+        """What else is to be done after each request: another one may wait for what it changed."""
         self._loop = Loop(mounted.fd, self._request, self._after, self._log)
         self.unwatch, self.stop = self._loop.unwatch, self._loop.stop
 
@@ -98,6 +100,8 @@ class Mount:
         if self._log.next_seq != self._log_seen:
             self._log_seen = self._log.next_seq
             self._connection.retry()
+        for act in self.afterwards:
+            act()
 
 
 def mount_on(directory: str, *, direct: bool = False, libfuse: bool = False) -> Mounted:

@@ -18,11 +18,15 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from typing import Any
 
 from elfcorehdr.errors import KernelError
 from fsmount.host import mountns
-from fsmount.run.supervisor import Later, Task
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fsmount.run.supervisor import Task
 
 _SOCKADDR_MAX = 128  # sizeof(struct sockaddr_storage)
 
@@ -46,6 +50,8 @@ class Connects:
 
     def connect(self, task: Task, args: tuple[int, ...]) -> int:
         """connect(fd, address, length)"""
+        from fsmount.run.supervisor import Later  # what is inside has no use for it
+
         if task.id in self._results:
             error = self._results[task.id]
             if error is None:

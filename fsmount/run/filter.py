@@ -89,9 +89,13 @@ FAMILIES = (1, 2, 10, 16, 17)
 AF_UNIX, SOCK_DGRAM, SOCK_RAW, _SOCK_TYPE_MASK = 1, 2, 3, 0xF
 
 # include/uapi/linux/seccomp.h, include/uapi/linux/bpf_common.h
+_SET_MODE_FILTER = 1
+_NEW_LISTENER = 1 << 3
+_WAIT_KILLABLE_RECV = 1 << 5
 _RET_ALLOW, _RET_ERRNO, _RET_USER_NOTIF = 0x7FFF0000, 0x00050000, 0x7FC00000
 _LD_W_ABS, _JEQ, _JGE, _JSET, _AND, _RET = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
 _X32_BIT = 0x40000000  # from here on x86's other ABI; no native number is as large
+_libc = ctypes.CDLL(None, use_errno=True)
 _Code = list[tuple[int, int, int, int]]
 
 
@@ -186,13 +190,38 @@ def probe(*, shared: bool) -> dict[str, int | None]:
     refused["ioctl"] = errno.EPERM, (-1, TIOCSTI, 0)
     refused["unshare"] = errno.EPERM, (CLONE_NEWCGROUP,)
     refused["socket"] = errno.EAFNOSUPPORT, (40, 1, 0)  # AF_VSOCK
-    libc = ctypes.CDLL(None, use_errno=True)
     found: dict[str, int | None] = {}
     for name, (error, args) in refused.items():
-        done = libc.syscall(known[name], *args)
+        done = _libc.syscall(known[name], *args)
         got = 0 if done >= 0 else ctypes.get_errno()
         found[name] = None if got == error else got
     if shared:
-        done = libc.syscall(known["socket"], AF_UNIX, SOCK_DGRAM, 0)
+        done = _libc.syscall(known["socket"], AF_UNIX, SOCK_DGRAM, 0)
         found["a datagram socket"] = None if done < 0 else 0
     return found
+
+
+class _SockFprog(ctypes.Structure):
+    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def install(*, shared: bool = False) -> int:
+    """Put the filter on this process and its children for good; the listener's descriptor.
+
+    shared: see bpf().
+
+    KernelError with the kernel's errno: EBUSY when a listener is there already, EACCES without
+    CAP_SYS_ADMIN in the user namespace or no_new_privs, ENOSYS or EINVAL on a kernel without it.
+    """
+    abi = native_abi()
+    program = bpf(abi, shared=shared)
+    fprog = _SockFprog(len(program) // 8, program)
+    # Since Linux 5.19, a pending call is not interrupted by signals that do not kill.
+    for flags in (_NEW_LISTENER | _WAIT_KILLABLE_RECV, _NEW_LISTENER):
+        fd = _libc.syscall(abi.seccomp, _SET_MODE_FILTER, flags, ctypes.byref(fprog))
+        if fd >= 0:
+            os.set_inheritable(fd, False)
+            return int(fd)
+        if ctypes.get_errno() != errno.EINVAL:
+            break
+    raise KernelError(ctypes.get_errno(), "seccomp(SECCOMP_SET_MODE_FILTER) with a listener")

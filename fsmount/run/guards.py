@@ -12,12 +12,10 @@ import resource
 import stat
 from collections.abc import Iterator, Mapping
 
-from fsmount.foreign.qemu import BINFMT
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
 from fsmount.run import filter
-from fsmount.run.hostfs import PARKED
-from fsmount.run.places import SOURCE, below
+from fsmount.run.places import BINFMT, PARKED, SOURCE, below
 
 EMULATED = (
     "/proc/sysrq-trigger",

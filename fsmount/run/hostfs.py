@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
+from fsmount.run.places import PARKED
 from fsmount.tree.dir import DOTS
 from fsmount.tree.kernfs import Setattr, Stat, Tree, ino_of
 from fsmount.tree.kobject import Caller, File
 
 CAP_SYS_PTRACE = 19
-PARKED = "/run/kdumpfs"
-"""Where the real /sys and /proc are inside `run`: in a tmpfs of its own."""
-
 SHOWN_PROC = frozenset(
     {
         "self", "thread-self", "sys", "mounts", "net", "filesystems", "fs", "locks", "sysvipc", "tty",

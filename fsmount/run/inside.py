@@ -21,18 +21,21 @@ import struct
 import sys
 import time
 from collections.abc import Callable
-from typing import NoReturn
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.record import Record, replace
-from fsmount.foreign import qemu
-from fsmount.foreign.qemu import Emulator
 from fsmount.host import mountns, uevents
 from fsmount.host.mountns import RunError
-from fsmount.run import guards, rootfs, session, supervisor
+from fsmount.run import filter, guards, rootfs, session
 from fsmount.run.connect import carry_out
-from fsmount.run.hostfs import PARKED
 from fsmount.run.keep import keep
+from fsmount.run.places import PARKED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from fsmount.foreign.qemu import Emulator
 
 # The cgroup namespace is made where the command has no rights over it: it cannot mount its hierarchy.
 _OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID | mountns.CLONE_NEWCGROUP
@@ -151,6 +154,8 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
     if inside.keep is not None:
         directory = os.open(inside.keep, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     built = rootfs.build(inside.layout, send_fuse)
+    if inside.emulator is not None:
+        _qemu()
     _import_no_more()
     for sentence in built.missing:
         say(channel, "missing", sentence)
@@ -211,6 +216,13 @@ def _power_goes(channel: socket.socket) -> None:
             os.waitpid(-1, 0)
         except ChildProcessError:
             return
+
+
+def _qemu() -> Any:
+    """What runs programs of another architecture: imported only for them, and before the command can write."""
+    from fsmount.foreign import qemu
+
+    return qemu
 
 
 def _import_no_more() -> None:
@@ -321,9 +333,9 @@ def _command(
             continue
     sockets: tuple[int, ...] = ()
     if inside.emulator is not None:
-        sockets = (qemu.register(PARKED, inside.emulator.guest),)
+        sockets = (_qemu().register(PARKED, inside.emulator.guest),)
     guards.check(inside.layout.share, host_ns, inside.pass_fds)
-    listener = supervisor.install(shared=bool(inside.layout.share))
+    listener = filter.install(shared=bool(inside.layout.share))
     say(
         channel,
         "listener",

@@ -11,17 +11,18 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
+from elfcorehdr.errors import Ended
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
 from fsmount.run import inside, places, session
 from fsmount.run.rootfs import Layout
-from fsmount.run.sysplan import SysPlan
-from fsmount.tree.boundary import Ended
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from fsmount.foreign.qemu import Emulator
 
 
@@ -97,11 +98,9 @@ class Launch:
         if options.share_directory and cwd != "/":
             directory = places.shared_directory(cwd, given)
             share += (directory,) if directory is not None else ()
-        plan = SysPlan()
-        plan.covers += facts.covers
         emulator = options.emulator
         layout = Layout(
-            plan,
+            facts.covers,
             share,
             options.over,
             facts.devices,
@@ -188,6 +187,22 @@ class Launch:
             session.bring_to_front(os.getpgrp())
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+
+
+def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:
+    """What the serving side has for the caller's; the sentence of an error comes back."""
+    match word:
+        case "init":
+            launch.made(int(text))
+        case "missing":
+            sys.stderr.write(f"kdumpfs: missing here: {text}\n")
+        case "warning":
+            sys.stderr.write(f"kdumpfs: {text}\n")
+        case "stopped":
+            launch.stopped(channel)
+        case "error":
+            return text
+    return ""
 
 
 def _cwd() -> str:

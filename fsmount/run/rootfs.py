@@ -19,13 +19,10 @@ import stat
 from collections.abc import Callable, Iterable
 
 from elfcorehdr.lib.record import Record
-from fsmount.foreign import qemu
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
-from fsmount.run.hostfs import PARKED
 from fsmount.run.layers import Layers
-from fsmount.run.places import OWN, SOURCE, Shown, shown
-from fsmount.run.sysplan import SysPlan
+from fsmount.run.places import OWN, PARKED, SOURCE, Shown, shown
 
 DEVICES = ("full", "fuse", "null", "random", "tty", "urandom", "zero")
 """Device nodes of the host that are the same for everyone."""
@@ -36,7 +33,8 @@ STAGES = ("/run", "/mnt", "/media", "/srv", "/opt", "/var")
 class Layout(Record):
     """What is to be mounted."""
 
-    plan: SysPlan
+    covers: tuple[str, ...]
+    """Paths below /sys that are the machine's: SysPlan.covers."""
     share: tuple[str, ...] = ()
     """Paths that are the host's own: they can be written."""
     over: tuple[str, ...] = ()
@@ -97,12 +95,14 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     fd = mountns.open_fuse()
     mountns.mount_fuse(fd, f"{parked}/fuse")
     if layout.emulator is not None:
+        from fsmount.foreign import qemu
+
         _bind_file(layout.emulator, f"{parked}/{qemu.NAME}")
     procfs = os.open(f"{parked}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     send_fuse(fd, procfs)
     os.close(fd)
     os.close(procfs)
-    for path in layout.plan.covers:
+    for path in layout.covers:
         mountns.bind(f"{parked}/fuse/sys/{path}", f"{new}/sys/{path}")
     _private_dev(stage, f"{new}/dev", f"{parked}/fuse/dev", layout.devices)
     for path, opened in shared:

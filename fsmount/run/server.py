@@ -11,7 +11,6 @@ import contextlib
 import os
 import select
 import socket
-import sys
 from typing import TYPE_CHECKING, TextIO
 
 from elfcorehdr.init.main import Kernel
@@ -25,7 +24,7 @@ from fsmount.run import inside, sysplan
 from fsmount.run.connect import Connects
 from fsmount.run.crash import CrashWatch
 from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
-from fsmount.run.launch import Facts, Launch, RunOptions, Signalled
+from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell
 from fsmount.run.recorder import Recorder
 from fsmount.run.supervisor import Supervisor, Task
 from fsmount.run.syscalls import Syscalls
@@ -103,22 +102,6 @@ def _run(
     if error:
         raise RunError(error)
     return serving.status()
-
-
-def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:
-    """What the serving side has for the caller's; the sentence of an error comes back."""
-    match word:
-        case "init":
-            launch.made(int(text))
-        case "missing":
-            sys.stderr.write(f"kdumpfs: missing here: {text}\n")
-        case "warning":
-            sys.stderr.write(f"kdumpfs: {text}\n")
-        case "stopped":
-            launch.stopped(channel)
-        case "error":
-            return text
-    return ""
 
 
 class Serving:
@@ -282,7 +265,7 @@ class Serving:
                     },
                     self._kernel.log,
                     self._recorder.saw_call if self._recorder is not None else None,
-                    self._settle,
+                    self.settle,
                 )
                 self._poll.register(fds[0], select.POLLIN)
                 self._uevents = socket.socket(fileno=fds[1])
@@ -321,7 +304,7 @@ class Serving:
         self._tracer = Tracer(directory, emulator.guest, answer)
         self._poll.register(self._tracer.fileno(), select.POLLIN)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Before a supervised call is answered: what it changed must be visible."""
         if self._fuse is not None:
             self._fuse.sync_names()

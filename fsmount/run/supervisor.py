@@ -33,9 +33,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 # include/uapi/linux/seccomp.h
-_SET_MODE_FILTER = 1
-_NEW_LISTENER = 1 << 3
-_WAIT_KILLABLE_RECV = 1 << 5
 _FLAG_CONTINUE = 1
 _NOTIF = struct.Struct("=QIIiIQ6Q")  # struct seccomp_notif
 _RESP = struct.Struct("=QqiI")  # struct seccomp_notif_resp
@@ -53,32 +50,6 @@ _NOTIF_RECV = _ioc(True, True, 0, _NOTIF.size)
 _NOTIF_SEND = _ioc(True, True, 1, _RESP.size)
 _NOTIF_ID_VALID = _ioc(False, True, 2, 8)
 _NOTIF_ADDFD = _ioc(False, True, 3, _ADDFD.size)
-
-
-class _SockFprog(ctypes.Structure):
-    _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
-def install(*, shared: bool = False) -> int:
-    """Put the filter on this process and its children for good; the listener's descriptor.
-
-    shared: see filter.bpf().
-
-    KernelError with the kernel's errno: EBUSY when a listener is there already, EACCES without
-    CAP_SYS_ADMIN in the user namespace or no_new_privs, ENOSYS or EINVAL on a kernel without it.
-    """
-    abi = filter.native_abi()
-    program = filter.bpf(abi, shared=shared)
-    fprog = _SockFprog(len(program) // 8, program)
-    # Since Linux 5.19, a pending call is not interrupted by signals that do not kill.
-    for flags in (_NEW_LISTENER | _WAIT_KILLABLE_RECV, _NEW_LISTENER):
-        fd = _libc.syscall(abi.seccomp, _SET_MODE_FILTER, flags, ctypes.byref(fprog))
-        if fd >= 0:
-            os.set_inheritable(fd, False)
-            return int(fd)
-        if ctypes.get_errno() != errno.EINVAL:
-            break
-    raise KernelError(ctypes.get_errno(), "seccomp(SECCOMP_SET_MODE_FILTER) with a listener")
 
 
 class _Iovec(ctypes.Structure):

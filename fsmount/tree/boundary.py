@@ -10,6 +10,7 @@ import errno
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from elfcorehdr.errors import Ended as Ended
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
 
@@ -24,10 +25,6 @@ MAX_ERRNO = 4095
 
 _OOPS_LINES, _OOPS_COLUMNS = 60, 400
 """How much of a traceback is kept: a recursion's has no end, nor has an exception's own text."""
-
-
-class Ended(BaseException):
-    """A signal asked the server to end. The one exception that goes through."""
 
 
 def attempt(printk: Printk, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R | int:

@@ -18,7 +18,7 @@ import pytest
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
-from fsmount.run import filter, supervisor
+from fsmount.run import filter
 from fsmount.run.supervisor import LET_THE_KERNEL, Later, Supervisor
 
 pytestmark = pytest.mark.namespaces
@@ -44,7 +44,7 @@ def under_filter(child: Callable[[], object], answers, *, die: bool = False) -> 
             os.close(out_r)
             if os.geteuid():
                 libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
-            listener = supervisor.install()
+            listener = filter.install()
             socket.send_fds(theirs, [b"fd"], [listener])
             os.close(listener)
             theirs.recv(2)

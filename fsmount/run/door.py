@@ -1,0 +1,78 @@
+"""`kdumpfs run --in DIR`: how a run comes to a machine that another process serves.
+
+The server of a mount listens on a socket of its network namespace's abstract names, so nothing inside a run can
+knock. Who does is asked for by SO_PEERCRED: the server's user, or root. Then
+
+    run     joins            what it asks for: a line of options
+    server  facts            the machine's Facts
+    run     channel          our end of the channel to what is inside: from here on the server's
+    server  init, missing, warning, stopped, error, end
+    run     signal N
+
+When either goes, its sockets are closed, and with them the channel: init ends, and the run with it.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import struct
+from collections.abc import Callable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elfcorehdr.init.main import Kernel
+    from fsmount.fuse.mount import Mount
+    from fsmount.run.guest import Guests
+    from fsmount.tree.kernfs import Tree
+
+
+def name(pid: int) -> str:
+    """The abstract name at which the server with this pid listens."""
+    return f"\0kdumpfs-{pid}"
+
+
+def peer(connection: _socket.socket) -> tuple[int, int]:
+    """Pid and uid of who is at the other end."""
+    raw = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    pid, uid, _ = struct.unpack("=iII", raw)
+    return pid, uid
+
+
+def open_door(mounted: Mount, kernel: Kernel, tree: Tree) -> Callable[[], None]:
+    """Let runs in; the function closes the door. Costs a mount one socket: the rest is imported when somebody comes."""
+    listener = _socket.socket(
+        _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
+    )
+    try:
+        listener.bind(name(os.getpid()))
+        listener.listen(16)
+    except OSError:  # somebody else has the name: then this machine cannot be joined
+        listener.close()
+        return lambda: None
+    guests: list[Guests] = []
+
+    def come_in() -> None:
+        from socket import socket
+
+        with socket(fileno=os.dup(listener.fileno())) as same:
+            try:
+                connection, _ = same.accept()
+            except OSError:
+                return
+        if peer(connection)[1] not in (0, os.geteuid()):
+            connection.close()
+            return
+        if not guests:
+            from fsmount.run.guest import Guests
+
+            guests.append(Guests(mounted, kernel, tree))
+        guests[0].welcome(connection)
+
+    mounted.watch(listener.fileno(), come_in)
+
+    def close() -> None:
+        mounted.unwatch(listener.fileno())
+        listener.close()
+
+    return close

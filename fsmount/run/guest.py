@@ -1,0 +1,146 @@
+"""`run --in DIR`, on the side of the server: each run has what a run of its own would have, on one kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import select
+import socket
+from collections.abc import Callable
+
+from elfcorehdr.init.main import Kernel
+from fsmount.devfs.kmsg import Syslog
+from fsmount.fuse.mount import Mount
+from fsmount.host.mountns import RunError
+from fsmount.run import inside
+from fsmount.run.launch import Facts, RunOptions
+from fsmount.run.server import Serving
+from fsmount.run.sysctls import Sysctls
+from fsmount.tree.kernfs import Tree
+
+
+class Guests:
+    """The runs in one mounted machine. Sysctls and the console's level are the machine's: they stay."""
+
+    def __init__(self, mounted: Mount, kernel: Kernel, tree: Tree) -> None:
+        self._mounted = mounted
+        self._tree = copy.copy(tree)
+        self._tree.owner = 0, 0  # inside, whoever runs this is root
+        self._kernel = kernel
+        self._sysctls = Sysctls(kernel, Syslog(kernel.log))
+        self._guests: list[_Guest] = []
+        mounted.afterwards.append(self._look)
+
+    def welcome(self, connection: socket.socket) -> None:
+        """Somebody knocks."""
+        connection.setblocking(False)
+        guest = _Guest(
+            connection, self._kernel, self._tree, self._sysctls, self._mounted, self._guests.remove
+        )
+        self._guests.append(guest)
+
+    def _look(self) -> None:
+        for guest in list(self._guests):
+            guest.look()
+
+
+class _Guest:
+    """One run."""
+
+    def __init__(
+        self,
+        connection: socket.socket,
+        kernel: Kernel,
+        tree: Tree,
+        sysctls: Sysctls,
+        mounted: Mount,
+        gone: Callable[[_Guest], None],
+    ) -> None:
+        self._connection = connection
+        self._kernel = kernel
+        self._tree = tree
+        self._sysctls = sysctls
+        self._mounted = mounted
+        self._gone = gone
+        self._serving: Serving | None = None
+        self._channel: socket.socket | None = None
+        self._watched: set[int] = set()
+        self.register(connection.fileno(), select.POLLIN)
+
+    # What a Serving watches
+
+    def register(self, fd: int, events: int, /) -> None:
+        """Poller.register(), by way of the mount's loop."""
+        self._mounted.watch(fd, lambda: self._ready(fd))
+        self._watched.add(fd)
+
+    def unregister(self, fd: int, /) -> None:
+        """Poller.unregister()"""
+        self._mounted.unwatch(fd)
+        self._watched.discard(fd)
+
+    def look(self) -> None:
+        """Something else was served meanwhile."""
+        if self._serving is not None and self._channel is not None:
+            self._serving.settle()
+            self._serving.look()
+
+    def _ready(self, fd: int) -> None:
+        if fd == self._connection.fileno():
+            self._hear()
+            return
+        serving = self._serving
+        if serving is None:
+            return
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        for _, events in poll.poll(0):
+            told = serving.dispatch(fd, events)
+            if told is not None:
+                self._say(*told)
+        if not serving.goes_on:
+            with contextlib.suppress(RunError):
+                self._say("end", str(serving.status()))
+            self._end()
+
+    def _hear(self) -> None:
+        try:
+            word, text, fds = inside.hear(self._connection)
+        except (OSError, UnicodeDecodeError):
+            word, text, fds = "", "", []
+        match word:
+            case "joins" if self._serving is None:
+                options = RunOptions(uname_machine=text == "machine")
+                self._serving = Serving(
+                    self._kernel, self._tree, options, self, sysctls=self._sysctls
+                )
+                self._say("facts", written(self._serving.facts()))
+            case "channel" if self._serving is not None and self._channel is None and fds:
+                self._channel = socket.socket(fileno=fds.pop())
+                self._serving.begin(self._channel)
+            case "signal" if self._channel is not None:
+                with contextlib.suppress(OSError):
+                    inside.say(self._channel, "signal", text)
+            case _:
+                self._end()
+        for fd in fds:
+            os.close(fd)
+
+    def _say(self, word: str, text: str) -> None:
+        with contextlib.suppress(OSError):
+            inside.say(self._connection, word, text)
+
+    def _end(self) -> None:
+        for fd in list(self._watched):
+            self.unregister(fd)
+        if self._serving is not None and self._channel is not None:
+            self._serving.end()
+        self._connection.close()
+        self._gone(self)
+
+
+def written(facts: Facts) -> str:
+    """Facts as one text: no name in it has a tab or a newline."""
+    lists = "\t".join(facts.devices), "\t".join(facts.covers)
+    return "\n".join((facts.name, facts.release, str(facts.booted_ns), *lists))

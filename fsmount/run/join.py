@@ -1,0 +1,90 @@
+"""`kdumpfs run --in DIR`: run a command in a machine that is mounted at DIR. Imports nothing of the engine."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from fsmount.host import mountns
+from fsmount.host.mountns import FSTYPE, RunError
+from fsmount.run import door, inside
+from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell
+
+
+def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
+    """The command's exit status, as run_command(). RunError: no machine there, or one that cannot be joined."""
+    launch = Launch(argv, options)
+    connection, facts = _knock(directory, "machine" if options.uname_machine else "host")
+    channel = launch.start(facts)
+    status: int | None = None
+    ended_by = 0
+    error = ""
+    try:
+        launch.take_signals(connection)
+        inside.say(connection, "channel", "", (channel.fileno(),))
+        channel.close()
+        while True:
+            word, text, _ = inside.hear(connection)
+            if not word:
+                break
+            if word == "end":
+                status = int(text)
+            else:
+                error = error or tell(launch, connection, word, text)
+    except Signalled as signalled:
+        ended_by = signalled.number
+    except OSError:
+        pass  # the server has gone
+    finally:
+        launch.ignore_signals()
+        launch.kill()
+        connection.close()
+        launch.end()
+    if ended_by:
+        os.kill(os.getpid(), ended_by)
+    if error:
+        raise RunError(error)
+    if status is None:
+        raise RunError(f"--in {directory}: the machine's server, or its init, was killed")
+    return status
+
+
+def _knock(directory: str, uname: str) -> tuple[socket.socket, Facts]:
+    """A connection to the server of a mount, and what its machine is."""
+    path = os.path.realpath(directory)
+    mount = mountns.mount_at(path, mountns.table())
+    if mount is None or mount.fstype != FSTYPE or mount.point != path:
+        raise RunError(
+            f"--in {directory}: no kdumpfs is mounted there; `kdumpfs mount {directory}` first"
+        )
+    try:
+        pid = int(
+            mountns.read(f"{path}/control/machine")
+            .rpartition('"pid": ')[2]
+            .split("}")[0]
+            .split(",")[0]
+        )
+    except (OSError, ValueError):
+        raise RunError(f"--in {directory}: its server does not answer") from None
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        connection.connect(door.name(pid))
+        if door.peer(connection) not in ((pid, 0), (pid, os.geteuid())):
+            raise ConnectionRefusedError
+        inside.say(connection, "joins", uname)
+        word, text, _ = inside.hear(connection)
+        if word != "facts":
+            raise ConnectionResetError
+    except OSError:
+        raise RunError(
+            f"--in {directory}: its server lets no run in; it was mounted by another user, in another"
+            " network namespace, or by another version"
+        ) from None
+    return connection, _facts(text)
+
+
+def _facts(text: str) -> Facts:
+    name, release, booted_ns, devices, covers = text.split("\n")
+    return Facts(
+        name, release, int(booted_ns), tuple(devices.split("\t")), tuple(covers.split("\t"))
+    )
