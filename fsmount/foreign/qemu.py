@@ -17,8 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from elfcorehdr.lib.record import Record
 from fsmount.foreign.guests import ELF_HEADER, GUESTS, Guest, elf_machine, guest, magic
 from fsmount.host import mountns
-from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
-from fsmount.run.places import BINFMT
+from fsmount.host.mountns import BINFMT, MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
 
 OLDEST = (10, 0)
 """The first version with QCatchSyscalls (9.0), %d in the socket's name, and a name that may exist."""

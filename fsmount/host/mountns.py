@@ -28,6 +28,8 @@ _MOUNT_ATTR_RDONLY = 1
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
+BINFMT = "binfmt_misc"
+"""The file system of that name, and what a run's own is called in its private directory."""
 _CAP_SYS_ADMIN = 21  # include/uapi/linux/capability.h
 FSTYPE = "fuse.kdumpfs"
 """What a mount of ours is called in the mount table."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
 from fsmount.run import filter
-from fsmount.run.places import BINFMT, PARKED, SOURCE, below
+from fsmount.run.places import PARKED, SOURCE, below
 
 EMULATED = (
     "/proc/sysrq-trigger",
@@ -29,7 +29,7 @@ EMULATED = (
     "/sys/kernel/kexec_crash_loaded",
 )
 """Files that must be the machine's and not the host's, if they are there at all."""
-OWN_MOUNTS = (f"{PARKED}/proc", "/dev/pts", f"{PARKED}/{BINFMT}")
+OWN_MOUNTS = (f"{PARKED}/proc", "/dev/pts", f"{PARKED}/{mountns.BINFMT}")
 """Mounts of the kernel's that are the run's own: of its pid namespace, of its terminals, of its
 user namespace (binfmt_misc, which only the namespace's own processes can mount, and only its own)."""
 ABSENT_DEVICES = ("mem", "port", "kvm", "loop-control", "sda", "vda", "nvram", "watchdog")

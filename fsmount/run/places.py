@@ -17,9 +17,6 @@ SOURCE = "kdumpfs"
 PARKED = "/run/kdumpfs"
 """Where the real /sys and /proc are inside `run`: in a tmpfs of its own."""
 
-BINFMT = "binfmt_misc"
-"""Below PARKED: the binfmt_misc of the run's user namespace, while programs of another architecture run."""
-
 OWN = ("/dev", "/proc", "/run", "/sys")
 """Made anew for each run; nothing of the host's is laid over or below them."""
 
