@@ -94,7 +94,9 @@ ROOMS: dict[str, set[str]] = {
     "fsmount.control": {ENGINE, "fsmount.tree", "fsmount.host"},
     "fsmount.fuse": {*VALUES, "elfcorehdr.kernel", "fsmount.tree", "fsmount.host"},
     "fsmount.foreign": {*VALUES, "fsmount.host"},
+    "fsmount.run.inside": {"elfcorehdr", "elfcorehdr.lib", "fsmount.host", "fsmount.foreign"},
     "fsmount.run": {
+        "fsmount.run.inside",
         "fsmount.foreign",
         ENGINE,
         "fsmount.tree",

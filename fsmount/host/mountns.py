@@ -1,6 +1,6 @@
 """Namespaces and mounts as plain calls: unshare(2), mount(2), mount_setattr(2), /proc/PID/mountinfo.
 
-The vocabulary in which fsmount/run/rootfs.py says what `kdumpfs run` looks like from inside. A call
+The vocabulary in which fsmount/run/inside/rootfs.py says what `kdumpfs run` looks like from inside. A call
 that the host refuses raises RunError with one sentence.
 """
 

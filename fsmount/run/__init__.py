@@ -1,6 +1,6 @@
-"""`kdumpfs run`: a command inside the machine, and the host out of its reach.
+"""`kdumpfs run`: who serves a command inside, and who starts it.
 
-server.py is the process outside, inside.py the first one inside; rootfs.py plans the mounts, guards.py
-checks them, supervisor.py takes system calls and syscalls.py answers them. May import tree/, fuse/,
-host/, the engine; knows no command line. Start with server.py.
+server.py serves a run, launch.py starts one; door.py, guest.py and join.py are `run --in DIR`. supervisor.py takes system
+calls, syscalls.py and connect.py answer them. May import inside/, tree/, fuse/, host/, the engine; knows no
+command line. Start with server.py.
 """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from elfcorehdr.init.main import Kernel
 from fsmount.fuse.direct import Connection
-from fsmount.run import inside
+from fsmount.run.inside import init
 
 STATUS = 1
 """The run's exit status when the machine died and nothing runs on a capture kernel."""
@@ -51,9 +51,9 @@ class CrashWatch:
         self.waiting, self._forget = True, forget
         if kernel.vmcore is not None and self._goes_on:
             self._goes_on = False
-            inside.say(channel, "crashed", "then")
+            init.say(channel, "crashed", "then")
             return
-        inside.say(channel, "crashed")
+        init.say(channel, "crashed")
         if kernel.dead:
             told = f"the machine is dead: Kernel panic - not syncing: {kernel.panic.why}"
         elif kernel.vmcore is not None:
@@ -67,7 +67,7 @@ class CrashWatch:
         """A capture kernel was asked to reboot: the run ends, with 0."""
         if not self.waiting:
             self.waiting, self._forget, self.status = True, forget, 0
-            inside.say(channel, "crashed")
+            init.say(channel, "crashed")
 
     def killed(self) -> None:
         """All of the old kernel's processes have been killed: those that wait for an answer end with one."""

@@ -13,7 +13,7 @@ from elfcorehdr.init.main import Kernel
 from fsmount.devfs.kmsg import Syslog
 from fsmount.fuse.mount import Mount
 from fsmount.host.mountns import RunError
-from fsmount.run import inside
+from fsmount.run.inside import init
 from fsmount.run.launch import Facts, RunOptions
 from fsmount.run.server import Serving
 from fsmount.run.sysctls import Sysctls
@@ -106,7 +106,7 @@ class _Guest:
 
     def _hear(self) -> None:
         try:
-            word, text, fds = inside.hear(self._connection)
+            word, text, fds = init.hear(self._connection)
         except (OSError, UnicodeDecodeError):
             word, text, fds = "", "", []
         match word:
@@ -121,7 +121,7 @@ class _Guest:
                 self._serving.begin(self._channel)
             case "signal" if self._channel is not None:
                 with contextlib.suppress(OSError):
-                    inside.say(self._channel, "signal", text)
+                    init.say(self._channel, "signal", text)
             case _:
                 self._end()
         for fd in fds:
@@ -129,7 +129,7 @@ class _Guest:
 
     def _say(self, word: str, text: str) -> None:
         with contextlib.suppress(OSError):
-            inside.say(self._connection, word, text)
+            init.say(self._connection, word, text)
 
     def _end(self) -> None:
         for fd in list(self._watched):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
-from fsmount.run.places import PARKED
+from fsmount.run.inside.places import PARKED
 from fsmount.tree.dir import DOTS
 from fsmount.tree.kernfs import Setattr, Stat, Tree, ino_of
 from fsmount.tree.kobject import Caller, File

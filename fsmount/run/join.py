@@ -7,7 +7,8 @@ import socket
 
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, RunError
-from fsmount.run import door, inside
+from fsmount.run import door
+from fsmount.run.inside import init
 from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell
 
 
@@ -21,10 +22,10 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
     error = ""
     try:
         launch.take_signals(connection)
-        inside.say(connection, "channel", "", (channel.fileno(),))
+        init.say(connection, "channel", "", (channel.fileno(),))
         channel.close()
         while True:
-            word, text, _ = inside.hear(connection)
+            word, text, _ = init.hear(connection)
             if not word:
                 break
             if word == "end":
@@ -71,8 +72,8 @@ def _knock(directory: str, uname: str) -> tuple[socket.socket, Facts]:
         connection.connect(door.name(pid))
         if door.peer(connection) not in ((pid, 0), (pid, os.geteuid())):
             raise ConnectionRefusedError
-        inside.say(connection, "joins", uname)
-        word, text, _ = inside.hear(connection)
+        init.say(connection, "joins", uname)
+        word, text, _ = init.hear(connection)
         if word != "facts":
             raise ConnectionResetError
     except OSError:

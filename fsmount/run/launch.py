@@ -16,8 +16,8 @@ from elfcorehdr.errors import Ended
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
-from fsmount.run import inside, places, session
-from fsmount.run.rootfs import Layout
+from fsmount.run.inside import init, places, session
+from fsmount.run.inside.rootfs import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class Launch:
         maker = os.fork()
         if maker == 0:
             ours.close()
-            inside.make(theirs, what)
+            init.make(theirs, what)
         theirs.close()
         self._children.append(maker)
         return ours
 
-    def inside(self, facts: Facts) -> inside.Inside:
+    def inside(self, facts: Facts) -> init.Inside:
         """What the inside needs to know."""
         options = self._options
         cwd, given = _cwd(), options.environment
@@ -114,7 +114,7 @@ class Launch:
         if not argv:
             argv, files = _shell(environment, facts)
             then = then or argv
-        return inside.Inside(
+        return init.Inside(
             layout,
             argv,
             facts.release,
@@ -143,7 +143,7 @@ class Launch:
 
         def pass_on(number: int, _frame: object) -> None:
             with contextlib.suppress(OSError):
-                inside.say(send, "signal", str(number))
+                init.say(send, "signal", str(number))
 
         old = self._handlers
         for number in session.PASSED_ON:
@@ -159,12 +159,12 @@ class Launch:
         """The command was stopped: so is this job, until the caller's shell goes on with it."""
         if not self._in_front:
             os.kill(os.getpid(), signal.SIGSTOP)
-            inside.say(send, "signal", str(int(signal.SIGCONT)))
+            init.say(send, "signal", str(int(signal.SIGCONT)))
             return
         session.bring_to_front(os.getpgrp())
         os.killpg(0, signal.SIGSTOP)
         if os.tcgetpgrp(0) == os.getpgrp():
-            inside.say(send, "signal", str(int(signal.SIGCONT)))
+            init.say(send, "signal", str(int(signal.SIGCONT)))
 
     def ignore_signals(self) -> None:
         """The end has begun."""

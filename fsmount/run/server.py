@@ -20,10 +20,11 @@ from fsmount.fuse.direct import Connection
 from fsmount.fuse.serving import Poller
 from fsmount.host import uevents
 from fsmount.host.mountns import RunError
-from fsmount.run import inside, sysplan
+from fsmount.run import sysplan
 from fsmount.run.connect import Connects
 from fsmount.run.crash import CrashWatch
 from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
+from fsmount.run.inside import init
 from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell
 from fsmount.run.recorder import Recorder
 from fsmount.run.supervisor import Supervisor, Task
@@ -158,7 +159,7 @@ class Serving:
         """Serve what is at the other end of the channel."""
         self._channel = channel
         self.goes_on = True
-        self._connects = Connects(lambda text: inside.say(channel, "connect", text))
+        self._connects = Connects(lambda text: init.say(channel, "connect", text))
         self._kernel.uevents.base = self._kernel.uevents.seqnum = uevents.host_seqnum()
         self._kernel.uevents.listeners.append(self._send_uevent)
         self._poll.register(channel.fileno(), select.POLLIN)
@@ -244,7 +245,7 @@ class Serving:
             self._supervisor.retry()
 
     def _message(self) -> tuple[str, str] | None:
-        word, text, fds = inside.hear(self._channel)
+        word, text, fds = init.hear(self._channel)
         match word:
             case "fuse":
                 os.set_blocking(fds[0], False)

@@ -26,7 +26,7 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
-from fsmount.run import filter
+from fsmount.run.inside import filter
 from fsmount.tree.boundary import attempt
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fsmount.host.mountns import MountTable, RunError
-from fsmount.run import guards
+from fsmount.run.inside import guards
 from tests.run.machine import ENVIRONMENT, RUN, inside, run
 
 pytestmark = pytest.mark.namespaces

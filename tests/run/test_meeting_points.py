@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from elfcorehdr.errors import ProfileError
-from fsmount.run import places, session
+from fsmount.run.inside import places, session
 from tests.run.machine import ENVIRONMENT, RUN, USERS, run
 
 pytestmark = pytest.mark.namespaces

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmount.run import session
+from fsmount.run.inside import session
 from tests.run.machine import ENVIRONMENT, PROJECT, RUN, USERS, run
 
 pytestmark = pytest.mark.namespaces

@@ -18,7 +18,7 @@ import pytest
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
-from fsmount.run import filter
+from fsmount.run.inside import filter
 from fsmount.run.supervisor import LET_THE_KERNEL, Later, Supervisor
 
 pytestmark = pytest.mark.namespaces

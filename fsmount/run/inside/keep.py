@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Iterable
 
-from fsmount.run.places import TEMPORARY, below
+from fsmount.run.inside.places import TEMPORARY, below
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 

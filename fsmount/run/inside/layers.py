@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, RunError
-from fsmount.run.places import OWN, SOURCE, WRITABLE, Shown, below
+from fsmount.run.inside.places import OWN, SOURCE, WRITABLE, Shown, below
 
 SMALL = 1 << 20
 """Files up to this size are copied where they cannot be overlaid; larger ones are read-only."""

@@ -26,10 +26,10 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.record import Record, replace
 from fsmount.host import mountns, uevents
 from fsmount.host.mountns import RunError
-from fsmount.run import filter, guards, rootfs, session
-from fsmount.run.connect import carry_out
-from fsmount.run.keep import keep
-from fsmount.run.places import PARKED
+from fsmount.run.inside import filter, guards, rootfs, session
+from fsmount.run.inside.connect import carry_out
+from fsmount.run.inside.keep import keep
+from fsmount.run.inside.places import PARKED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

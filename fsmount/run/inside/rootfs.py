@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterable
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
-from fsmount.run.layers import Layers
-from fsmount.run.places import OWN, PARKED, SOURCE, Shown, shown
+from fsmount.run.inside.layers import Layers
+from fsmount.run.inside.places import OWN, PARKED, SOURCE, Shown, shown
 
 DEVICES = ("full", "fuse", "null", "random", "tty", "urandom", "zero")
 """Device nodes of the host that are the same for everyone."""

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
-from fsmount.run import filter
-from fsmount.run.places import PARKED, SOURCE, below
+from fsmount.run.inside import filter
+from fsmount.run.inside.places import PARKED, SOURCE, below
 
 EMULATED = (
     "/proc/sysrq-trigger",
