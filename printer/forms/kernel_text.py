@@ -61,6 +61,9 @@ def render(header: bytes | bytearray | memoryview) -> str:
 
     Bytes behind the last program header are ignored. ElfFormatError if header is not ELF or its
     tables are cut off (as ElfCoreHdr.unpack()).
+
+    >>> render(open("elfcorehdr.bin", "rb").read()).splitlines()[1]
+    '  Total Program Headers: 13 (0xd)'
     """
     return b"".join(render_chunks(header)).decode("ascii")
 

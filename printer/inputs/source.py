@@ -56,7 +56,11 @@ _OTHERS = {
 
 
 class Form(Enum):
-    """What p_offset of the program headers means."""
+    """What p_offset of the program headers means.
+
+    >>> read("elfcorehdr.bin").form, read("vmcore").form
+    (<Form.ELFCOREHDR: 'elfcorehdr'>, <Form.CORE: 'core'>)
+    """
 
     ELFCOREHDR = "elfcorehdr"
     """A physical address of the crashed kernel: as the kernel hands it to the capture kernel."""
@@ -67,9 +71,9 @@ class Form(Enum):
 class Core:
     """An ELF core header that was read, and where it came from.
 
-    >>> core = read("/proc/vmcore")
-    >>> core, core.phdrs[0].p_filesz, max(core.phdrs.p_paddr)
-    (<Core /proc/vmcore: core of 4 program headers>, 4272, 2113929216)
+    >>> core = read("vmcore")
+    >>> core, core.phdrs[1].p_memsz, hex(max(core.phdrs.p_paddr)), core.live
+    (<Core vmcore: core of 4 program headers>, 54722560, '0x3e000000', False)
     """
 
     def __init__(
@@ -169,8 +173,8 @@ def read(
     with notes the contents of the PT_NOTEs are read too; with torn the whole rows of a table that is cut off.
     OSError if the input cannot be read, ElfFormatError if it holds no header: both name the input.
 
-    >>> read("/proc/vmcore")
-    <Core /proc/vmcore: core of 4 program headers>
+    >>> read("vmcore")
+    <Core vmcore: core of 4 program headers>
     """
     path = _inside(name)
     try:
@@ -193,13 +197,21 @@ def read(
 
 
 def from_bytes(header: bytes | bytearray | memoryview, name: str = "header") -> Core:
-    """A Core of raw bytes; ElfFormatError as ElfCoreHdr.unpack()."""
+    """A Core of raw bytes; ElfFormatError as ElfCoreHdr.unpack().
+
+    >>> from_bytes(open("elfcorehdr.bin", "rb").read()).phnum
+    13
+    """
     unpacked = ElfCoreHdr.unpack(header)
     return from_header(unpacked, name)
 
 
 def from_header(header: ElfCoreHdr, name: str = "header", kind: str = "file") -> Core:
-    """A Core of unpacked program headers, kept in the kernel's own form (64-bit, little endian)."""
+    """A Core of unpacked program headers, kept in the kernel's own form (64-bit, little endian).
+
+    >>> from_header(read("elfcorehdr.bin").header, "mine")
+    <Core mine: elfcorehdr of 13 program headers>
+    """
     from elfcorehdr.lib.record import replace
 
     ehdr = replace(header.ehdr, ei_class=ELFCLASS64, ei_data=ELFDATA2LSB, e_phentsize=56)

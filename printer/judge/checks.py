@@ -24,6 +24,8 @@ from printer.layout.spans import U64, Spans
 
 PAGE = 4096
 """Smallest page of the architectures: what is unaligned here is unaligned everywhere."""
+ASKED = 64
+"""Stretches of memory whose blocks a mounted tree is asked about."""
 LOW_MEMORY = 1 << 20
 """Below it x86's BIOS and kexec-tools' backup live; the kernel leaves it out (arch/x86/kernel/crash.c)."""
 
@@ -34,7 +36,7 @@ def check(core: Core, machine: Surroundings | None = None) -> list[Finding]:
     With machine also what only a look at the machine can tell: memory that no row loads, memory
     of the capture kernel that one does, CPUs without a note.
 
-    >>> [f"{f.level.word}: {f.message}" for f in check(read("bad.bin"), read_iomem("/proc/iomem"))]
+    >>> [f"{f.level.word}: {f.message}" for f in check(read("bad.bin"), read_iomem("iomem"))]
     ['error: p_offset is 0, expected the backup region']
     """
     return check_layout(Layout(core), machine or Surroundings())
@@ -228,6 +230,12 @@ class _Check:
             text = f"backup region at {p.p_offset:#x} lies in memory that is loaded itself"
             yield found("backup-outside-crashkernel", text, row)
 
+    def _online(self, missing: Spans) -> Spans:
+        """Without the blocks that are known to be offline, as far as they can be asked about."""
+        for span, _ in zip(missing, range(ASKED), strict=False):
+            missing -= Spans.of(self.machine.offline(span))
+        return missing
+
     def _around(self) -> Iterator[Finding]:
         """What is memory and not loaded, and the other way round."""
         if not self.machine.memory:
@@ -238,7 +246,7 @@ class _Check:
         if self.layout.arch and self.layout.arch.low_memory:
             left_out.append(Range(0, self.layout.arch.low_memory - 1))
         wanted = (memory - Spans.of(left_out)).whole_pages(PAGE)
-        for span in wanted - self.layout.memory:
+        for span in self._online(wanted - self.layout.memory):
             text = f"{range_text(span.start, span.size)} is in no load"
             yield found("memory-not-loaded", text, place=span.start)
         known = Spans.of([*memory, *self.firmware])

@@ -7,11 +7,12 @@ place where the printer knows more of the engine than its codec. It is imported 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import Range
-from elfcorehdr.lib.record import replace
+from elfcorehdr.lib.record import Record, replace
 from printer.judge.surroundings import Surroundings, count_cpus, of_rows, read_iomem, text_of
 
 _DEVICETREE = "sys/firmware/devicetree/base"
@@ -91,7 +92,25 @@ def read_tree(name: str) -> Surroundings | None:
         possible=count_cpus(f"{name}: possible", possible) if possible else None,
         name=_machine_name(name),
         release=_line(name, "proc/version").partition("version ")[2].partition(" ")[0],
+        offline=_Blocks(name),
     )
+
+
+class _Blocks(Record):
+    """The memory blocks of a mounted tree."""
+
+    tree: str
+
+    def __call__(self, span: Range) -> Iterator[Range]:
+        """Those of a stretch that are offline; of many the first 4,096 are looked at."""
+        try:
+            size = int(_line(self.tree, "sys/devices/system/memory/block_size_bytes"), 16)
+        except ValueError:
+            return
+        first, last = span.start // size, span.end // size
+        for n in range(first, min(last, first + 4095) + 1):
+            if _line(self.tree, f"sys/devices/system/memory/memory{n}/state") == "offline":
+                yield Range.sized(n * size, size)
 
 
 def _reserved(name: str) -> tuple[Range, ...]:

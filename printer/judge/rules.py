@@ -7,7 +7,11 @@ from typing import NamedTuple
 
 
 class Level(IntEnum):
-    """How bad a finding is; the words are SARIF's."""
+    """How bad a finding is; the words are SARIF's.
+
+    >>> max(finding.level for finding in check(read("bad.bin"))).word
+    'error'
+    """
 
     NOTE = 1
     WARNING = 2
@@ -276,7 +280,12 @@ BY_ID = {rule.id: rule for rule in RULES}
 
 
 class Finding(NamedTuple):
-    """One thing that is wrong."""
+    """One thing that is wrong.
+
+    >>> (finding,) = check(read("bad.bin"))
+    >>> finding.rule.id, finding.row, finding.message
+    ('backup-offset-zero', 9, 'p_offset is 0, expected the backup region')
+    """
 
     rule: Rule
     message: str

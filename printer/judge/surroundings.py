@@ -6,7 +6,7 @@ machines.py finds them out of a description, a mounted tree or a captured case. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import Range, parse_ids
@@ -18,11 +18,16 @@ _IOMEM_LINE = r"( *)([0-9a-f]{1,16})-([0-9a-f]{1,16}) : (.*)"
 _IMAGE = ("Kernel code", "Kernel data", "Kernel bss")
 
 
+def nothing_offline(_span: Range) -> Iterable[Range]:
+    """Where blocks cannot be asked about."""
+    return ()
+
+
 class Surroundings(Record):
     """What is known of the machine; an empty tuple or None is: not known. Ranges include their end.
 
-    >>> read_iomem("/proc/iomem") | Surroundings(possible=8)
-    Surroundings(memory=(Range(start=0, end=17179869183),), crashkernel=(), ...
+    >>> (read_iomem("iomem") | Surroundings(possible=8)).possible
+    8
     """
 
     memory: tuple[Range, ...] = ()
@@ -40,6 +45,8 @@ class Surroundings(Record):
     """The machine's, for people."""
     release: str = ""
     """The kernel's version, where that is known."""
+    offline: Callable[[Range], Iterable[Range]] = nothing_offline
+    """The parts of a range that are offline, where that can be asked: powerpc takes them out of the header."""
 
     def __or__(self, other: Surroundings) -> Surroundings:
         """Both together; where both say something, self counts."""
@@ -52,6 +59,7 @@ class Surroundings(Record):
             self.kernel or other.kernel,
             self.name or other.name,
             self.release or other.release,
+            other.offline if self.offline is nothing_offline else self.offline,
         )
 
 
@@ -60,6 +68,9 @@ def read_iomem(name: str) -> Surroundings:
 
     ProfileError if there is no System RAM in it, or if every address is 0, which is what the
     kernel shows to others than root. powerpc lists no Crash kernel (arch_add_crash_res_to_iomem()).
+
+    >>> read_iomem("iomem").memory
+    (Range(start=0, end=17179869183),)
     """
     found = of_rows(_rows(name, text_of(name)))
     if not found.memory:

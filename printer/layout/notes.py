@@ -30,7 +30,12 @@ _CORE_TYPES = {
 
 
 class Note(NamedTuple):
-    """One ELF note of a program header."""
+    """One ELF note of a program header.
+
+    >>> cpu, _ = notes_of(read("vmcore", notes=True))
+    >>> cpu.pid, hex(dict(cpu.registers)["ip"])
+    (1, '0xffffffff814ba7bd')
+    """
 
     row: int
     """Index of the PT_NOTE it lies in."""
@@ -61,6 +66,9 @@ def notes_of(core: Core) -> list[Note]:
     """Every note of a core read with notes=True, in file order.
 
     A PT_NOTE whose bytes the input has not got gives none. ElfFormatError if sizes overrun.
+
+    >>> [note.name for note in notes_of(read("vmcore", notes=True))]
+    ['CORE', 'VMCOREINFO']
     """
     rows = core.phdrs.rows_of(PT_NOTE)
     found: list[Note] = []

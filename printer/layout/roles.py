@@ -33,7 +33,11 @@ MANY_BASES = 32
 
 
 class Role(Enum):
-    """What a program header stands for."""
+    """What a program header stands for.
+
+    >>> Layout(read("elfcorehdr.bin")).roles[8:10]
+    (<Role.VMCOREINFO: 'vmcoreinfo'>, <Role.BACKUP: 'backed-up memory'>)
+    """
 
     CPU_NOTE = "CPU note"
     VMCOREINFO = "vmcoreinfo"

@@ -54,6 +54,9 @@ class Kind(Enum):
         self.colour = colour
         self.hatch = hatch
 
+    def __repr__(self) -> str:
+        return f"<Kind.{self.name}>"
+
 
 class Delta(Enum):
     """What became of a block from the first header to the second: its word, sign, ANSI colour, colour, hatching."""
@@ -168,8 +171,8 @@ def picture(layouts: Sequence[Layout], machine: Surroundings | None = None) -> P
 
     Without machine the crashkernel is taken to be the gap that the backup region lies in.
 
-    >>> picture([Layout(read("elfcorehdr.bin"))]).blocks[0].kind
-    <Kind.BACKED_UP: ('loaded from the backup region', '▓', 'B', 36, '#3a76c4', '//')>
+    >>> picture([Layout(read("elfcorehdr.bin"))]).blocks[0]
+    Block(start=0, stop=65536, kind=<Kind.BACKED_UP>, row=9, rows=1, loaded=65536, missing=0, findings=())
     """
     around = machine or Surroundings()
     found = compare(layouts[0].core, layouts[-1].core) if len(layouts) > 1 else None

@@ -34,7 +34,11 @@ class _Style:
 
 
 def draw(found: Picture, columns: int, *, colour: bool, unicode: bool) -> Iterator[str]:
-    """The picture as text lines, columns wide."""
+    """The picture as text lines, columns wide.
+
+    >>> list(draw(picture([Layout(read("elfcorehdr.bin"))]), 40, colour=False, unicode=False))[3]
+    'BB######======FFFF=======###############'
+    """
     style = _Style(colour=colour, unicode=unicode)
     edges = _edges(found, columns)
     yield found.title
