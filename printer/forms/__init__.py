@@ -1,7 +1,7 @@
 """Forms: headers, differences and findings as text.
 
-Files: kernel_text (the kernel's own form; start-up counts there), tables (the file that knows tabulate),
-as_json, as_sarif, views (what the commands print).
+Files: print_views, diff_views, check_views (what a command prints), kernel_text with hex_columns (the kernel's own form; start-up
+counts there), columns (of -o), tables (the file that knows tabulate), as_json, as_sarif, colours.
 Above judge: imports that and what is below.
-Start reading at views.py.
+Start reading at print_views.print_pieces().
 """

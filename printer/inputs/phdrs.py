@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, overload
 
 from elfcorehdr.elf import (
@@ -111,13 +111,12 @@ class Phdrs(Sequence[Phdr]):
         """All columns, in the order of Phdr's fields."""
         return tuple(map(self._column, Phdr._fields))
 
-    def whole(self, other: Phdrs, first: int, stop: int) -> Iterator[object]:
+    def whole(self, other: Phdrs, rows: Iterable[int]) -> Iterator[object]:
         """Some rows as values that are equal where those of other are: bytes if both are packed the same way."""
         if (self._wide, self._swapped) != (other._wide, other._swapped):
-            return zip(*(column[first:stop] for column in self.columns()), strict=True)
+            return map(self.__getitem__, rows)
         size = PHDR_SIZE if self._wide else PHDR_SIZE_32
-        table = self._table[first * size : stop * size].tobytes()
-        return (table[at : at + size] for at in range(0, len(table), size))
+        return (self._table[row * size : (row + 1) * size].tobytes() for row in rows)
 
     def rows_of(self, p_type: int) -> range | list[int]:
         """Indexes of the rows of a type, ascending; a range where they follow each other."""

@@ -6,17 +6,18 @@ their index, so a block taken out of the middle shows as one change. Imports elf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from functools import cached_property
-from itertools import compress, count, repeat
-from operator import add, and_, gt, ne
+from itertools import repeat
+from operator import add, and_
 from typing import NamedTuple
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.lib.ranges import Range
 from printer.inputs.phdrs import Phdrs
 from printer.inputs.source import Core
+from printer.judge.matching import match, out_of_order
 from printer.layout.roles import BACKUP_SRC_SIZE, Layout, Role, picked
 from printer.layout.sizes import range_text, size_text
 from printer.layout.spans import U64, Spans
@@ -134,13 +135,8 @@ def compare(a: Core, b: Core) -> Diff:
     return Diff(Layout(a), Layout(b), rows, fields, offsets)
 
 
-def _key(phdr: Phdr) -> tuple[int, int, int]:
-    """What a row describes: notes and memory by place, the kernel's image apart from the memory."""
-    return phdr.p_type, phdr.p_paddr, (phdr.p_vaddr - phdr.p_paddr) % U64
-
-
 def _rows(a: Phdrs, b: Phdrs, *, offsets: bool) -> Iterator[RowDiff]:
-    same, pairs, only_a, only_b = _match(a, b)
+    same, pairs, only_a, only_b = match(a, b)
     found = [
         RowDiff(changes, i, j, a[i], b[j])
         for i, j in pairs
@@ -149,77 +145,13 @@ def _rows(a: Phdrs, b: Phdrs, *, offsets: bool) -> Iterator[RowDiff]:
     changed = {(row.a, row.b) for row in found}
     found += [
         RowDiff((Change.REORDERED,), i, j, a[i], b[j])
-        for i, j in _out_of_order(sorted([*same, *pairs]))
+        for i, j in out_of_order(sorted([*same, *pairs]))
         if (i, j) not in changed
     ]
     found += [RowDiff((Change.GONE,), i, None, a[i], None) for i in only_a]
     found += [RowDiff((Change.APPEARED,), None, j, None, b[j]) for j in only_b]
     found.sort(key=lambda r: (r.a if r.a is not None else r.b or 0, r.b if r.b is not None else -1))
     yield from found
-
-
-_Pairs = list[tuple[int, int]]
-
-
-def _match(a: Phdrs, b: Phdrs) -> tuple[_Pairs, _Pairs, list[int], list[int]]:
-    """Pairs of equal rows, pairs that describe the same, and what is left of either side.
-
-    What is the same at the beginning and at the end of both is left out: those are pairs in order.
-    """
-    head = _same(a, b, range(min(len(a), len(b))), 0)
-    shift = len(b) - len(a)
-    tail = _same(a, b, range(len(a) - 1, head - 1 + max(0, -shift), -1), shift)
-    rows_a, rows_b = list(range(head, len(a) - tail)), list(range(head, len(b) - tail))
-    whole_a, whole_b = a.whole(b, head, len(a) - tail), b.whole(a, head, len(b) - tail)
-    same, rows_a, rows_b = _paired(rows_a, whole_a, rows_b, whole_b)
-    pairs: _Pairs = []
-    keys: tuple[Callable[[Phdr], object], ...] = (
-        _key,
-        lambda p: (p.p_type, p.p_paddr),
-        lambda p: (p.p_type == PT_LOAD and (p.p_type, p.p_paddr + p.p_memsz)) or None,
-        lambda p: (p.p_type, p.p_memsz, p.p_flags) if p.p_type == PT_NOTE else None,
-    )
-    for key in keys:
-        keys_a, keys_b = (key(a[i]) for i in rows_a), (key(b[j]) for j in rows_b)
-        more, rows_a, rows_b = _paired(rows_a, keys_a, rows_b, keys_b)
-        pairs += more
-    return same, pairs, rows_a, rows_b
-
-
-def _paired(
-    rows_a: list[int], keys_a: Iterable[object], rows_b: list[int], keys_b: Iterable[object]
-) -> tuple[_Pairs, list[int], list[int]]:
-    """Pairs of rows with equal keys, the first with the first; what is left. None is equal to nothing."""
-    waiting: dict[object, list[int]] = {}
-    for j, key in zip(rows_b, keys_b, strict=True):
-        waiting.setdefault(key, []).append(j)
-    waiting.pop(None, None)
-    for rows in waiting.values():
-        rows.reverse()
-    pairs: _Pairs = []
-    rest: list[int] = []
-    for i, key in zip(rows_a, keys_a, strict=True):
-        if candidates := waiting.get(key):
-            pairs.append((i, candidates.pop()))
-        else:
-            rest.append(i)
-    taken = {j for _, j in pairs}
-    return pairs, rest, [j for j in rows_b if j not in taken]
-
-
-def _same(a: Phdrs, b: Phdrs, rows: range, shift: int) -> int:
-    """How many of A's rows, from the first of rows on, are B's rows so many places further."""
-    same = len(rows)
-    if not rows:
-        return 0
-    for column_a, column_b in zip(a.columns(), b.columns(), strict=True):
-        ours = column_a[rows.start : rows.stop if rows.stop >= 0 else None : rows.step]
-        first = rows.start + shift
-        stop = first + rows.step * len(rows)
-        theirs = column_b[first : stop if stop >= 0 else None : rows.step]
-        if ours != theirs:
-            same = min(same, next(compress(count(), map(ne, ours, theirs)), same))
-    return same
 
 
 def _changes(a: Phdr, b: Phdr, *, offsets: bool) -> tuple[Change, ...]:
@@ -241,29 +173,6 @@ def _changes(a: Phdr, b: Phdr, *, offsets: bool) -> tuple[Change, ...]:
     ):
         found.append(Change.OTHER)
     return tuple(dict.fromkeys(found))
-
-
-def _out_of_order(ordered: _Pairs) -> _Pairs:
-    """Pairs, by their rows in A, that have to be lifted out so that the rest stands in the same order in both."""
-    from bisect import bisect_left
-
-    places = [j for _, j in ordered]
-    if not any(map(gt, places, places[1:])):
-        return []
-    tails: list[int] = []
-    ends: list[int] = []
-    previous: list[int] = []
-    for n, (_, j) in enumerate(ordered):
-        at = bisect_left(tails, j)
-        previous.append(ends[at - 1] if at else -1)
-        tails[at : at + 1] = [j]
-        ends[at : at + 1] = [n]
-    keep: set[int] = set()
-    n = ends[-1] if ends else -1
-    while n >= 0:
-        keep.add(n)
-        n = previous[n]
-    return [pair for n, pair in enumerate(ordered) if n not in keep]
 
 
 def _clauses(d: Diff) -> Iterator[str]:

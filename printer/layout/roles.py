@@ -257,7 +257,7 @@ class Layout:
     def memory(self) -> Spans:
         """The physical memory that the rows describe."""
         starts = picked(self.core.phdrs.p_paddr, self.memory_rows)
-        return Spans.between(list(starts), list(self.memory_stops))
+        return Spans.between(starts, self.memory_stops)
 
     @cached_property
     def crashkernel_gap(self) -> tuple[Range, ...]:

@@ -147,3 +147,19 @@ def test_captured_case_is_read_as_it_is():
     machine = read_machine(str(PPC64_B / "replay.json"))
     assert machine.crashkernel == (Range.sized(0x18000000, 0x40000000),)
     assert (machine.release, machine.arch) == ("7.2.13-lab64k", "ppc64")
+
+
+def test_offline_blocks_of_a_tree_may_be_missing_and_others_may_not(tmp_path):
+    blocks = "sys/devices/system/memory"
+    files = LPAR | {
+        f"{blocks}/block_size_bytes": b"10000000\n",
+        f"{blocks}/memory32/state": b"offline\n",
+        f"{blocks}/memory33/state": b"online\n",
+    }
+    machine = read_tree(tree(tmp_path, files))
+    without = [load(0x58000000, 0x1A8000000), load(0x210000000, 0x1F0000000)]
+    assert found(from_bytes(packed(*SEED[:12], *without)), machine) == []
+    without[1] = load(0x220000000, 0x1E0000000)
+    core = from_bytes(packed(*SEED[:12], *without))
+    (finding,) = check(core, machine)
+    assert finding.message == "256 MiB at 0x210000000 is in no load"
