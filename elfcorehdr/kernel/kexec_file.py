@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,16 @@ def probe(kernel: Kernel, kernel_file: FileArg) -> None:
         name = kernel_file.name or "the file"
         reason = f"{name} is no kernel that {kernel.arch.uts_machine} loads: {error.reason}"
         raise NoKernel(error.errno, reason, error.line) from None
+
+
+@contextmanager
+def or_say(kernel: Kernel, text: str) -> Iterator[None]:
+    """What pr_err says of a step that fails; `{ret}` is the errno, negative."""
+    try:
+        yield
+    except KernelError as error:
+        kernel.log.err(text.format(ret=-error.errno))
+        raise
 
 
 def align_up(value: int, alignment: int) -> int:

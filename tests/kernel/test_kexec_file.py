@@ -8,10 +8,12 @@ import struct
 import pytest
 
 from elfcorehdr import profiles
+from elfcorehdr.arch.x86.kernel.crash import crash_setup_memmap_entries
 from elfcorehdr.elf import Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH, FileArg, FileKind, regular
+from elfcorehdr.lib.record import replace
 
 PPC64, X86_64, ARM64, RISCV64 = "pseries-16g", "pc-2g", "arm64-virt-4g", "riscv64-virt-2g"
 LOAD = Phdr(1, 5, 0x1000, 0xC000000000000000, 0, 0x800, 0x1000, 0x10000)
@@ -172,3 +174,38 @@ def test_the_kernel_is_probed_before_the_initrd_is_read(machine: str, code: str)
     assert outcome(kernel, regular(b"no kernel"), bad) == code
     good = {PPC64: elf(), X86_64: bzimage(), ARM64: image(b"ARM\x64"), RISCV64: image(b"RSC\x05")}
     assert outcome(kernel, good[machine], bad) == "EBADF"
+
+
+@pytest.mark.parametrize(
+    ("machine", "version", "size", "line"),
+    [
+        (X86_64, "7.3", 0xE2000, "kexec-bzImage64: Loading purgatory failed"),
+        (RISCV64, "7.3", 0xD88000, "Error loading purgatory ret=-99"),
+        (PPC64, "7.3", 0x2FA0000, "kexec_elf: Failed to load kdump kernel segments"),
+        (PPC64, "6.1", 0x1000000, None),
+    ],
+)
+def test_what_does_not_fit_is_said(machine: str, version: str, size: int, line: str) -> None:
+    kernel = boot(machine, version)
+    said_before = len(list(kernel.log))
+    kernel.kexec.crash_shrink_memory(size)
+    with pytest.raises(KernelError) as caught:
+        kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+    lines = [record.text for record in kernel.log][said_before:]
+    if line is None:
+        assert lines[-1].startswith("Failed to locate memory buffer of size ")
+    else:
+        assert lines[-1] == line
+
+
+def test_the_capture_kernel_of_x86_64_may_use_cma_and_knows_of_nested_rows() -> None:
+    machine = replace(profiles.load(X86_64), cmdline="crashkernel=256M crashkernel=128M,cma")
+    kernel = Kernel.boot(machine, "7.3")
+    kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    image = kernel.kexec.crash_image
+    assert image is not None
+    given = list(crash_setup_memmap_entries(kernel, image))
+    assert [(r, 1) for r in kernel.kexec.crashk_cma_ranges] == given[-1:]
+    reserved = [r for _, r, name in kernel.iomem.rows() if name == "Reserved"]
+    assert [r for r, kind in given if kind == 2] == reserved

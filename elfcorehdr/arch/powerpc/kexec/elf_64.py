@@ -15,7 +15,7 @@ from elfcorehdr.arch.powerpc.kexec.file_load_64 import (
     setup_new_fdt_ppc64,
 )
 from elfcorehdr.kernel.kexec_core import Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, or_say
 from elfcorehdr.machine import LoadSegment
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ def elf64_load(
             KexecBuf(part.memsz, part.filesz or part.memsz, part.align, buf_min=part.paddr)
         )
     log(f"kexec_elf: Loaded the kernel at {image.segments[0].mem:#x}")
-    at = placer.add(KexecBuf(kdump.purgatory, kdump.purgatory, top_down=True))
+    with or_say(kernel, "kexec_elf: Loading purgatory failed."):
+        at = placer.add(KexecBuf(kdump.purgatory, kdump.purgatory, top_down=True))
     image.entry = at
     log(f"kexec_elf: Loaded purgatory at {at:#x}")
     align = parts[-1].align
-    at = load_crashdump_segments_ppc64(kernel, image, placer, align, log)
+    with or_say(kernel, "kexec_elf: Failed to load kdump kernel segments"):
+        at = load_crashdump_segments_ppc64(kernel, image, placer, align, log)
     setup_kdump_cmdline(kernel, image, at)
     if kernel.has(changes.FILE_LOAD_CMDLINE_PPC64):
         log(f"kexec_elf: Command line: {image.cmdline.decode(errors='surrogateescape')}")

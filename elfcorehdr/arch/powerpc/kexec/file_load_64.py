@@ -19,9 +19,10 @@ from elfcorehdr.arch.powerpc.kexec.ranges import (
     get_usable_memory_ranges,
 )
 from elfcorehdr.elf import PHDR_SIZE
+from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
-from elfcorehdr.kernel.kexec_file import KexecBuf, align_up, locate_mem_hole
+from elfcorehdr.kernel.kexec_file import KexecBuf, align_up, locate_mem_hole, or_say
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -34,6 +35,7 @@ class Placer:
 
     def __init__(self, kernel: Kernel, image: Kimage) -> None:
         region = kernel.kexec.reserved()
+        self._log = kernel.log
         self._window = region
         self._page_size = kernel.page_size
         self._image = image
@@ -46,9 +48,19 @@ class Placer:
         """Place buf and make it the next segment; its address. KernelError(EADDRNOTAVAIL) without room."""
         buf.buf_max = min(buf.buf_max, self._buf_max)
         placed = [s.range for s in self._image.segments]
-        at = locate_mem_hole(
-            buf, self._window, self._page_size, placed, self._excluded, inclusive=self._inclusive
-        )
+        try:
+            at = locate_mem_hole(
+                buf,
+                self._window,
+                self._page_size,
+                placed,
+                self._excluded,
+                inclusive=self._inclusive,
+            )
+        except KernelError:
+            if not self._inclusive:
+                self._log.err(f"Failed to locate memory buffer of size {buf.memsz}")
+            raise
         self._image.segments.append(KexecSegment(at, buf.memsz, bytearray(buf.content), buf.bufsz))
         return at
 
@@ -65,8 +77,11 @@ def load_crashdump_segments_ppc64(
     kernel: Kernel, image: Kimage, placer: Placer, align: int, log: Callable[[str], None]
 ) -> int:
     """The backup region, then the header, whose address it gives."""
-    log(f"Loaded the backup region at {load_backup_segment(image, placer, align):#x}")
-    at, bufsz, memsz = load_elfcorehdr_segment(kernel, image, placer, align)
+    with or_say(kernel, "Failed to load backup segment"):
+        backup = load_backup_segment(image, placer, align)
+    log(f"Loaded the backup region at {backup:#x}")
+    with or_say(kernel, "Failed to load elfcorehdr segment"):
+        at, bufsz, memsz = load_elfcorehdr_segment(kernel, image, placer, align)
     log(f"Loaded elf core header at {at:#x}, bufsz={bufsz:#x} memsz={memsz:#x}")
     return at
 

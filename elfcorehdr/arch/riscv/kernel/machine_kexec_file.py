@@ -11,7 +11,14 @@ from elfcorehdr.elf import ELFMAG, Phdr
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, NoKernel, align_up, locate_mem_hole
+from elfcorehdr.kernel.kexec_file import (
+    FileArg,
+    KexecBuf,
+    NoKernel,
+    align_up,
+    locate_mem_hole,
+    or_say,
+)
 from elfcorehdr.lib.ranges import CrashMem
 
 if TYPE_CHECKING:
@@ -113,14 +120,15 @@ def load_extra_segments(kernel: Kernel, image: Kimage, initrd: FileArg | None) -
         kernel.log.err("Setting up cmdline for kdump kernel failed")
         raise KernelError(errno.EINVAL, "command line too long")
     image.cmdline = prefix + image.cmdline
-    image.entry = at = kernel.arch.add_buffer(
-        kernel, image, KexecBuf(PURGATORY, PURGATORY, top_down=True)
-    )
+    buf = KexecBuf(PURGATORY, PURGATORY, top_down=True)
+    with or_say(kernel, "Error loading purgatory ret={ret}"):
+        image.entry = at = kernel.arch.add_buffer(kernel, image, buf)
     log(f"Loaded purgatory at {at:#x}")
     length = initrd.length if initrd else kdump.initrd
     if length:
         at = kernel.arch.add_buffer(kernel, image, KexecBuf(length, length, top_down=True))
         log(f"Loaded initrd at {at:#x}")
     fdt = kdump.fdt or FDT
-    at = kernel.arch.add_buffer(kernel, image, KexecBuf(fdt, fdt, top_down=True))
+    with or_say(kernel, "Error add DTB kbuf ret={ret}"):
+        at = kernel.arch.add_buffer(kernel, image, KexecBuf(fdt, fdt, top_down=True))
     log(f"Loaded device tree at {at:#x}")

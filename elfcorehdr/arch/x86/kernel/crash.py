@@ -107,20 +107,27 @@ def _hotplug_header(kernel: Kernel) -> bytearray | SplicedHeader:
 def crash_setup_memmap_entries(kernel: Kernel, image: Kimage) -> Iterator[tuple[Range, int]]:
     """What the capture kernel may know of.
 
-    RAM below 1 MiB, firmware's, then the reservation less the header.
+    RAM below 1 MiB, firmware's rows wherever they are nested, then the reservation less the header.
     """
     for r in kernel.iomem.system_ram():
         if r.start < 1 << 20:
             yield Range(r.start, min(r.end, (1 << 20) - 1)), 1
     for name, kind in E820_TYPES:
-        for level, r, row in kernel.iomem.rows():
-            if row == name and not level:
+        behind = 0
+        for _, r, row in kernel.iomem.rows():
+            if row == name and r.start >= behind:  # walk_iomem_res_desc() goes on behind the row
+                behind = r.end + 1
                 yield r, kind
     kexec = kernel.kexec
     if kexec.crashk_low_res is not None:
         yield kexec.crashk_low_res, 1
     if kexec.crashk_res is not None:
         header = image.segments[0].mem
-        if header > kexec.crashk_res.start:
-            yield Range(kexec.crashk_res.start, header - 1), 1
-        yield Range(header + image.elf_headers_sz, kexec.crashk_res.end), 1
+        for r in (
+            Range(kexec.crashk_res.start, header - 1),
+            Range(header + image.elf_headers_sz, kexec.crashk_res.end),
+        ):
+            if r.size >= kernel.page_size:
+                yield r, 1
+    for r in kexec.crashk_cma_ranges:
+        yield r, 1

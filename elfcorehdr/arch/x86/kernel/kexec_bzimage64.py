@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from elfcorehdr.arch.x86.kernel.crash import crash_setup_memmap_entries
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_core import Kimage
-from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, NoKernel, align_up
+from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, NoKernel, align_up, or_say
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -80,6 +80,9 @@ def kernel_part(kernel: Kernel, image: Kimage, kernel_file: FileArg | None) -> K
         (limit,) = struct.unpack_from("<I", data, 0x238)
         (memsz,) = struct.unpack_from("<I", data, 0x260)
         setup = ((data[0x1F1] or 4) + 1) * 512
+        if kernel_file.length < setup:
+            kernel.log.err("kexec-bzImage64: bzImage truncated")
+            raise KernelError(errno.ENOEXEC, "the bzImage is cut off")
         part = KernelPart(memsz, kernel_file.length - setup, align, setup)
     length = len(image.cmdline) + 1
     if length > limit:
@@ -101,7 +104,8 @@ def load(kernel: Kernel, image: Kimage, part: KernelPart, initrd: FileArg | None
         kernel.kexec.dprintk(f"kexec-bzImage64: {text}")
 
     buf = KexecBuf(PURGATORY_MEMSZ, PURGATORY_BUFSZ, buf_min=MIN_PURGATORY, top_down=True)
-    image.entry = add(kernel, image, buf)
+    with or_say(kernel, "kexec-bzImage64: Loading purgatory failed"):
+        image.entry = add(kernel, image, buf)
     log(f"Loaded purgatory at {image.entry:#x}")
     given = len(image.cmdline.partition(b" ")[2]) + 1
     size = align_up(BOOT_PARAMS + given + MAX_ELFCOREHDR_STR_LEN, 16) + SETUP_DATA
