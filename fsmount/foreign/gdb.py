@@ -139,7 +139,7 @@ class Gdb:
 
     def write(self, addr: int, data: bytes) -> None:
         """copy_to_user(): all of it; KernelError(EFAULT). Gone."""
-        step = _LEAST_PACKET // 4
+        step = _LEAST_PACKET // 2 - 64
         for at in range(0, len(data), step):
             part = data[at : at + step]
             if self.ask(f"M{addr + at:x},{len(part):x}:{part.hex()}") != "OK":

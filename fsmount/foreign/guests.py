@@ -25,6 +25,8 @@ class Guest(Record):
     """The registers that hold a call's arguments."""
     result: int
     """That of its result."""
+    prlimit64: int
+    """The number of the call that marks the end of a program's loading (pagesize.py)."""
     stack: int
     """The stack pointer."""
     pc: int
@@ -41,13 +43,13 @@ GUESTS = (
     Guest("ppc64le", "ppc64el", 21, {
         "init_module": 128, "rtas": 255, "kexec_load": 268, "finit_module": 353,
         "kexec_file_load": 382,
-    }, (3, 4, 5, 6, 7, 8), 3, 1, 64, 66),
-    Guest("aarch64", "arm64", 183, _GENERIC, (0, 1, 2, 3, 4, 5), 0, 31, 32),
-    Guest("riscv64", "riscv64", 243, _GENERIC, (10, 11, 12, 13, 14, 15), 10, 2, 32),
+    }, (3, 4, 5, 6, 7, 8), 3, 325, 1, 64, 66),
+    Guest("aarch64", "arm64", 183, _GENERIC, (0, 1, 2, 3, 4, 5), 0, 261, 31, 32),
+    Guest("riscv64", "riscv64", 243, _GENERIC, (10, 11, 12, 13, 14, 15), 10, 261, 2, 32),
     # arch/x86/entry/syscalls/syscall_64.tbl
     Guest("x86_64", "amd64", 62, {
         "init_module": 175, "kexec_load": 246, "finit_module": 313, "kexec_file_load": 320,
-    }, (5, 4, 3, 10, 8, 9), 0, 7, 16),
+    }, (5, 4, 3, 10, 8, 9), 0, 302, 7, 16),
 )  # fmt: skip
 """uname, syslog, reboot, sysinfo, delete_module are not here: qemu-user turns them into the host's
 calls, which the supervisor answers. What is missing in a guest's table stays ENOSYS."""

@@ -20,6 +20,7 @@ from collections.abc import Callable
 
 from fsmount.foreign.gdb import Gdb, Gone, connect
 from fsmount.foreign.guests import Guest
+from fsmount.foreign.pagesize import HOST, code, replace_getpagesize
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,14 +35,14 @@ _SC = 0x44000002
 """powerpc's `sc`; `scv 0` gives its result as all other architectures do."""
 _SO = 1 << 28
 
-Answers = Callable[[Gdb, str, tuple[int, ...]], int]
-"""Asks the emulated kernel: who calls, what, with what; the result or -errno."""
+Answers = Callable[[Gdb, int, str, tuple[int, ...]], int]
+"""Asks the emulated kernel: who calls, his stack, what, with what; the result or -errno."""
 
 
 class Traced:
     """One process of a guest."""
 
-    def __init__(self, gdb: Gdb, guest: Guest, answers: Answers) -> None:
+    def __init__(self, gdb: Gdb, guest: Guest, answers: Answers, page_size: int) -> None:
         self._gdb = gdb
         self._guest = guest
         self._answers = answers
@@ -49,13 +50,19 @@ class Traced:
         self._result: int | None = None
         self._thread = ""
         self._at = 0
+        self._getpagesize = code(guest.machine, page_size) if page_size != HOST else None
 
     def start(self) -> None:
         """Ask for stops, and let it run. Gone if it does not understand."""
-        numbers = ";".join(f"{number:x}" for number in self._guest.syscalls.values())
-        if self._gdb.ask(f"QCatchSyscalls:1;{numbers}") != "OK":
-            raise Gone
+        self._catch()
         self._gdb.send("c")
+
+    def _catch(self) -> None:
+        numbers = [*self._guest.syscalls.values()]
+        if self._getpagesize is not None:
+            numbers.append(self._guest.prlimit64)
+        if self._gdb.ask("QCatchSyscalls:1;" + ";".join(f"{n:x}" for n in numbers)) != "OK":
+            raise Gone
 
     def serve(self) -> None:
         """It stopped, or ended. Gone."""
@@ -84,12 +91,18 @@ class Traced:
         self._gdb.send("c")
 
     def _entry(self, number: int, thread: str) -> None:
+        if number == self._guest.prlimit64 and self._getpagesize is not None:
+            with contextlib.suppress(OSError):
+                pc = self._gdb.register(self._guest.pc)
+                replace_getpagesize(self._gdb.pid, pc, self._getpagesize)
+            self._getpagesize = None
+            self._catch()
         name = self._names.get(number)
         if name is None or self._result is not None:
             return
         guest, gdb = self._guest, self._gdb
         args = tuple(gdb.register(register) for register in guest.arguments)
-        result = self._answers(gdb, name, args)
+        result = self._answers(gdb, gdb.register(guest.stack), name, args)
         self._at = gdb.register(guest.pc)
         if gdb.ask(f"Z0,{self._at:x},4") != "OK":
             raise Gone
@@ -116,10 +129,11 @@ class Traced:
 class Tracer:
     """All processes of a guest; fileno() is readable when serve() has something to do."""
 
-    def __init__(self, directory: int, guest: Guest, answers: Answers) -> None:
+    def __init__(self, directory: int, guest: Guest, answers: Answers, page_size: int) -> None:
         self._directory = directory
         self._guest = guest
         self._answers = answers
+        self._page_size = page_size
         self._traced: dict[int, tuple[Gdb, Traced]] = {}
         self._awaited: dict[str, int] = {}
         self._inotify = _libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
@@ -197,7 +211,7 @@ class Tracer:
         if len(self._traced) >= MOST:
             gdb.close()
             return
-        traced = Traced(gdb, self._guest, self._answers)
+        traced = Traced(gdb, self._guest, self._answers, self._page_size)
         self._traced[gdb.fileno()] = gdb, traced
         self._epoll.register(gdb.fileno(), select.EPOLLIN)
         try:

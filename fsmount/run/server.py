@@ -27,7 +27,7 @@ from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
 from fsmount.run.inside import init
 from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell
 from fsmount.run.recorder import Recorder
-from fsmount.run.supervisor import Supervisor, Task
+from fsmount.run.supervisor import Supervisor
 from fsmount.run.syscalls import Syscalls
 from fsmount.run.sysctls import Sysctls
 from fsmount.tree.kernfs import Tree
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
         def register(self, fd: int, events: int, /) -> object: ...
         def unregister(self, fd: int, /) -> object: ...
 
-    from fsmount.foreign.gdb import Gdb
     from fsmount.foreign.tracer import Tracer
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -295,14 +294,13 @@ class Serving:
             return
         from fsmount.foreign.tracer import Tracer
 
-        def answer(gdb: Gdb, name: str, args: tuple[int, ...]) -> int:
-            return supervisor.answer(Task(gdb.pid, gdb.is_open, memory=gdb), name, args)
-
         (directory,) = sockets
         if self._tracer is not None:  # of the kernel before the crash
             self._poll.unregister(self._tracer.fileno())
             self._tracer.close()
-        self._tracer = Tracer(directory, emulator.guest, answer)
+        self._tracer = Tracer(
+            directory, emulator.guest, supervisor.answer_foreign, self._kernel.page_size
+        )
         self._poll.register(self._tracer.fileno(), select.POLLIN)
 
     def settle(self) -> None:

@@ -20,7 +20,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
@@ -28,6 +28,9 @@ from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.run.inside import filter
 from fsmount.tree.boundary import attempt
+
+if TYPE_CHECKING:
+    from fsmount.foreign.gdb import Gdb
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -323,8 +326,16 @@ class Supervisor:
             if gone.errno != errno.ENOENT:
                 raise
 
-    def answer(self, task: Task, name: str, args: tuple[int, ...]) -> int:
-        """Answer a call that came another way than through the listener: its result, or -errno."""
+    def answer_foreign(self, gdb: Gdb, stack: int, name: str, args: tuple[int, ...]) -> int:
+        """Answer a call of a foreign program, which its emulator is stopped in: its result, or -errno.
+
+        stack is an address that the program can read.
+        """
+        task = Task(gdb.pid, gdb.is_open)
+        if task.read(stack, 64) != gdb.read(stack, 64):
+            # The guest's addresses are not the host's. Slower, and a page that it cannot read makes
+            # qemu-user open /proc/self/mem, for which we would have to answer.
+            task = Task(gdb.pid, gdb.is_open, memory=gdb)
         outcome = attempt(self._printk, self._ask, task, name, args)
         result = outcome if isinstance(outcome, int) else -errno.ENOSYS
         self._settle()

@@ -1,13 +1,16 @@
-"""Debian's ppc64el, arm64 and riscv64 programs on the machines that they are made for, by qemu-user."""
+"""Debian's ppc64el programs, unmodified, on the machines that they are made for, by qemu-user."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.run.machine import inside
+from elfcorehdr import Kernel, load
+from elfcorehdr.kexec_tools.ppc64 import header
+from tests.run.machine import inside, run
 from tests.run.userlands import emulator, options, userland
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.apt]
@@ -15,18 +18,22 @@ pytestmark = [pytest.mark.namespaces, pytest.mark.apt]
 TOOLS = ("kexec-tools", "powerpc-utils", "kdump-tools")
 KERNEL = "linux-binary-*-powerpc64le"
 SUITES = ("bookworm", "trixie", "sid")
+GOLDEN = Path(__file__).parents[1] / "golden/kernel"
+FUSE = "/run/kdumpfs/fuse"
 
-BOOT = """
+BOOT = f"""
 V=$(basename /usr/lib/modules/*-powerpc64le)
 cp /usr/lib/modules/$V/vmlinuz /boot/vmlinuz-$V
+cp /usr/lib/modules/$V/config /boot/config-$V 2> /dev/null || echo CONFIG_RELOCATABLE=y > /boot/config-$V
 head -c 100000 /dev/zero > /boot/initrd.img-$V
+cd {Path(__file__).parent}
 """
 
 
-def ppc(suite: str, machine: str = "pseries-16g") -> tuple[str, ...]:
+def ppc(suite: str, machine: str = "pseries-16g", *names: str) -> tuple[str, ...]:
     packages = (
         emulator("ppc64le"),
-        userland("ppc64le", suite, *TOOLS),
+        userland("ppc64le", suite, *(names or TOOLS)),
         userland("ppc64le", "sid", KERNEL),
     )
     return ("-m", machine, *options(*packages))
@@ -40,9 +47,126 @@ echo "load=$?"; cat /sys/kernel/kexec/crash_elfcorehdr_print
 kexec -p -u -s; echo "u=$?"; cat /sys/kernel/kexec/crash_loaded
 """
     printed = inside(script, *ppc(suite))
-    seed = Path(__file__).parents[1] / "golden/kernel/seed/crash_elfcorehdr_print.txt"
     # The backup region lies behind the kernel image, whose size the mail does not say.
     rows = re.compile(r"(?m)^(0x9 +PT_LOAD +)0x\w+ +")
     table = printed.partition("load=0\n")[2].partition("u=0\n")[0]
-    assert rows.sub(r"\1", table) == rows.sub(r"\1", seed.read_text())
+    seed = (GOLDEN / "seed/crash_elfcorehdr_print.txt").read_text()
+    assert rows.sub(r"\1", table) == rows.sub(r"\1", seed)
     assert printed.endswith("u=0\n0\n")
+
+
+@pytest.mark.parametrize("machine", ["pseries-16g", "pseries-numa2"])
+@pytest.mark.parametrize("suite", SUITES)
+def test_classic_load_hands_over_the_header_that_kexec_tools_makes_there(suite: str, machine: str):
+    # pseries-16g has pages of 64 KiB, which qemu-user does not know.
+    script = f"""{BOOT}
+kexec -c -p --initrd=/boot/initrd.img-$V /boot/vmlinuz-$V --append=x > /dev/null && od -An -v -tx1 {FUSE}/control/elfcorehdr
+"""
+    made = bytes.fromhex(inside(script, *ppc(suite, machine)))
+    assert made[:4] == b"\x7fELF"
+    backup = int.from_bytes(made[64 + 9 * 56 + 8 :][:8], "little")
+    kernel = Kernel.boot(load(machine))
+    ours = header(kernel, backup)
+    assert made[: len(ours)] == ours
+    assert not any(made[len(ours) :])
+    assert backup % kernel.page_size == 0
+
+
+def test_hotplug_load_of_kexec_tools_is_followed_by_the_kernel():
+    script = f"""{BOOT}
+kexec -c -p --hotplug --initrd=/boot/initrd.img-$V /boot/vmlinuz-$V --append=x > /dev/null; echo "c=$?"
+cat /sys/devices/system/memory/crash_hotplug; grep -c PT_LOAD /sys/kernel/kexec/crash_elfcorehdr_print
+drmgr -c mem -a -q 1 | tail -1; dmesg | grep -c 'hot-add'; grep -c PT_LOAD /sys/kernel/kexec/crash_elfcorehdr_print
+"""
+    printed = inside(script, *ppc("sid", "pseries-numa2")).split()
+    assert printed == ["c=0", "1", "6", "DR_TOTAL_RESOURCES=1", "1", "7"]
+
+
+@pytest.mark.parametrize("machine", ["pseries-16g", "pseries-numa2"])
+@pytest.mark.parametrize("suite", SUITES)
+def test_powerpc_utils_plug_and_tell(suite: str, machine: str):
+    script = """
+size() { set -- $(grep MemTotal: /proc/meminfo); echo $(($2 / 1024 / 256)); }
+size > /run/before
+drmgr -c mem -a -q 2 2> /dev/null | tail -1; echo $(($(size) - $(cat /run/before)))
+drmgr -c mem -r -q 1 2> /dev/null | tail -1; echo $(($(size) - $(cat /run/before)))
+cpus() { cat /sys/devices/system/cpu/present; }
+drmgr -c cpu -r -q 1 > /run/cpu 2>&1; echo "$? $(cpus)"; drmgr -c cpu -a -q 1 >> /run/cpu 2>&1; echo "$? $(cpus)"
+ppc64_cpu --info; lsslot; echo "lsslot=$?"; lparstat -i 2> /dev/null | grep 'Online Memory' | wc -l
+"""
+    printed = inside(script, *ppc(suite, machine)).splitlines()
+    assert printed[:4] == ["DR_TOTAL_RESOURCES=2", "2", "DR_TOTAL_RESOURCES=1", "1"]
+    if machine == "pseries-16g":  # its one core is the last
+        assert printed[4:6] == ["255 0-7", "1 0-7"]
+        assert printed[6].split() == ["Core", "0:", *(f"{n}*" for n in range(8))]
+    else:
+        assert printed[4:6] == ["0 0-2", "0 0-3"]
+        assert [line.split()[-1] for line in printed[6:10]] == ["0*", "1*", "2*", "3*"]
+    assert printed[-2:] == ["lsslot=0", "1"]
+
+
+def test_kdump_config_loads_tells_and_unloads():
+    script = f"""{BOOT}
+mkdir -p /var/lib/kdump
+cp /boot/initrd.img-$V /var/lib/kdump/
+sed s,USE_KDUMP=0,USE_KDUMP=1, /usr/share/kdump-tools/kdump-tools.conf > /etc/default/kdump-tools
+cp /etc/kdump/sysctl.conf /var/lib/kdump/latest_sysctls-$V
+kdump-config load && cat /sys/kernel/kexec_crash_loaded && cat /proc/sys/kernel/panic_on_oops
+kdump-config status
+kdump-config unload; cat /sys/kernel/kexec_crash_loaded
+"""
+    kernel = re.sub(
+        r".*/", "", str(next(userland("ppc64le", "sid", KERNEL).glob("usr/lib/modules/*")))
+    )
+    printed = inside(script, *ppc("sid"), "--kernel", kernel)
+    assert "loaded kdump kernel.\n1\n1\n" in printed
+    assert "current state   : ready to kdump\n" in printed
+    assert printed.endswith("unloaded kdump kernel.\n0\n")
+
+
+# What holds for native programs holds for these
+
+
+def test_environment_that_was_cleared_makes_no_difference():
+    printed = inside("env -i /usr/sbin/kexec -p -u; echo $?; kexec --version", *ppc("sid"))
+    assert printed == "0\nkexec-tools 2.0.32\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's machine has one user id only")
+def test_loading_without_the_capability_is_refused():
+    script = f"{BOOT} setpriv --reuid=65534 --clear-groups kexec -p -s /boot/vmlinuz-$V; echo $?"
+    done = run("bash", "-c", script, options=ppc("sid"))
+    assert done.stdout != "0\n"
+    assert "Operation not permitted" in done.stderr
+
+
+def test_calls_that_qemu_user_knows_are_the_machines_too():
+    script = f"""
+uname -a; sysctl -n kernel.osrelease; getconf PAGE_SIZE; dmesg | head -1 | cut -c16-; dmesg -C; dmesg | wc -l
+kexec -l /boot/vmlinuz-$(basename /usr/lib/modules/*-powerpc64le) || cp /usr/lib/modules/*/vmlinuz /boot/k
+kexec -l /boot/k; kexec -e; dmesg | tail -1 | cut -c16-; insmod {__file__}; dmesg | tail -1 | grep -c insmod
+"""
+    boot_id, modules = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/modules")
+    before = boot_id.read_text(), modules.exists() and modules.read_text()
+    names = ("util-linux", "coreutils", "kmod", "libc-bin", "procps", "kexec-tools")
+    printed = inside(script, *ppc("sid", "pseries-16g", *names)).splitlines()
+    assert printed[0].split()[0::2] == ["Linux", "7.1.0", "SMP", "ppc64le"]
+    assert printed[1:3] == ["7.1.0", "65536"]
+    assert printed[3].startswith("Linux version 7.1.0 (kdumpfs)")
+    assert printed[4:] == ["0", "reboot: Starting new kernel", "1"]
+    assert (boot_id.read_text(), modules.exists() and modules.read_text()) == before
+
+
+# What cannot be
+
+
+def test_missing_emulator_is_said_with_the_package_to_install(tmp_path: Path):
+    packages = options(userland("ppc64le", "sid", *TOOLS))
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    assert environment
+    done = run("kexec", "--version", options=packages)
+    if done.returncode == 0:
+        pytest.skip("qemu-user is installed here")
+    assert done.returncode == 2
+    assert "programs of ppc64le need qemu-user 10.0 or later" in done.stderr
+    assert "kdumpfs userland --qemu" in done.stderr

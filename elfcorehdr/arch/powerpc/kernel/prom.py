@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elfcorehdr.arch.powerpc.platforms.pseries.firmware import cpu_state_size
 from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import DRC_CPU
+from elfcorehdr.lib.record import replace
+from elfcorehdr.machine import Lmbs
 
 if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Dlpar
     from elfcorehdr.init.main import Kernel
-    from elfcorehdr.machine import Machine, Region
+    from elfcorehdr.machine import Machine, MemoryRange, Region
 
 TIMEBASE_FREQUENCY = 512000000
 """In Hz, on every POWER since POWER6."""
@@ -181,9 +183,23 @@ def devicetree(kernel: Kernel) -> Node:
     extra: dict[str, Any] = {}
     for path, value in machine.devicetree.items():
         _put(extra, path, value)
-    names = partial(map, "memory@{0.start:x}".format, machine.memory)
-    count = partial(len, machine.memory)
-    return Node(Family(tree, names, partial(_memory, machine), behind, count), extra)
+    memory, rma = machine.memory, _rma(machine)
+    if rma:
+        memory = (replace(memory[0], size=rma),)
+    names = partial(map, "memory@{0.start:x}".format, memory)
+    count = partial(len, memory)
+    return Node(Family(tree, names, partial(_memory, memory), behind, count), extra)
+
+
+def _rma(machine: Machine) -> int:
+    """The real mode area where it is all that memory@0 has, because the rest is LMBs; else 0.
+
+    As PowerVM has it. QEMU's boot memory is in nodes of its own, and its LMBs are reserved there.
+    """
+    served = any(
+        run.start < machine.rma_size and not run.flags & Lmbs.RESERVED for run in machine.lmbs
+    )
+    return machine.rma_size if served else 0
 
 
 def _unit(name: str, prefix: str) -> int | None:
@@ -196,15 +212,15 @@ def _unit(name: str, prefix: str) -> int | None:
     return unit if name == f"{prefix}{unit:x}" else None
 
 
-def _memory(machine: Machine, name: str) -> dict[str, Any] | None:
+def _memory(memory: tuple[MemoryRange, ...], name: str) -> dict[str, Any] | None:
     """The node of that name of a range of boot memory, or None."""
     start = _unit(name, "memory@")
     if start is None:
         return None
-    i = bisect_left(machine.memory, start, key=lambda m: m.start)
-    if i == len(machine.memory) or machine.memory[i].start != start:
+    i = bisect_left(memory, start, key=lambda m: m.start)
+    if i == len(memory) or memory[i].start != start:
         return None
-    m = machine.memory[i]
+    m = memory[i]
     return {
         "name": text("memory"),
         "device_type": text("memory"),
@@ -239,7 +255,7 @@ def _drmem(kernel: Kernel, dlpar: Dlpar) -> dict[str, Any]:
     return {
         "name": text("ibm,dynamic-reconfiguration-memory"),
         "ibm,lmb-size": u64(kernel.machine.memory_block_size),
-        "ibm,dynamic-memory-v2": Property(dlpar.dynamic_memory_v2),
+        "ibm,dynamic-memory-v2": Property(partial(dlpar.dynamic_memory_v2, _rma(kernel.machine))),
         "ibm,associativity-lookup-arrays": u32(len(nodes), 1, *nodes),
         "ibm,memory-flags-mask": u32(0xFF),
         "ibm,memory-preservation-time": u32(0),

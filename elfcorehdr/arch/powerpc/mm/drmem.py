@@ -128,8 +128,12 @@ class LmbTable:
         """How many rows have exactly these flags."""
         return self._flags.count(flags)
 
-    def dynamic_memory_v2(self) -> bytes:
-        """ibm,dynamic-memory-v2: a count, then sequential LMBs, base, DRC index, associativity, flags a run."""
+    def dynamic_memory_v2(self, rma_size: int = 0) -> bytes:
+        """ibm,dynamic-memory-v2: a count, then sequential LMBs, base, DRC index, associativity, flags a run.
+
+        Those in the real mode area are memory@0's, and marked as reserved, so that who reads both
+        (kexec-tools) has each once.
+        """
         sets: list[tuple[int, Lmb, int]] = []
         for first, run in self._runs:
             row = first
@@ -140,6 +144,9 @@ class LmbTable:
                 )
                 end = other.start() if other else first + run.count
                 bits = Lmbs.ASSIGNED if flag & self.ASSIGNED else run.flags & ~Lmbs.ASSIGNED
+                if (base := self.lmb(row).base) < rma_size:
+                    end = min(end, row + -(-(rma_size - base) // self._size))
+                    bits |= Lmbs.RESERVED
                 sets.append((end - row, self.lmb(row), bits))
                 row = end
         rows = b"".join(

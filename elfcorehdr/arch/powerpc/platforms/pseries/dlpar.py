@@ -70,9 +70,9 @@ class Dlpar:
         self.memory = HotplugMemory(kernel, self.lmbs, self.firmware)
         self.cpu = HotplugCpu(kernel, self.firmware)
 
-    def dynamic_memory_v2(self) -> bytes:
+    def dynamic_memory_v2(self, rma_size: int = 0) -> bytes:
         """The table as the device tree has it."""
-        return self.lmbs.dynamic_memory_v2()
+        return self.lmbs.dynamic_memory_v2(rma_size)
 
     def show(self) -> str:
         """dlpar_show()"""
