@@ -17,8 +17,7 @@ from elfcorehdr.kernel.kexec_file import (
     KEXEC_FILE_ON_CRASH,
     KEXEC_FILE_UNLOAD,
 )
-from elfcorehdr.lib.record import replace
-from fsmount.cli.boot import BootOptions, booted, machine_of
+from fsmount.cli.boot import QUICK, BootOptions, booted
 from fsmount.tree.kernfs import Node, Stat
 from kdumpfs.testing.header import Header
 
@@ -37,11 +36,8 @@ class Machine:
     What the kernel refuses is an OSError with its errno, as of a real file.
     """
 
-    def __init__(self, options: BootOptions, cpus: int | None = None) -> None:
-        base = machine_of(options)
-        if cpus is not None:
-            base = _with_cpus(base, cpus)
-        self.kernel, self.tree, self._modules = booted(options, base)
+    def __init__(self, options: BootOptions) -> None:
+        self.kernel, self.tree, self._modules = booted(options)
         """The kernel, to look at and to turn; see elfcorehdr/init/main.py for its parts."""
 
     # Files
@@ -178,22 +174,6 @@ def _oserror(refused: KernelError, path: str) -> OSError:
     return OSError(refused.errno, reason, path or None)
 
 
-def _with_cpus(base: Any, cpus: int) -> Any:
-    """The machine with CPUs 0 to cpus-1, all present and online; ProfileError if it cannot have them."""
-    from elfcorehdr.machine.checks import check
-    from elfcorehdr.machine.faults import Faults
-
-    topology = replace(base.cpus, possible=f"0-{cpus - 1}", present="", online="")
-    made = replace(base, cpus=topology)
-    faults = Faults(f"{base.name}, cpus={cpus}")
-    if cpus < 1:
-        faults.add("cpus", cpus, "1 or more")
-    else:
-        check(made, faults)
-    faults.raise_if_any()
-    return made
-
-
 def options_of(
     name: str | os.PathLike[str] = "pseries-16g",
     *,
@@ -207,8 +187,16 @@ def options_of(
     print_mode: str = "text",
     page_limit: bool = True,
     debug: bool = False,
+    **sizes: int | str,
 ) -> BootOptions:
-    """What a fixture was given, as the options of the command line."""
+    """What a fixture was given, as the options of the command line.
+
+    sizes: cpus, memory, threads, nodes, page_size, block_size, as numbers or as the command line
+    has them (64, "48G"). TypeError for any other name.
+    """
+    unknown = sorted({*sizes} - {*QUICK})
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}, expected one of {', '.join(QUICK)}")
     files = [*([module] if module is not None else []), *modules]
     return BootOptions(
         machine=os.fspath(name),
@@ -221,6 +209,7 @@ def options_of(
         print_mode=print_mode,
         page_limit=page_limit,
         debug=debug,
+        **{name: str(size) for name, size in sizes.items()},
     )
 
 
@@ -228,8 +217,6 @@ def _words(given: str | Iterable[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def machine(
-    name: str | os.PathLike[str] = "pseries-16g", *, cpus: int | None = None, **options: Any
-) -> Machine:
+def machine(name: str | os.PathLike[str] = "pseries-16g", **options: Any) -> Machine:
     """A machine without a mount; options are those of options_of(). ProfileError says what is wrong."""
-    return Machine(options_of(name, **options), cpus)
+    return Machine(options_of(name, **options))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli.boot import BootOptions
+from fsmount.cli.boot import QUICK, BootOptions
 from kdumpfs.testing.header import Header
 from kdumpfs.testing.machine import Lack, options_of
 
@@ -43,9 +43,14 @@ def _words(options: BootOptions) -> list[str]:
     words += [word for change in options.without for word in ("--without", change)]
     words += [word for module in options.modules for word in ("--module", module)]
     words += ["--cmdline", options.cmdline] if options.cmdline is not None else []
+    words += [w for key in QUICK if (size := getattr(options, key)) for w in (_option(key), size)]
     words += ["--load"] if options.load else []
     words += [] if options.page_limit else ["--no-page-limit"]
     return words + (["--debug"] if options.debug else [])
+
+
+def _option(key: str) -> str:
+    return "--" + key.replace("_", "-")
 
 
 def _raise(said: str) -> None:
@@ -119,14 +124,12 @@ class Mounted:
 
 
 @contextmanager
-def mounted(
-    name: str | os.PathLike[str] = "pseries-16g", *, cpus: int | None = None, **options: Any
-) -> Iterator[Mounted]:
+def mounted(name: str | os.PathLike[str] = "pseries-16g", **options: Any) -> Iterator[Mounted]:
     """A machine, mounted on a directory of its own while this lasts. Lack, ProfileError."""
     with tempfile.TemporaryDirectory(prefix="kdumpfs.") as directory:
         path = Path(directory, "mnt")
         path.mkdir()
-        words = _words(options_of(_sized(name, cpus, directory), **options))
+        words = _words(options_of(name, **options))
         done = _kdumpfs("mount", *words, str(path))
         if done.returncode:
             _raise(done.stderr)
@@ -142,7 +145,6 @@ def run(
     command: str | Sequence[str],
     name: str | os.PathLike[str] = "pseries-16g",
     *,
-    cpus: int | None = None,
     check: bool = False,
     **options: Any,
 ) -> subprocess.CompletedProcess[str]:
@@ -151,9 +153,7 @@ def run(
     check raises CalledProcessError for an exit status other than 0.
     """
     argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-    with tempfile.TemporaryDirectory(prefix="kdumpfs.") as directory:
-        words = _words(options_of(_sized(name, cpus, directory), **options))
-        done = _kdumpfs("run", *words, "--", *argv)
+    done = _kdumpfs("run", *_words(options_of(name, **options)), "--", *argv)
     if done.returncode == 2 and done.stderr.startswith("kdumpfs: "):
         _raise(done.stderr)
     if check and done.returncode:
@@ -161,25 +161,3 @@ def run(
             done.returncode, shlex.join(argv), done.stdout, done.stderr
         )
     return done
-
-
-def _sized(name: str | os.PathLike[str], cpus: int | None, directory: str) -> str:
-    """The machine's name, or a file in directory that is the machine with so many CPUs."""
-    if cpus is None:
-        return os.fspath(name)
-    from elfcorehdr import profiles
-
-    text = profiles.text(os.fspath(name))
-    made = Path(directory, f"{Path(os.fspath(name)).stem}-{cpus}cpus.toml")
-    lines, inside = [], False
-    for line in text.splitlines():
-        if line.startswith("["):
-            inside = line.strip() == "[cpus]"
-        key = line.split("=")[0].strip()
-        if inside and key == "possible":
-            line = f'possible = "0-{cpus - 1}"'
-        elif inside and key in ("present", "online"):
-            continue
-        lines.append(line)
-    made.write_text("\n".join(lines) + "\n")
-    return str(made)

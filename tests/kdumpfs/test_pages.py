@@ -83,3 +83,21 @@ def test_the_public_names_stay():
     assert {"Header", "Lack", "Machine", "Mounted", "machine", "mounted", "run"} <= set(
         kdumpfs.testing.__all__
     )
+
+
+def test_the_readme_s_module_passes_the_readme_s_test(tmp_path):
+    python = [
+        block for block in blocks((ROOT / "README.md").read_text()) if block.language == "python"
+    ]
+    reader = Reader(tmp_path)
+    try:
+        for block in python:
+            if not block.file:
+                block = block._replace(text=f"# test_mine.py\n{block.text}")
+            assert reader.do(block) == ""
+        options = " -p kdumpfs.pytest_plugin" if MISSING else ""
+        status, seen = reader.type(f"pytest -q{options} test_mine.py")
+        assert status == 0, seen
+        assert "1 passed" in seen
+    finally:
+        reader.close()
