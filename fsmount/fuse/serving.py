@@ -31,7 +31,8 @@ class Poller:
         self.register, self.unregister = poll.register, poll.unregister
         self._spin = 0.0
         # With one CPU, who looks keeps the client from asking.
-        self._may_spin = len(os.sched_getaffinity(0)) > 1
+        self.may_spin = len(os.sched_getaffinity(0)) > 1
+        """Whether to look again at all."""
 
     def wait(self) -> list[tuple[int, int]]:
         """Descriptors and events, at least one."""
@@ -47,7 +48,7 @@ class Poller:
         since = clock()
         ready = poll()
         if clock() - since < SOON_S:
-            self._spin = min(max(2 * spin, SPIN_FIRST_S), SPIN_MOST_S) if self._may_spin else 0.0
+            self._spin = min(max(2 * spin, SPIN_FIRST_S), SPIN_MOST_S) if self.may_spin else 0.0
         else:
             self._spin = spin / 2 if spin > SPIN_FIRST_S else 0.0
         return ready

@@ -301,9 +301,9 @@ class Mount(Record):
     source: str
 
 
-def table() -> str:
+def table(proc: str = "/proc") -> str:
     """This process's mount table, whatever bytes are in its names."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    with open(f"{proc}/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
 
 

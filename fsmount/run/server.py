@@ -77,6 +77,7 @@ def _run(
 ) -> int:
     launch = Launch(argv, options)
     poll = Poller()
+    may_spin, poll.may_spin = poll.may_spin, False  # while the mounts are made it is of no use
     goes_on = bool(options.then) or not argv  # a shell is started anew on a capture kernel
     serving = Serving(kernel, tree, options, poll, record, goes_on=goes_on)
     channel = launch.start(serving.facts())
@@ -88,7 +89,9 @@ def _run(
         while serving.goes_on:
             for fd, events in poll.wait():
                 told = serving.dispatch(fd, events)
-                if told is not None:
+                if told is not None and told[0] == "start":
+                    poll.may_spin = may_spin
+                elif told is not None:
                     error = error or tell(launch, channel, *told)
     except Signalled as signalled:
         ended_by = signalled.number
@@ -283,7 +286,7 @@ class Serving:
             case "":
                 self.goes_on = False
                 self._poll.unregister(self._channel.fileno())
-            case "missing" | "warning" | "stopped" | "error":
+            case "start" | "missing" | "warning" | "stopped" | "error":
                 return word, text
         return None
 

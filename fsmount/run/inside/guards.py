@@ -47,7 +47,7 @@ def check(
 
     fds: descriptors besides 0, 1 and 2 that it is to keep.
     """
-    table = MountTable(mountns.table())
+    table = MountTable(mountns.table(_proc()))
     for sentence in (
         *_emulated(table),
         *read_only_mounts(table),
@@ -65,7 +65,7 @@ def check_calls(release: str, *, shared: bool) -> None:
 
     The probes of what is refused would do nothing if it were not.
     """
-    status = mountns.read("/proc/self/status")
+    status = mountns.read(f"{_proc()}/self/status")
     if "\nSeccomp:\t2\n" not in status or os.uname().release != release:
         raise _missing("system calls do not reach the emulated kernel")
     for what, number in filter.probe(shared=shared).items():
@@ -77,20 +77,25 @@ def _missing(sentence: str) -> RunError:
     return RunError(f"guard missing, nothing was started: {sentence}")
 
 
-def namespaces() -> dict[str, str]:
+def namespaces(proc: str = "/proc") -> dict[str, str]:
     """This process's namespaces, by name."""
-    return {name: os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES}
+    return {name: os.readlink(f"{proc}/self/ns/{name}") for name in NAMESPACES}
+
+
+def _proc() -> str:
+    """The real procfs, which answers without asking our server."""
+    return f"{PARKED}/proc" if os.path.isdir(f"{PARKED}/proc/self") else "/proc"
 
 
 def _namespaces(host: Mapping[str, str]) -> Iterator[str]:
-    for name, inside in namespaces().items():
+    for name, inside in namespaces(_proc()).items():
         if host.get(name) == inside:
             yield f"the {name} namespace is the host's"
 
 
 def _process(fds: tuple[int, ...]) -> Iterator[str]:
     """What the command keeps of the process that it was: descriptors, group, limits, environment."""
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir(f"{_proc()}/self/fd"):
         fd = int(name)
         try:
             if fd > 2 and fd not in fds and os.get_inheritable(fd):

@@ -197,8 +197,10 @@ def _start(channel: socket.socket, inside: Inside, host_ns: dict[str, str], wake
     mountns.set_undumpable()
     if os.read(unshared[0], 1):
         # The same ids inside as outside, for every id there is.
-        uids, gids = (_identity(mountns.read(f"/proc/self/{name}_map")) for name in ("uid", "gid"))
-        setgroups = mountns.read("/proc/self/setgroups").strip() == "allow"
+        uids, gids = (
+            _identity(mountns.read(f"{PARKED}/proc/self/{name}_map")) for name in ("uid", "gid")
+        )
+        setgroups = mountns.read(f"{PARKED}/proc/self/setgroups").strip() == "allow"
         mountns.write_id_maps(pid, uids, gids, setgroups=setgroups)
         os.write(mapped[1], b"m")
     os.close(mapped[1])
@@ -339,7 +341,7 @@ def _command(
     say(
         channel,
         "listener",
-        os.readlink("/proc/self/ns/user"),
+        os.readlink(f"{PARKED}/proc/self/ns/user"),
         (listener, sender.fileno(), *sockets),
     )
     os.close(listener)
