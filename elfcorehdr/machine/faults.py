@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from elfcorehdr.errors import ProfileError
@@ -45,5 +44,7 @@ class Faults:
 
 def near_of(word: str, known: Iterable[str]) -> str:
     """ " (did you mean …?)" for a word that is nearly a known one, else nothing."""
+    import difflib  # for who has misspelt something only
+
     near = difflib.get_close_matches(word, list(known), n=2, cutoff=0.7)
     return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -87,7 +87,7 @@ def run(
     **options: Any,
 ) -> int:
     """The command's exit status; the options are RUN_OPTIONS' and BootOptions'. ProfileError."""
-    from fsmount.run.launch import RunOptions
+    from fsmount.run.launch import Launch, RunOptions
 
     for directory in over:
         if not os.path.isdir(directory):
@@ -110,17 +110,20 @@ def run(
 
         return run_in(within, command, wanted)
     from elfcorehdr.lib.record import replace
-    from fsmount.cli.boot import BootOptions, boot
     from fsmount.foreign.qemu import needed
-    from fsmount.run.server import run_command
 
-    kernel, tree = boot(BootOptions(**options))
-    if crashed:
-        kernel.panic.sysrq("c")
     wanted = replace(wanted, emulator=needed(command, over))
-    gc.freeze()
-    gc.enable()
-    return run_command(kernel, tree, command, wanted)
+    launch = Launch(command, wanted)
+    with launch.started() as channel:  # forked before the engine is imported
+        from fsmount.cli.boot import BootOptions, boot
+        from fsmount.run.server import serve
+
+        kernel, tree = boot(BootOptions(**options))
+        if crashed:
+            kernel.panic.sysrq("c")
+        gc.freeze()
+        gc.enable()
+        return serve(kernel, tree, launch, channel, wanted, goes_on=not command)
 
 
 def _check_in(options: dict[str, Any], record: str | None, then: str | None) -> None:

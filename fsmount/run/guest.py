@@ -14,7 +14,7 @@ from fsmount.devfs.kmsg import Syslog
 from fsmount.fuse.mount import Mount
 from fsmount.host.mountns import RunError
 from fsmount.run.inside import init
-from fsmount.run.launch import Facts, RunOptions
+from fsmount.run.launch import RunOptions, written
 from fsmount.run.server import Serving
 from fsmount.run.sysctls import Sysctls
 from fsmount.tree.kernfs import Tree
@@ -138,9 +138,3 @@ class _Guest:
             self._serving.end()
         self._connection.close()
         self._gone(self)
-
-
-def written(facts: Facts) -> str:
-    """Facts as one text: no name in it has a tab or a newline."""
-    lists = "\t".join(facts.devices), "\t".join(facts.covers)
-    return "\n".join((facts.name, facts.release, str(facts.booted_ns), *lists))

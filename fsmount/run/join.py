@@ -9,14 +9,15 @@ from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, RunError
 from fsmount.run import door
 from fsmount.run.inside import init
-from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell
+from fsmount.run.launch import Launch, RunOptions, Signalled, tell
 
 
 def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
     """The command's exit status, as run_command(). RunError: no machine there, or one that cannot be joined."""
     launch = Launch(argv, options)
     connection, facts = _knock(directory, "machine" if options.uname_machine else "host")
-    channel = launch.start(facts)
+    channel = launch.start()
+    init.say(channel, "facts", facts)
     status: int | None = None
     ended_by = 0
     error = ""
@@ -50,7 +51,7 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
     return status
 
 
-def _knock(directory: str, uname: str) -> tuple[socket.socket, Facts]:
+def _knock(directory: str, uname: str) -> tuple[socket.socket, str]:
     """A connection to the server of a mount, and what its machine is."""
     path = os.path.realpath(directory)
     mount = mountns.mount_at(path, mountns.table())
@@ -81,11 +82,4 @@ def _knock(directory: str, uname: str) -> tuple[socket.socket, Facts]:
             f"--in {directory}: its server lets no run in; it was mounted by another user, in another"
             " network namespace, or by another version"
         ) from None
-    return connection, _facts(text)
-
-
-def _facts(text: str) -> Facts:
-    name, release, booted_ns, devices, covers = text.split("\n")
-    return Facts(
-        name, release, int(booted_ns), tuple(devices.split("\t")), tuple(covers.split("\t"))
-    )
+    return connection, text

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from elfcorehdr.errors import Ended
 from elfcorehdr.lib.record import Record
@@ -56,6 +56,19 @@ class Facts(Record):
     """SysPlan.covers"""
 
 
+def written(facts: Facts) -> str:
+    """Facts as one text: no name in it has a tab or a newline."""
+    lists = "\t".join(facts.devices), "\t".join(facts.covers)
+    return "\n".join((facts.name, facts.release, str(facts.booted_ns), *lists))
+
+
+def read_facts(text: str) -> Facts:
+    """The reverse."""
+    name, release, booted_ns, devices, covers = text.split("\n")
+    lists = tuple(devices.split("\t")), tuple(covers.split("\t"))
+    return Facts(name, release, int(booted_ns), *lists)
+
+
 class Launch:
     """One command: its processes are made by start(), and gone after end()."""
 
@@ -69,15 +82,18 @@ class Launch:
         session.open_streams()
         places.check_streams(mountns.table())
         session.check_passed(options.pass_fds)
+        self._share = places.check_writable(options.share)
         if options.keep is not None:
             try:
                 os.makedirs(options.keep, exist_ok=True)
             except OSError as error:
                 raise RunError(f"--keep {options.keep}: {error.strerror}") from None
 
-    def start(self, facts: Facts) -> socket.socket:
-        """Fork; our end of the channel to what is inside. Its init will be our child."""
-        what = self.inside(facts)
+    def start(self) -> socket.socket:
+        """Fork, the earlier the less there is to copy; our end of the channel to what is inside.
+
+        It waits for the machine's facts. Its init will be our child.
+        """
         mountns.become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sys.stdout.flush()
@@ -85,16 +101,28 @@ class Launch:
         maker = os.fork()
         if maker == 0:
             ours.close()
-            init.make(theirs, what)
+            keeps = init.Keeps(self._in_front, self._options.pass_fds)
+            init.make(theirs, lambda text: self.inside(read_facts(text)), keeps)
         theirs.close()
         self._children.append(maker)
         return ours
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[socket.socket]:
+        """start(); whatever goes wrong meanwhile, nothing is left."""
+        channel = self.start()
+        try:
+            yield channel
+        finally:
+            channel.close()
+            self.kill()
+            self.end()
 
     def inside(self, facts: Facts) -> init.Inside:
         """What the inside needs to know."""
         options = self._options
         cwd, given = _cwd(), options.environment
-        share = places.check_writable(options.share)
+        share = self._share
         if options.share_directory and cwd != "/":
             directory = places.shared_directory(cwd, given)
             share += (directory,) if directory is not None else ()
@@ -183,10 +211,12 @@ class Launch:
         for child in self._children:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child, 0)
+        self._children.clear()
         if self._in_front:
             session.bring_to_front(os.getpgrp())
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
+        self._handlers.clear()
 
 
 def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:

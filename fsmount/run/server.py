@@ -25,7 +25,7 @@ from fsmount.run.connect import Connects
 from fsmount.run.crash import CrashWatch
 from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
 from fsmount.run.inside import init
-from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell
+from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell, written
 from fsmount.run.recorder import Recorder
 from fsmount.run.supervisor import Supervisor
 from fsmount.run.syscalls import Syscalls
@@ -57,6 +57,21 @@ def run_command(
     An empty argv is the user's shell. RunError if a guard between command and host is not up.
     """
     options = options or RunOptions()
+    launch = Launch(argv, options)
+    with launch.started() as channel:
+        return serve(kernel, tree, launch, channel, options, goes_on=not argv)
+
+
+def serve(
+    kernel: Kernel,
+    tree: Tree,
+    launch: Launch,
+    channel: socket.socket,
+    options: RunOptions,
+    *,
+    goes_on: bool,
+) -> int:
+    """Serve the machine to a command that was launched; as run_command(). goes_on: also after a crash."""
     # Inside, whoever runs this is root, and the machine's files are root's.
     tree.owner = 0, 0
     record = None
@@ -66,26 +81,31 @@ def run_command(
         except OSError as error:
             raise RunError(f"--record {options.record}: {error.strerror}") from None
     try:
-        return _run(kernel, tree, argv, options, record)
+        return _run(kernel, tree, launch, channel, options, record, goes_on)
     finally:
         if record is not None:
             record.close()
 
 
 def _run(
-    kernel: Kernel, tree: Tree, argv: tuple[str, ...], options: RunOptions, record: TextIO | None
+    kernel: Kernel,
+    tree: Tree,
+    launch: Launch,
+    channel: socket.socket,
+    options: RunOptions,
+    record: TextIO | None,
+    goes_on: bool,
 ) -> int:
-    launch = Launch(argv, options)
     poll = Poller()
     may_spin, poll.may_spin = poll.may_spin, False  # while the mounts are made it is of no use
-    goes_on = bool(options.then) or not argv  # a shell is started anew on a capture kernel
+    goes_on = goes_on or bool(options.then)  # a shell is started anew on a capture kernel
     serving = Serving(kernel, tree, options, poll, record, goes_on=goes_on)
-    channel = launch.start(serving.facts())
     ended_by = 0
     error = ""
     try:
         launch.take_signals(channel)
         serving.begin(channel)
+        init.say(channel, "facts", written(serving.facts()))
         while serving.goes_on:
             for fd, events in poll.wait():
                 told = serving.dispatch(fd, events)

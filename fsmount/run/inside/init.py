@@ -76,6 +76,13 @@ class Inside(Record):
     """An existing directory for what was written to private places."""
 
 
+class Keeps(Record):
+    """What is known before the machine is: see Inside."""
+
+    in_front: bool
+    pass_fds: tuple[int, ...]
+
+
 def say(channel: socket.socket, word: str, text: str = "", fds: tuple[int, ...] = ()) -> None:
     """A message to `run`: a word, a text, descriptors."""
     socket.send_fds(channel, [f"{word} {text}".encode(errors="replace")], list(fds))
@@ -105,13 +112,17 @@ def _never_returns(channel: socket.socket, act: Callable[[], int]) -> NoReturn:
         os._exit(status)
 
 
-def make(channel: socket.socket, inside: Inside) -> NoReturn:
-    """The maker: namespaces, then init. Never returns."""
+def make(channel: socket.socket, prepare: Callable[[str], Inside], keeps: Keeps) -> NoReturn:
+    """The maker: namespaces, then init. Never returns. prepare makes of the machine's facts what is to be done."""
 
     def act() -> int:
-        session.close_inherited((channel.fileno(), *inside.pass_fds))
-        if not inside.in_front:
+        session.close_inherited((channel.fileno(), *keeps.pass_fds))
+        if not keeps.in_front:
             os.setsid()
+        word, text, _ = hear(channel)
+        if word != "facts":
+            return _FAILED  # there is no machine
+        inside = prepare(text)
         host_ns = guards.namespaces()
         if os.geteuid() or not mountns.may_mount():
             uid, gid = os.geteuid(), os.getegid()
