@@ -310,3 +310,94 @@ def test_what_is_written_needs_quotes_where_toml_does():
         devicetree={"cpus/x@0/ibm,y": "0x01", "model": 'a "b"'},
     )
     assert from_toml(to_toml(machine), "written") == machine
+
+
+TEXT = "kernel_text = { paddr = 0x1000000, vaddr = 0xffffffff81000000, size = 0x2000000 }\n"
+
+
+@pytest.mark.parametrize(
+    ("top", "sentence"),
+    [
+        ("kernel_end = 4096\n", "kernel_end: 0x1000, expected a kernel of 1M or more from 0x0 on"),
+        ("rma_size = 1000000000\n", "rma_size: 0x3b9aca00, expected a multiple of 1M"),
+        (
+            "rtas = { start = 0x30000001, size = 0x1000 }\n",
+            "rtas.start: 0x30000001, expected a multiple of 4096",
+        ),
+        (
+            "rtas = { start = 0, size = 0x1000 }\n",
+            "kernel_end: 0x0 is in rtas too, expected a place of its own",
+        ),
+        (
+            "vmcoreinfo = 0x1000000\n",
+            "vmcoreinfo: 0x1000000 is in kernel_end too, expected a place",
+        ),
+        (
+            "crash_notes_first = 0x80000001\n",
+            "crash_notes_first: 0x80000001, expected a multiple of 4",
+        ),
+        ("crash_notes_first = 0x1000\n", "crash_notes_first: 0x1000 is in kernel_end too"),
+        (
+            "crash_notes = { 0 = 0x80000002 }\n",
+            "crash_notes.0: 0x80000002, expected a multiple of 4",
+        ),
+        (
+            "crashkernel = [{ start = 0x1000000, size = 0x10000000 }]\n",
+            "crashkernel[0]: expected not to lie over kernel_end, 0x0 to 0x1ffffff",
+        ),
+        (
+            "crashkernel = [{ start = 0x10000123, size = 0x10000000 }]\n",
+            "crashkernel[0]: 0x10000123 + 0x10000000, expected whole pages",
+        ),
+        (
+            "rtas = { start = 0x10010000, size = 0x1000 }\ncrashkernel = [{ start = 0x10000000, size = 0x10000000 }]\n",
+            "crashkernel[0]: expected not to lie over rtas, 0x10010000 to 0x10010fff",
+        ),
+        (
+            "lmbs = [{ count = 16, start = 0, drc = 1 }]\n",
+            "lmbs[0].drc: 0x1 and 15 more, expected 0x80000000 to",
+        ),
+        (
+            "kdump = { kernel = [{ memsz = 3 }] }\n",
+            "kdump.kernel[0].memsz: 0x3, expected a page or more",
+        ),
+    ],
+)
+def test_places_that_no_kernel_has(top: str, sentence: str) -> None:
+    text = GOOD.replace("kernel_end = 0x2000000\n", "") if top.startswith("kernel_end") else GOOD
+    assert sentence in refused(text.replace(TOP, TOP + top))
+
+
+@pytest.mark.parametrize(
+    ("top", "sentence"),
+    [
+        (
+            TEXT.replace("0xffffffff81000000", "12345"),
+            "kernel_text.vaddr: 0x3039, expected whole pages in the upper",
+        ),
+        (TEXT.replace("0x2000000", "3"), "kernel_text.size: 0x3, expected a page or more"),
+        (
+            'resources = [{ start = 0xf0000, size = "16G", name = "Reserved" }]\n',
+            "resources[0]: 0xf0000 to 0x4000effff, expected inside memory[0] or outside it",
+        ),
+        (
+            'resources = [{ start = 0, size = "16G", name = "Reserved" }]\n',
+            "resources[0]: expected not to hold memory[0]: memory lies in no other row",
+        ),
+        (
+            'resources = [{ start = "8G", size = 4096, name = "Kernel data" }]\n',
+            "resources[0]: 'Kernel data', expected a place in memory",
+        ),
+        (
+            'resources = [{ start = "8G", size = 1, name = "a" }, { start = "8G", size = 1, name = "a" }]\n',
+            "resources[1]: 0x200000000 + 0x1 'a', the same as resources[0], expected each row once",
+        ),
+    ],
+)
+def test_rows_that_no_machine_has(top: str, sentence: str) -> None:
+    assert sentence in refused(PC.replace(TOP, TOP + top))
+
+
+def test_memory_of_x86_is_made_of_words() -> None:
+    for size in ("3", "12345", "0x80000001"):
+        assert "expected whole words of 8 bytes, 64 or more" in refused(PC.replace('"4G"', size))

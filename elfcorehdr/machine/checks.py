@@ -6,18 +6,16 @@ Each check tells its faults and goes on; cpus.py has those of CPUs. Imports .cpu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.machine import Machine, MemoryRange, Region
+from elfcorehdr.machine import Machine, MemoryRange
 from elfcorehdr.machine.cpus import check_cpus
 from elfcorehdr.machine.facts import (
     BLOCKS_MAX,
     COMMAND_LINE_SIZE,
     CONFIG,
-    CRASH_KINDS,
-    CRASHK_CMA_RANGES_MAX,
     FACTS,
     LPARCFG,
     POLICIES,
@@ -25,13 +23,12 @@ from elfcorehdr.machine.facts import (
     STATES,
     ZONES,
 )
-from elfcorehdr.machine.faults import Faults, near_of
+from elfcorehdr.machine.faults import Faults
+from elfcorehdr.machine.places import check_places
 from elfcorehdr.machine.sizes import U64, parse_runs, shown, size_text
 from elfcorehdr.machine.spans import Spans
 from elfcorehdr.machine.uses import check_use
 
-VMCOREINFO_HEAD = 36
-"""Bytes of vmcoreinfo's note besides a page: VMCOREINFO_NOTE_SIZE, include/linux/crash_core.h."""
 _NODES = frozenset({"chosen", "cpus", "rtas", "ibm,opal", "ibm,dynamic-reconfiguration-memory"})
 """Nodes that the tree has: no property may take their place."""
 
@@ -41,7 +38,7 @@ def check(machine: Machine, faults: Faults) -> None:
     _check_words(machine, faults)
     if _check_pages(machine, faults) and _check_memory(machine, faults):
         ram = Spans((m.start, m.end) for m in _rows_of_ram(machine))
-        _check_on_ram(machine, ram, faults)
+        check_places(machine, ram, faults)
         _check_rows(machine, faults)
         check_use(machine, ram, faults)
         _check_blocks(machine, ram, faults)
@@ -66,14 +63,14 @@ def _check_words(machine: Machine, faults: Faults) -> None:
         if not getattr(machine, key).strip():
             faults.add(key, getattr(machine, key), "a text that says something")
     if machine.platform and machine.platform not in facts.platforms:
-        _word(faults, "platform", machine.platform, facts.platforms)
+        faults.word("platform", machine.platform, facts.platforms)
     if machine.auto_online_blocks and machine.auto_online_blocks not in POLICIES:
-        _word(faults, "auto_online_blocks", machine.auto_online_blocks, POLICIES)
+        faults.word("auto_online_blocks", machine.auto_online_blocks, POLICIES)
     for option in machine.config:
         if option not in CONFIG:
             name = option.removeprefix("CONFIG_")
             hint = f"{name}, without CONFIG_" if name in CONFIG else ""
-            _word(faults, f"config.{option[:60]}", option, CONFIG, hint)
+            faults.word(f"config.{option[:60]}", option, CONFIG, hint)
     if len(machine.cmdline.encode()) >= COMMAND_LINE_SIZE:
         most = f"at most {COMMAND_LINE_SIZE - 1} (COMMAND_LINE_SIZE)"
         faults.say(f"cmdline: {len(machine.cmdline.encode())} bytes, expected {most}")
@@ -89,14 +86,6 @@ def _check_words(machine: Machine, faults: Faults) -> None:
     for word in machine.pinned_for.split():
         if not word.startswith("crashkernel="):
             faults.add("pinned_for", word, "crashkernel= words of a command line")
-
-
-def _word(faults: Faults, at: str, value: str, known: Iterable[str], hint: str = "") -> None:
-    """A word that is none of those known."""
-    words = sorted(w for w in known if w)
-    near = hint and f" (did you mean {hint}?)"
-    said = f"{at}: {shown(value)}{near or near_of(value, words)}"
-    faults.say(f"{said}, expected one of {', '.join(words)}")
 
 
 def _check_pages(machine: Machine, faults: Faults) -> bool:
@@ -166,6 +155,8 @@ def _check_range(machine: Machine, m: MemoryRange, at: str, limit: int, faults: 
     whole = machine.page_size == 4096 or not (m.start | m.size) % machine.page_size
     if not m.size or not whole:
         faults.say(f"{at}: {m.start:#x} + {m.size:#x}, expected whole pages, not empty")
+    elif machine.page_size == 4096 and ((m.start | m.size) & 7 or m.size < 64):
+        faults.say(f"{at}: {m.start:#x} + {m.size:#x}, expected whole words of 8 bytes, 64 or more")
     if m.start + m.size > limit:
         faults.say(
             f"{at}: {m.start:#x} + {m.size:#x}, expected an end of at most {limit:#x} on "
@@ -176,85 +167,12 @@ def _check_range(machine: Machine, m: MemoryRange, at: str, limit: int, faults: 
         faults.add(f"{at}.node", m.node, f"a node below {nodes}")
     for flag in m.flags.split("|"):
         if flag not in REGION_FLAGS:
-            _word(faults, f"{at}.flags", flag, REGION_FLAGS)
+            faults.word(f"{at}.flags", flag, REGION_FLAGS)
     if not re.fullmatch(r"System RAM( \([\w.-]+\))?", m.name):
         faults.add(
             f"{at}.name", m.name, "'System RAM', or with its driver 'System RAM (virtio_mem)'"
         )
     return len(faults) == before
-
-
-def _check_on_ram(machine: Machine, ram: Spans, faults: Faults) -> None:
-    """What lies in memory does."""
-    facts = FACTS[machine.arch]
-    in_memory: list[tuple[str, int, int]] = []
-    for key in ("rtas", "opal"):
-        region: Region | None = getattr(machine, key)
-        if region is None:
-            continue
-        if not facts.powerpc:
-            faults.say(f"{key}: only ppc64 has it")
-            continue
-        in_memory.append((key, region.start, region.size))
-        if key == "rtas" and region.start + region.size > 1 << 32:
-            faults.say(f"rtas: {region.start:#x} + {region.size:#x}, expected below 4G")
-    if machine.vmcoreinfo:
-        in_memory.append(("vmcoreinfo", machine.vmcoreinfo, machine.page_size + VMCOREINFO_HEAD))
-        if machine.vmcoreinfo % machine.page_size:
-            faults.say(f"vmcoreinfo: {machine.vmcoreinfo:#x}, expected whole pages")
-    for cpu, address in machine.crash_notes.items():
-        in_memory.append((f"crash_notes.{cpu}", address, facts.note_bytes))
-    for i, region in enumerate(machine.pinned):
-        in_memory.append((f"pinned[{i}]", region.start, region.size))
-    if machine.kernel_text is not None:
-        text = machine.kernel_text
-        in_memory.append(("kernel_text", text.paddr, text.size))
-        if text.vaddr + text.size > U64:
-            faults.say(f"kernel_text.vaddr: {text.vaddr:#x} + {text.size:#x}, expected below 2^64")
-    elif facts.kernel_at >= 0:
-        size = max(machine.kernel_end - facts.kernel_at, 0)
-        in_memory.append(("kernel_end", facts.kernel_at, size))
-    in_memory += _check_reservation(machine, faults)
-    for at, start, size in in_memory:
-        if not size:
-            faults.say(f"{at}: {start:#x} + 0x0, expected more than nothing")
-        elif not ram.covers(start, size):
-            faults.say(f"{at}: {start:#x} + {size:#x}, expected a place in memory")
-    if machine.rma_size and not ram.covers(0, machine.rma_size):
-        faults.say(f"rma_size: {machine.rma_size:#x}, expected at most the memory from 0 on")
-    if machine.fadump and not facts.powerpc:
-        faults.say("fadump: true, expected false: only ppc64 has it")
-    if machine.fadump_reserved and not machine.fadump:
-        faults.say("fadump_reserved: expected with fadump = true")
-    elif machine.fadump_reserved >= ram.end:
-        faults.say(f"fadump_reserved: {machine.fadump_reserved:#x}, expected less than memory")
-
-
-def _check_reservation(machine: Machine, faults: Faults) -> Iterator[tuple[str, int, int]]:
-    """The pinned reservation: known kinds, each once, none over another."""
-    count = dict.fromkeys(CRASH_KINDS, 0)
-    taken: list[tuple[int, int, str]] = []
-    for i, region in enumerate(machine.crashkernel):
-        at = f"crashkernel[{i}]"
-        if region.kind not in count:
-            _word(faults, f"{at}.kind", region.kind, CRASH_KINDS)
-        else:
-            count[region.kind] += 1
-        end = region.start + region.size - 1
-        over = next((name for lo, hi, name in taken if region.start <= hi and lo <= end), "")
-        if over:
-            faults.say(f"{at}: {region.start:#x} + {region.size:#x}, overlaps {over}")
-        taken.append((region.start, end, at))
-        yield at, region.start, region.size
-    for kind, most in (("crashk_res", 1), ("crashk_low_res", 1), ("cma", CRASHK_CMA_RANGES_MAX)):
-        if count[kind] > most:
-            faults.say(f"crashkernel: {count[kind]} of kind {kind}, expected at most {most}")
-    if (
-        machine.crashkernel
-        and not count["crashk_res"]
-        and not any(r.kind not in CRASH_KINDS for r in machine.crashkernel)
-    ):
-        faults.say("crashkernel: none of kind crashk_res, expected one")
 
 
 def _check_rows(machine: Machine, faults: Faults) -> None:
@@ -274,7 +192,8 @@ def _check_rows(machine: Machine, faults: Faults) -> None:
     for i, m in enumerate(machine.system_ram or machine.memory):
         rows.append((m.start, -m.end, -1, f"memory[{i}]"))
     around: list[tuple[int, str]] = []
-    for start, minus_end, _, at in sorted(rows):
+    rows.sort()
+    for start, minus_end, _, at in rows:
         while around and around[-1][0] < start:
             around.pop()
         if around and around[-1][0] < -minus_end:
@@ -283,7 +202,20 @@ def _check_rows(machine: Machine, faults: Faults) -> None:
                 "or outside it: in /proc/iomem two rows nest or have nothing in common"
             )
             continue
+        if around and at.startswith("memory["):
+            faults.say(f"{around[-1][1]}: expected not to hold {at}: memory lies in no other row")
         around.append((-minus_end, at))
+    ram = Spans((m.start, m.end) for m in machine.memory)
+    known: dict[tuple[int, int, str], int] = {}
+    for i, row in enumerate(machine.resources):
+        if row.name.startswith("Kernel ") and row.size and not ram.covers(row.start, row.size):
+            faults.say(f"resources[{i}]: {row.name!r}, expected a place in memory")
+        first = known.setdefault((row.start, row.size, row.name), i)
+        if first != i:
+            faults.say(
+                f"resources[{i}]: {row.start:#x} + {row.size:#x} {shown(row.name)}, the same as "
+                f"resources[{first}], expected each row once"
+            )
 
 
 def _check_blocks(machine: Machine, ram: Spans, faults: Faults) -> None:
@@ -307,10 +239,10 @@ def _check_blocks(machine: Machine, ram: Spans, faults: Faults) -> None:
                 faults.say(f"{at}.blocks: {first}-{last}: a block is named twice")
             seen.append((first, last))
         if group.state not in STATES:
-            _word(faults, f"{at}.state", group.state, STATES)
+            faults.word(f"{at}.state", group.state, STATES)
         for zone in group.valid_zones.split(" ") if group.valid_zones else ():
             if zone not in ZONES:
-                _word(faults, f"{at}.valid_zones", zone, ZONES)
+                faults.word(f"{at}.valid_zones", zone, ZONES)
         if group.node >= nodes:
             faults.add(f"{at}.node", group.node, f"a node below {nodes}")
 
@@ -345,8 +277,10 @@ def _check_lmbs(machine: Machine, faults: Faults) -> None:
         spans.append((run.start, end - 1, at))
         if run.drc:
             connectors.append((run.drc, run.drc + run.count - 1, at))
-        if run.drc + run.count > 1 << 32:
-            faults.say(f"{at}.drc: {run.drc:#x} and {run.count - 1} more, expected 32 bits")
+        if run.drc and not 8 << 28 <= run.drc <= (9 << 28) - run.count:
+            faults.say(
+                f"{at}.drc: {run.drc:#x} and {run.count - 1} more, expected 0x80000000 to 0x8fffffff"
+            )
         if run.flags >= 1 << 32:
             faults.say(f"{at}.flags: {run.flags:#x}, expected 32 bits")
     for what, taken in (("address", spans), ("drc", connectors)):
@@ -367,8 +301,8 @@ def _check_kdump(machine: Machine, faults: Faults) -> None:
     parts = machine.kdump
     for i, part in enumerate(parts.kernel):
         at = f"kdump.kernel[{i}]"
-        if not 0 < part.memsz < 1 << 40:
-            faults.say(f"{at}.memsz: {part.memsz:#x}, expected more than 0, less than 1T")
+        if not machine.page_size <= part.memsz < 1 << 40:
+            faults.say(f"{at}.memsz: {part.memsz:#x}, expected a page or more, less than 1T")
         if part.filesz > part.memsz:
             faults.say(f"{at}.filesz: {part.filesz:#x}, expected at most memsz, {part.memsz:#x}")
         if not part.align or part.align & (part.align - 1) or part.align > 1 << 30:
@@ -385,7 +319,7 @@ def _check_lparcfg(machine: Machine, faults: Faults) -> None:
         faults.say("lparcfg: there is none here, only on pseries")
     for name in machine.lparcfg:
         if name not in LPARCFG:
-            _word(faults, f"lparcfg.{name[:60]}", name, LPARCFG)
+            faults.word(f"lparcfg.{name[:60]}", name, LPARCFG)
 
 
 def _check_devicetree(machine: Machine, faults: Faults) -> None:

@@ -33,6 +33,13 @@ class Faults:
         """A value that is not what was expected; texts that are no value of the file are given as they are."""
         self.say(f"{at}: {shown(value)}, expected {expected}")
 
+    def word(self, at: str, value: str, known: Iterable[str], hint: str = "") -> None:
+        """A word that is none of those known."""
+        words = sorted(w for w in known if w)
+        near = hint and f" (did you mean {hint}?)"
+        said = f"{at}: {shown(value)}{near or near_of(value, words)}"
+        self.say(f"{said}, expected one of {', '.join(words)}")
+
     def raise_if_any(self) -> None:
         """ProfileError with the first few, and how many more there are."""
         if not self._said:
