@@ -91,6 +91,10 @@ def _image(layout: Layout, machine: Surroundings) -> Iterator[Finding]:
         a, b = windows[0][0], windows[-1][1]
         text = f"{image.p_paddr:#x} is mapped at {image.p_vaddr:#x}, expected {a:#x}-{b:#x}"
         yield found("image-misplaced", text, row)
+    elif layout.image_map not in (None, (image.p_vaddr - image.p_paddr) % U64):
+        right = (image.p_paddr + (layout.image_map or 0)) % U64
+        text = f"{image.p_paddr:#x} is mapped at {image.p_vaddr:#x}, VMCOREINFO says {right:#x}"
+        yield found("image-misplaced", text, row)
     kernel = machine.kernel
     if kernel is None:
         return

@@ -38,7 +38,7 @@ class DirectMap(NamedTuple):
     def fits(self, base: int, lowest: int, highest: int, end: int) -> bool:
         """Whether memory can be mapped so that physical 0 is at base, modulo 2^64.
 
-        lowest..highest: the virtual addresses that are mapped; end: behind the last physical one.
+        lowest..highest: the virtual addresses at which rows begin; end: behind the last physical one.
         """
         inside = self.first <= lowest and highest <= self.last
         if (
@@ -164,14 +164,14 @@ _NAMES = {EM_S390: "s390x", 3: "i386", 20: "ppc", 40: "arm", 8: "mips", 2: "spar
 
 
 def arch_of(e_machine: int, note_sizes: Iterable[int]) -> Arch | None:
-    """The architecture by e_machine; where that is 0 (the kernel's text), by the size of its first note."""
+    """The architecture by e_machine; where that is 0 (the kernel's text), by the size of its notes."""
     for arch in ARCHES:
         if arch.e_machine == e_machine:
             return arch
     if e_machine:
         return None
-    first = next(iter(note_sizes), None)
-    return next((arch for arch in ARCHES if arch.note_size == first), None)
+    sizes = {arch.note_size: arch for arch in ARCHES}
+    return next((sizes[size] for size in note_sizes if size in sizes), None)
 
 
 def machine_name(e_machine: int) -> str:

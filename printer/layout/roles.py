@@ -130,7 +130,7 @@ class Layout:
             same = range(len(offsets)) if len(bases) == 1 else rows_with(offsets, base)
             v, p, s = (picked(c, same) for c in (vaddr, paddr, size))
             weights[base % U64] = sum(s)
-            groups[base % U64] = min(v), max(map(add, v, s)) - 1, max(map(add, p, s))
+            groups[base % U64] = min(v), max(v), min(max(map(add, p, s)), U64)
         if self.arch is None:
             return max(weights, key=weights.__getitem__, default=None), None
         images = [phdrs.p_vaddr[row] for row in self._nested]
@@ -140,10 +140,43 @@ class Layout:
             for base, (lowest, highest, end) in groups.items()
             if way.fits(base, lowest, highest, end)
         ]
+        told = self._told_bases
+        if told:  # the kernel itself says it: rows that say otherwise are wrong, however many
+            fitting = [fit for fit in fitting if fit[3] in told]
+            if not fitting:
+                return told[0], None
         if not fitting:
             return None, None
         _, _, n, base = max(fitting)
         return base, self.arch.maps[-n]
+
+    @cached_property
+    def told(self) -> dict[str, int]:
+        """What VMCOREINFO says in numbers, where the notes were read."""
+        if not self.core.note_data or self.core.form is not Form.CORE:
+            return {}
+        from printer.layout.told import numbers
+
+        return numbers(self.core)
+
+    @property
+    def _told_bases(self) -> list[int]:
+        if not self.told or self.arch is None:
+            return []
+        from printer.layout.told import direct_maps
+
+        first = self._nested[0] if self._nested else None
+        image = None if first is None else self.core.phdrs.p_paddr[first]
+        return direct_maps(self.arch.name, self.told, image)
+
+    @cached_property
+    def image_map(self) -> int | None:
+        """Where physical 0 would be if it was mapped as VMCOREINFO says that the image is, modulo 2^64."""
+        if not self.told or self.arch is None:
+            return None
+        from printer.layout.told import image_map
+
+        return image_map(self.arch.name, self.told)
 
     @property
     def direct_map(self) -> int | None:

@@ -349,3 +349,17 @@ def test_kernel_image_row_does_not_count_as_an_overlap():
     core = read(str(path))
     assert core.phdrs[9].p_vaddr == 0xFFFFFFFF81000000
     assert found(core) == []
+
+
+@pytest.mark.parametrize("row", [10, 12])
+def test_size_that_wraps_is_no_word_on_how_memory_is_mapped(row):
+    wraps = SEED[row]._replace(p_memsz=2**64 - 0x1000, p_filesz=2**64 - 0x1000)
+    rules = {rule for rule, _ in of(*with_row(row, wraps))}
+    assert "size-wraps" in rules
+    assert not rules & {"vaddr-not-direct-map", "vaddr-in-user-space", "vaddr-twice"}
+
+
+def test_architecture_of_text_is_told_by_any_note_of_a_known_size():
+    odd = (note(NOTES[0], 0x100), *SEED[1:])
+    core = from_bytes(packed(*odd, machine=0))
+    assert found(core) == [("note-size", 0)]
