@@ -126,7 +126,8 @@ class OpenFile:
         show = entry.attr.show
         if show is None:
             raise KernelError(errno.EIO)  # proc_reg_read() without a method
-        shown = show(obj, self._caller) if entry.show_caller else show(obj)
+        # Pieces of text are bytes by now: only modules yield them, and authors.py stands before those.
+        shown: Any = show(obj, self._caller) if entry.show_caller else show(obj)
         tree = self._tree
         limit = tree.kernel.page_size if entry.sized and tree.page_limit else None
         if isinstance(shown, str):
@@ -145,11 +146,11 @@ def _same(entry: object, was: object) -> bool:
     return entry is was
 
 
-def joined(pieces: Iterable[bytes] | Iterable[str], limit: int | None) -> bytes:
+def joined(pieces: Iterable[bytes], limit: int | None) -> bytes:
     """The pieces in one; with a limit, as many of them as reach it. KernelError(ENOMEM) over FILE_MAX."""
     content = bytearray()
     for piece in pieces:
-        content += piece if isinstance(piece, bytes) else piece.encode(errors="surrogateescape")
+        content += piece
         if len(content) >= (FILE_MAX if limit is None else limit):
             if limit is None:
                 raise KernelError(errno.ENOMEM, f"a file of more than {FILE_MAX} bytes")
