@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -16,6 +19,15 @@ from tests.headers import SEED, packed
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "printer.cli.main"]
+
+
+def taken(pipe: int) -> None:
+    """Wait until what was written into a pipe has been read, and the reader waits for more."""
+    for _ in range(200):
+        time.sleep(0.1)
+        if fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4):
+            break
+    time.sleep(0.2)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +50,7 @@ def test_ctrl_c_ends_with_130(arguments, tmp_path):
         command, stdin=out, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     ) as process:
         os.write(into, packed(*SEED)[:100])  # a header that goes on: it waits
-        time.sleep(0.7)
+        taken(out)
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=20)
         os.close(into)
@@ -48,7 +60,7 @@ def test_ctrl_c_ends_with_130(arguments, tmp_path):
 
 
 def at_a_terminal(arguments: list[object], stdin: int) -> bytes:
-    """What a command says on a terminal as standard error within three seconds."""
+    """What a command says first on a terminal as standard error."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, *map(str, arguments)],
@@ -58,10 +70,10 @@ def at_a_terminal(arguments: list[object], stdin: int) -> bytes:
         cwd=ROOT,
     )
     os.close(theirs)
-    time.sleep(3.2)
+    readable, _, _ = select.select([ours], [], [], 30)
+    said = os.read(ours, 4096) if readable else b""
     process.send_signal(signal.SIGINT)
     process.wait(20)
-    said = os.read(ours, 4096)
     os.close(ours)
     return said
 
