@@ -227,6 +227,10 @@ class Arch(Reservation):
         """The device tree: names to property bytes or to further nodes; empty without one."""
         return {}
 
+    def fdt(self, kernel: Kernel) -> bytes:
+        """The flattened device tree that the boot loader handed over; empty without one."""
+        return b""
+
     # memory
 
     def max_physmem_bits(self, kernel: Kernel) -> int:

@@ -50,6 +50,16 @@ class Arm64(Arch):
     cpu_modalias = "cpu:type:aarch64:feature:,"
     has_cpu_modalias = True
 
+    def fdt(self, kernel: Kernel) -> bytes:
+        """That of QEMU's virt board."""
+        from elfcorehdr.arch import fdt  # only who loads a kernel asks for it
+
+        return fdt.virt(
+            kernel,
+            "linux,dummy-virt",
+            {"compatible": fdt.text("arm,armv8"), "enable-method": fdt.text("psci")},
+        )
+
     def va(self, kernel: Kernel, pa: int) -> int:
         """__phys_to_virt(): the linear map begins with RAM, rounded down to 1 GiB; NOMAP counts."""
         base = kernel.machine.direct_map_base

@@ -39,6 +39,21 @@ class Riscv64(Arch):
     has_topology_die = False
     cpu_capacity_always = True
 
+    def fdt(self, kernel: Kernel) -> bytes:
+        """That of QEMU's virt board."""
+        from elfcorehdr.arch import fdt  # only who loads a kernel asks for it
+
+        return fdt.virt(
+            kernel,
+            "riscv-virtio",
+            {
+                "compatible": fdt.text("riscv"),
+                "mmu-type": fdt.text("riscv,sv48"),
+                "riscv,isa": fdt.text("rv64imafdc"),
+                "status": fdt.text("okay"),
+            },
+        )
+
     def va(self, kernel: Kernel, pa: int) -> int:
         """linear_mapping_pa_to_va(): from phys_ram_base, which is a multiple of 2 MiB."""
         base = kernel.machine.direct_map_base
