@@ -11,7 +11,7 @@ from statistics import median
 
 import click
 
-from benchmarks import engine, fixtures, growth, mounted, printing, storms, tools
+from benchmarks import engine, fixtures, growth, mounted, printing, runs, storms, tools
 from benchmarks.conditions import VIA, awake
 from benchmarks.curves import PLOT, TOOLS_PLOT, Curves, draw, tell
 from benchmarks.mounts import Workshop, workshop
@@ -19,7 +19,7 @@ from benchmarks.rows import Cost, Row
 
 ROWS: tuple[Row, ...] = tuple(
     sorted(
-        (*mounted.ROWS, *engine.ROWS, *printing.ROWS, *fixtures.ROWS),
+        (*mounted.ROWS, *engine.ROWS, *printing.ROWS, *fixtures.ROWS, *runs.ROWS),
         key=lambda r: (int(r.number.rstrip("bcdef")), r.number),
     )
 )

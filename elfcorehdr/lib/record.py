@@ -7,7 +7,17 @@ mount took a third of its start. A Record is made of its annotations as they are
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Any, NoReturn, TypeVar, dataclass_transform
+
+TYPE_CHECKING = False  # typing, with what it imports, costs a small command a tenth of its start
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, TypeVar, dataclass_transform
+
+    R = TypeVar("R", bound="Record")
+else:
+
+    def dataclass_transform(**_: object) -> object:
+        """As typing.dataclass_transform() does it: nothing, at run time."""
+        return lambda cls: cls
 
 
 @dataclass_transform(frozen_default=True)
@@ -88,9 +98,6 @@ class Record(metaclass=RecordType):
     def __reduce__(self) -> tuple[Any, ...]:
         """For copy and pickle, which would assign to the fields."""
         return type(self), tuple(fields_of(self).values())
-
-
-R = TypeVar("R", bound=Record)
 
 
 def fields_of(record: Record) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import errno
 import socket
 import struct
 
-from elfcorehdr.lib.kobject_uevent import Uevent
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elfcorehdr.lib.kobject_uevent import Uevent
 
 NETLINK_KOBJECT_UEVENT = 15
 _NLM_F_REQUEST, _NLM_F_ACK = 1, 4

@@ -20,6 +20,7 @@ import socket
 import struct
 import sys
 import time
+import warnings  # noqa: F401  os.execvpe() would import it, when nothing may be any more
 from collections.abc import Callable
 
 from elfcorehdr.errors import KernelError
