@@ -25,10 +25,10 @@ def reserve_crashkernel(kernel: Kernel, *, cma: bool) -> None:
     cma says whether the architecture asks for `,cma`; it is never enough alone, nor is `,low`.
     """
     parser, arch = Parser(kernel), kernel.arch
-    wanted = parser.generic(kernel.memblock.total(), arch.crash_low_size_default(kernel))
-    cma_size = parser.cma() if cma else 0
+    low_default = arch.crash_low_size_default(kernel)
+    wanted = parser.generic(kernel.memblock.total(), low_default, cma=cma)
     reserve_crashkernel_generic(kernel, wanted.size, wanted.base, wanted.low_size, high=wanted.high)
-    reserve_crashkernel_cma(kernel, cma_size)
+    reserve_crashkernel_cma(kernel, wanted.cma_size)
 
 
 def reserve_crashkernel_generic(

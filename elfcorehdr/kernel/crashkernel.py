@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
-from elfcorehdr.lib.record import Record
+from elfcorehdr.lib.record import Record, replace
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -19,6 +19,7 @@ HIGH, LOW, CMA = ",high", ",low", ",cma"
 U64 = 1 << 64
 ROUND_UP = 128 << 20
 """The range form compares with RAM rounded up to this."""
+MOST_DIGITS = 4000
 _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[0-9]+", re.ASCII)
 
@@ -49,7 +50,8 @@ def memparse(text: str, *, saturates: bool = True) -> tuple[int, str]:
     if match is not None:
         digits, rest = match.group(), text[match.end() :]
         base = 16 if digits[:2].lower() == "0x" else 8 if digits[0] == "0" else 10
-        value = int(digits, base) % U64 if len(digits) < 4000 else 0
+        value = int(digits[:MOST_DIGITS], base)  # a kernel's command line is shorter
+        value = min(value, U64 - 1) if saturates else value % U64
     shift = _SHIFTS.get(rest[:1].lower(), 0)
     if not shift or (saturates and match is None):
         return value, rest
@@ -108,16 +110,26 @@ class Parser:
             raise self._complain(f"crashkernel: unrecognized char: {char[:1]}", value)
         return size
 
-    def generic(self, ram: int, low_default: int) -> Wanted:
-        """parse_crashkernel() with high and low, since 6.7: ram and low_default in bytes. Invalid: nothing is reserved."""
-        wanted = self.plain(ram)
+    def generic(self, ram: int, low_default: int, *, cma: bool = False) -> Wanted:
+        """parse_crashkernel() with high and low, since 6.7: ram and low_default in bytes. Invalid: nothing is reserved.
+
+        cma says whether `,cma` is asked for; what is wrong with it is told though there is nothing besides.
+        """
+        wrong = None
+        try:
+            wanted = self.plain(ram)
+        except Invalid as invalid:
+            wanted, wrong = Wanted(), invalid
         if wanted is None:
             size = self.suffix(HIGH)
             if not size:
                 raise Invalid(self.no_plain(size))
             low = self.suffix(LOW)
             wanted = Wanted(size, 0, low_default if low is None else low, high=True)
-        return self.judged(wanted, ram)
+        cma_size = self.cma() if cma else 0
+        if wrong is not None:
+            raise wrong
+        return replace(self.judged(wanted, ram), cma_size=cma_size)
 
     def judged(self, wanted: Wanted, ram: int) -> Wanted:
         """The size as parse_crashkernel() takes it: Invalid if it is nothing, or not less than RAM."""
@@ -136,11 +148,14 @@ class Parser:
         return "there is no crashkernel= on the command line"
 
     def cma(self) -> int:
-        """The size of `size,cma`, in bytes; 0 if there is none or it is wrong."""
+        """The size of `size,cma`, in bytes; 0 if there is none.
+
+        Quirk: what is wrong behind the number is complained of, and the number taken.
+        """
         try:
             return self.suffix(CMA) or 0
         except Invalid:
-            return 0
+            return self._number(get_last_crashkernel(self._cmdline, CMA) or "")[0]
 
     def _number(self, text: str) -> tuple[int, str]:
         return memparse(text, saturates=self._saturates)
