@@ -24,12 +24,24 @@ class KernelError(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
+        """The errno's name and the reason: one sentence of bounded length, whatever was written."""
         name = errno_name(self.errno)
-        return f"{name}: {self.reason}" if self.reason else name
+        said = f"{name}: {self.reason}" if self.reason else name
+        return said if len(said) <= 300 else f"{said[:297]}..."
 
 
 class Ended(BaseException):
     """A signal asked the server to end. The one exception that goes through the boundary to the file system."""
+
+
+def short(value: object) -> str:
+    """A value for a sentence: as Python writes it, at most 60 characters of it."""
+    if isinstance(value, dict | list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 128:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value[:100] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class ProfileError(Exception):

@@ -61,6 +61,8 @@ class Kernel:
         """The memory of the kernel that crashed."""
         self.vmcoreinfo_edits: tuple[str, ...] = ()
         """What a tester wants of VMCOREINFO: see VmcoreInfo.edit()."""
+        self.cond_resched: Callable[[], None] = lambda: None
+        """Called in the midst of long work: who serves the machine lets others look at it meanwhile."""
         self._clock, self._dynamic_debug = clock, tuple(dynamic_debug)
         self.log = Printk(clock)
         self.uevents = UeventQueue()

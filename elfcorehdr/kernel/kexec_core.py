@@ -25,9 +25,11 @@ from elfcorehdr.kernel.kexec_file import (
     KEXEC_UPDATE_ELFCOREHDR,
     FileArg,
     FileKind,
+    LazySegment,
     NoKernel,
     Segment,
     align_up,
+    copied,
     probe,
 )
 from elfcorehdr.kernel.printk import hashed_pointer
@@ -245,7 +247,7 @@ class Kexec:
         if not limit.take():
             raise KernelError(errno.EPERM, "the load limit is used up")
 
-    def load(self, entry: int, segments: Sequence[Segment], flags: int) -> None:
+    def load(self, entry: int, segments: Sequence[Segment | LazySegment], flags: int) -> None:
         """kexec_load(2), CAP_SYS_BOOT checked by the caller; no segments unloads.
 
         KernelError: EPERM not allowed any more, EINVAL flags, sizes or overlaps, EBUSY the lock,
@@ -275,11 +277,16 @@ class Kexec:
             ):
                 raise KernelError(errno.EADDRNOTAVAIL, "entry outside the crash kernel region")
         self._check_segments(segments, crash=crash)
-        image = Kimage(
-            segments=[
-                KexecSegment(mem, memsz, bytearray(buf[:bufsz]), bufsz)
+        self.locked = True  # others go on meanwhile
+        try:
+            loaded = [
+                KexecSegment(mem, memsz, copied(buf, bufsz), bufsz)
                 for buf, bufsz, mem, memsz in segments
-            ],
+            ]
+        finally:
+            self.locked = False
+        image = Kimage(
+            segments=loaded,
             entry=entry,
             crash=crash,
             update_elfcorehdr=bool(flags & KEXEC_UPDATE_ELFCOREHDR),
@@ -288,7 +295,7 @@ class Kexec:
         kernel.arch.machine_kexec_post_load(kernel, image)
         self._install(image, crash=crash)
 
-    def _check_segments(self, segments: Sequence[Segment], *, crash: bool) -> None:
+    def _check_segments(self, segments: Sequence[Segment | LazySegment], *, crash: bool) -> None:
         """sanity_check_segment_list()"""
         page = self._kernel.page_size
         for _, _, mem, memsz in segments:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -32,6 +32,13 @@ KEXEC_SEGMENT_MAX = 16
 
 Segment = tuple[bytes, int, int, int]
 """struct kexec_segment of kexec_load: buf, bufsz, mem, memsz; sizes and the address in bytes."""
+LazySegment = tuple[Callable[[], bytes], int, int, int]
+"""A Segment whose content is copied once all segments are checked; as much of it as anybody will look at."""
+
+
+def copied(buf: bytes | Callable[[], bytes], bufsz: int) -> bytearray:
+    """The content of a segment."""
+    return bytearray((buf() if callable(buf) else buf)[:bufsz])
 
 
 class NoKernel(KernelError):
@@ -149,17 +156,24 @@ def locate_mem_hole(
 
     placed are the segments so far, excluded what the architecture keeps free
     (ppc64's, sorted; whether their last byte counts). buf.memsz is rounded up to pages.
+    KernelError(EINVAL) if there are KEXEC_SEGMENT_MAX segments: kexec_add_buffer().
     """
+    if len(placed) >= KEXEC_SEGMENT_MAX:
+        raise KernelError(errno.EINVAL, f"more than {KEXEC_SEGMENT_MAX} segments")
     memsz = buf.memsz = align_up(buf.memsz, page_size)
     align = max(buf.align, page_size)
     low, high = max(window.start, buf.buf_min), min(window.end, buf.buf_max)
     start = align_down(high - memsz + 1, align) if buf.top_down else align_up(low, align)
     while low <= start and start + memsz - 1 <= high:
         end = start + memsz - 1
-        if not any(r.overlaps(start, end) for r in placed) and not any(
-            start < r.end + inclusive and end + 1 > r.start for r in excluded
-        ):
+        taken = next((r for r in placed if r.overlaps(start, end)), None) or next(
+            (r for r in excluded if start < r.end + inclusive and end + 1 > r.start), None
+        )
+        if taken is None:
             return start
-        step = start - page_size if buf.top_down else start + page_size
-        start = align_down(step, align) if buf.top_down else align_up(step, align)
+        # The kernel goes on by a page; what begins before the end of the taken range is taken too.
+        if buf.top_down:
+            start = align_down(min(start - page_size, taken.start - memsz), align)
+        else:
+            start = align_up(max(start + page_size, taken.end), align)
     raise KernelError(errno.EADDRNOTAVAIL, "no hole of that size in the crash kernel region")

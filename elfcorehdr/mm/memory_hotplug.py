@@ -116,6 +116,7 @@ class MemoryHotplug:
 
         KernelError is what a notifier vetoed with; the block is then as before.
         """
+        self._kernel.cond_resched()
         if block.online:
             return False
         chain, notify = self._kernel.memory_chain, MemoryNotify(block.start, block.end)
@@ -146,6 +147,7 @@ class MemoryHotplug:
         KernelError: EINVAL where the block has holes or spans zones, EBUSY where something in it
         cannot be moved (PageIsolation.unmovable()), or what a notifier vetoed with.
         """
+        self._kernel.cond_resched()
         if not block.online:
             return False
         kernel, before = self._kernel, self._memory.code(block.id)
@@ -165,7 +167,7 @@ class MemoryHotplug:
                 chain.notify(MemAction.CANCEL_OFFLINE, notify)
                 raise self._offline_failed(block, error.errno, "notifier failure") from None
             chain.notify(MemAction.OFFLINE, notify)
-        except KernelError:
+        except BaseException:  # whatever a notifier raises
             self._memory.set_code(block.id, before)
             raise
         kernel.log.debug(

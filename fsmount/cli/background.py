@@ -37,14 +37,20 @@ def _serve_child(serve: Callable[[Callable[[], None]], None], write_end: int) ->
     def ready() -> None:
         sys.stdout.flush()
         os.setsid()
+        os.chdir("/")
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
+        if null > 2:
+            os.close(null)
         os.write(write_end, b"\0")
         os.close(write_end)
 
     status = 1
     try:
+        # Locks that the caller holds, pipes that somebody reads to their end.
+        os.closerange(3, write_end)
+        os.closerange(write_end + 1, max(os.sysconf("SC_OPEN_MAX"), 1 << 16))
         serve(ready)
         status = 0
     except ProfileError as error:

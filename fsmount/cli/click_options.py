@@ -12,6 +12,17 @@ from fsmount.cli.options import Option
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+class Directory(click.Path):
+    """The path of a mounted tree, or of where to mount: click would ask for its attributes, and its server may not answer."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The words as they are."""
+        return value
+
+
+DIRECTORY = click.argument("directory", metavar="DIR", type=Directory())
+
+
 def with_options(options: Iterable[Option]) -> Callable[[F], F]:
     """Decorator: these options, in this order; the command gets their values by name."""
 

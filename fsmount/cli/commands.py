@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from elfcorehdr.errors import ProfileError
 from fsmount.cli import answers, crash, propose, record, watch
 from fsmount.cli import run as cli_run
-from fsmount.cli.click_options import with_options
+from fsmount.cli.click_options import DIRECTORY, with_options
 from fsmount.cli.options import MOUNT_OPTIONS
 from printer.cli.terminal import help_width, leave
 from printer.version import __version__
@@ -45,7 +44,7 @@ def kdumpfs() -> None:
 
 @kdumpfs.command()
 @with_options(MOUNT_OPTIONS)
-@click.argument("directory", metavar="DIR", type=click.Path())
+@DIRECTORY
 def mount(**given: Any) -> None:
     """Boot a machine and mount its /sys, /proc and /dev below DIR.
 
@@ -62,16 +61,18 @@ def mount(**given: Any) -> None:
 
 @kdumpfs.command()
 @click.option("--lazy", is_flag=True, help="Detach at once, even if something still uses it.")
-@click.argument("directory", metavar="DIR", type=click.Path())
-def umount(directory: str, lazy: bool) -> None:
+@click.option("--force", is_flag=True, help="Kill its server, and detach at once.")
+@DIRECTORY
+def umount(directory: str, lazy: bool, force: bool) -> None:
     """Unmount DIR and end its server; a dead mount is cleared too.
 
     \b
     kdumpfs umount /mnt
+    kdumpfs umount --force /mnt            the server does not answer
     """
     from fsmount.host.mounting import unmount
 
-    unmount(directory, lazy=lazy)
+    unmount(directory, lazy=lazy, force=force)
 
 
 @kdumpfs.command()
@@ -80,7 +81,7 @@ def umount(directory: str, lazy: bool) -> None:
 @click.option("--initrd", metavar="FILE", help="Initrd of the capture kernel.")
 @click.option("--append", metavar="TEXT", default=None, help="Its command line.")
 @click.option("--debug", is_flag=True, help="Log every step, as `kexec -d` does.")
-@click.argument("directory", metavar="DIR", type=click.Path())
+@DIRECTORY
 @click.argument("kernel", metavar="[KERNEL]", required=False)
 def load(
     directory: str,
@@ -105,18 +106,18 @@ def load(
             "--hotplug goes with --legacy: kexec_file_load always follows hotplug"
         )
     body: dict[str, object] = {"syscall": "kexec_load" if legacy else "kexec_file_load"}
-    for key, path in (("kernel", kernel), ("initrd", initrd)):
-        if path is not None:
-            body[key] = os.path.abspath(path)
+    files = {
+        key: path for key, path in (("kernel", kernel), ("initrd", initrd)) if path is not None
+    }
     body |= {"hotplug": True} if hotplug else {}
     body |= {"debug": True} if debug else {}
     body |= {"cmdline": append} if append is not None else {}
-    request(directory, "load", body)
+    request(directory, "load", body, files)
 
 
 @kdumpfs.command()
 @click.option("--legacy", is_flag=True, help="Unload with kexec_load.")
-@click.argument("directory", metavar="DIR", type=click.Path())
+@DIRECTORY
 def unload(directory: str, legacy: bool) -> None:
     """Unload the crash kernel.
 
@@ -157,7 +158,7 @@ _KIND = click.argument("what", metavar="memory|cpu", type=click.Choice(["memory"
 )
 @click.option("--node", type=int, default=0, help="NUMA node.", show_default=True)
 @_AS
-@click.argument("directory", metavar="DIR", type=click.Path())
+@DIRECTORY
 @_KIND
 @click.argument("amount", metavar="SIZE|SLOT")
 def plug(directory: str, what: str, amount: str, at: str | None, node: int, how: str) -> None:
@@ -181,7 +182,7 @@ def plug(directory: str, what: str, amount: str, at: str | None, node: int, how:
 
 @kdumpfs.command()
 @_AS
-@click.argument("directory", metavar="DIR", type=click.Path())
+@DIRECTORY
 @_KIND
 @click.argument("address", metavar="ADDRESS|CPU")
 @click.argument("amount", metavar="[SIZE]", required=False)

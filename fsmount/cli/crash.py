@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fsmount.cli.click_options import with_options
+from fsmount.cli.click_options import DIRECTORY, Directory, with_options
 from fsmount.cli.options import MACHINE_OPTIONS
 
 CHUNK = 1 << 20
@@ -26,7 +26,7 @@ CHUNK = 1 << 20
     multiple=True,
     help="A hard lockup: this CPU does not stop, so it has no note.",
 )
-@click.argument("directory", metavar="DIR", type=click.Path())
+@DIRECTORY
 def crash(directory: str, why: str | None, oops: bool, hard: tuple[int, ...]) -> None:
     """Crash the machine in DIR, without a word as `echo c > proc/sysrq-trigger` does.
 
@@ -55,7 +55,7 @@ def crash(directory: str, why: str | None, oops: bool, hard: tuple[int, ...]) ->
     "-o", "--output", metavar="FILE", required=True, type=click.Path(dir_okay=False, writable=True)
 )
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-@click.argument("directory", metavar="[DIR]", required=False, type=click.Path())
+@click.argument("directory", metavar="[DIR]", required=False, type=Directory())
 def vmcore(directory: str | None, output: str, quiet: bool, **options: Any) -> None:
     """Write the vmcore of a machine that crashed as a sparse file.
 

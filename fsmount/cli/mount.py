@@ -26,23 +26,30 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
         raise ProfileError("--direct and --libfuse: expected one of them, or neither")
 
     def serve(ready: Callable[[], None]) -> None:
-        from fsmount.host.mounting import check_mountpoint, on_sigterm
+        from fsmount.host.mounting import check_mountpoint, claimed, on_signals
 
         check_mountpoint(directory)
         from fsmount.cli.boot import BootOptions, boot
 
         kernel, tree = boot(BootOptions(**options))
-        mounted = mount_at(tree, directory, direct=direct, libfuse=libfuse)
-        on_sigterm(mounted.stop)
-        gc.freeze()  # the start made no garbage, and nothing of it is ever freed
-        gc.enable()
         from fsmount.run.door import open_door
 
-        close_door = open_door(mounted, kernel, tree)
+        asked: list[bool] = []
+        on_signals(lambda: asked.append(True))  # from here on, whatever comes, it is unmounted
+        with claimed(directory):
+            mounted = mount_at(tree, directory, direct=direct, libfuse=libfuse)
         try:
-            mounted.serve(ready)
+            on_signals(mounted.stop)
+            if asked:
+                mounted.stop()
+            gc.freeze()  # the start made no garbage, and nothing of it is ever freed
+            gc.enable()
+            close_door = open_door(mounted, kernel, tree)
+            try:
+                mounted.serve(ready)
+            finally:
+                close_door()
         finally:
-            close_door()
             mounted.close()
 
     if foreground:
@@ -62,8 +69,9 @@ def mount_at(
     how is what Mount takes besides.
     """
     from fsmount.fuse.mount import Mount, mount_on
+    from fsmount.host.mounting import resolved
 
-    mounted = mount_on(os.path.abspath(directory), direct=direct, libfuse=libfuse)
+    mounted = mount_on(resolved(directory), direct=direct, libfuse=libfuse)
     try:
         return Mount(tree, mounted, **how)
     except BaseException:

@@ -288,7 +288,7 @@ def parse(words: Sequence[str], options: Iterable[Option], argument: str) -> dic
                 value = next(rest, None)
             if option is None or not _take(values, option, value):
                 return None
-    if len(paths) != 1 or not os.access(paths[0], os.R_OK):
+    if len(paths) != 1:
         return None
     return {**values, argument: paths[0]}
 

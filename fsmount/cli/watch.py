@@ -7,9 +7,10 @@ from collections.abc import Iterable
 
 import click
 
+from fsmount.cli.click_options import DIRECTORY, Directory
+
 MOST = 1 << 16
 """Characters of modules that are sent along; a write has room for twice as many bytes."""
-_DIRECTORY = click.argument("directory", metavar="DIR", type=click.Path())
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -22,7 +23,7 @@ def _print(lines: Iterable[str]) -> None:
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", type=click.Path(), required=False)
+@click.argument("directory", metavar="[DIR]", type=Directory(), required=False)
 def status(directory: str | None) -> None:
     """Tell what is mounted where: machine, kernel, whether kdump is loaded, modules, server.
 
@@ -50,7 +51,7 @@ def status(directory: str | None) -> None:
 @click.command()
 @click.option("-w", "--follow", "wait", is_flag=True, help="Go on with what is still to come.")
 @click.option("-T", "--ctime", "dates", is_flag=True, help="Dates instead of seconds since boot.")
-@_DIRECTORY
+@DIRECTORY
 def dmesg(directory: str, wait: bool, dates: bool) -> None:
     """Print the kernel log of the machine in DIR.
 
@@ -65,7 +66,7 @@ def dmesg(directory: str, wait: bool, dates: bool) -> None:
 
 @click.command()
 @click.option("-w", "--follow", "wait", is_flag=True, help="Go on with those still to come.")
-@_DIRECTORY
+@DIRECTORY
 def uevents(directory: str, wait: bool) -> None:
     """Print the uevents of the machine in DIR: number, action, device.
 
@@ -79,7 +80,7 @@ def uevents(directory: str, wait: bool) -> None:
 
 
 @click.command()
-@_DIRECTORY
+@DIRECTORY
 @click.argument("files", metavar="[FILE.py...]", nargs=-1, type=click.Path())
 def reload(directory: str, files: tuple[str, ...]) -> None:
     """Take edited modules into the running machine in DIR: all that are loaded, or FILE.py, also a new one.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from elfcorehdr.arch import hypervisor
@@ -26,42 +27,49 @@ from elfcorehdr.kernel.kexec_file import (
     FileKind,
 )
 from elfcorehdr.machine.sizes import U64, shown
-from fsmount.host import mounting, mountns
-from fsmount.tree.kobject import AttributeGroup, Filesystem, singleton
+from fsmount.host.aside import aside
+from fsmount.host.files import head_of_descriptor
+from fsmount.tree.kobject import AttributeGroup, Caller, Filesystem, singleton
 
 control = AttributeGroup("", singleton, fs=Filesystem.CONTROL)
 
 Json = dict[str, Any]
 
 
-def _request(kernel: Kernel, buf: str, known: str) -> Json:
+def _request(buf: str, known: str) -> Json:
     """The JSON object in buf; KernelError(EINVAL) if it is none or has a key that is not known."""
     import json
 
     try:
         request = json.loads(buf)
+    except RecursionError:
+        raise KernelError(errno.EINVAL, "not JSON: nested too deeply") from None
     except ValueError as error:
-        raise KernelError(errno.EINVAL, f"not JSON: {error}") from None
+        raise KernelError(errno.EINVAL, f"not JSON: {' '.join(str(error).split())[:160]}") from None
     if not isinstance(request, dict):
-        raise KernelError(errno.EINVAL, "not a JSON object")
+        raise KernelError(errno.EINVAL, f"{shown(request)}, expected a JSON object")
     for key in request:
         if key not in known.split():
-            raise KernelError(errno.EINVAL, f"unknown key {key!r}, expected one of {known}")
+            raise KernelError(errno.EINVAL, f"unknown key {shown(key)}, expected one of {known}")
     return request
 
 
-def _does(known: str) -> Callable[[Callable[[Kernel, Json], None]], Callable[[Kernel, str], None]]:
+Store = Callable[[Kernel, str, Caller], None]
+Method = Callable[[Kernel, Json, Caller], None]
+
+
+def _does(known: str) -> Callable[[Method], Store]:
     """A store that gets the parsed request, and keeps the reason of a failure for control/error."""
 
-    def decorate(method: Callable[[Kernel, Json], None]) -> Callable[[Kernel, str], None]:
-        def store(kernel: Kernel, buf: str) -> None:
+    def decorate(method: Method) -> Store:
+        def store(kernel: Kernel, buf: str, caller: Caller) -> None:
             kernel.platform.refusal = ""
             try:
                 if kernel.dead:
                     raise KernelError(
                         errno.EIO, f"the machine is dead: Kernel panic: {kernel.panic.why}"
                     )
-                method(kernel, _request(kernel, buf, known))
+                method(kernel, _request(buf, known), caller)
             except KernelError as error:
                 kernel.platform.refusal = str(error)
                 raise
@@ -72,18 +80,27 @@ def _does(known: str) -> Callable[[Callable[[Kernel, Json], None]], Callable[[Ke
     return decorate
 
 
-def _number(request: Json, key: str, default: int | None = None) -> int:
-    """A number of the request, of 64 bits; KernelError(EINVAL) if it is none, or is missing and has no default."""
+def _number(request: Json, key: str, default: int | None = None, end: int = U64) -> int:
+    """A number of the request, below end; KernelError(EINVAL) if it is none, or is missing and has no default."""
     value = request.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not -U64 < value < U64:
-        raise KernelError(errno.EINVAL, f"{key} is {shown(value)}, expected a number below 2^64")
+    if type(value) is not int or not 0 <= value < end:
+        below = "2^64" if end == U64 else f"{end:#x}"
+        raise KernelError(errno.EINVAL, f"{key} is {shown(value)}, expected a number below {below}")
+    return value
+
+
+def _flag(request: Json, key: str) -> bool:
+    """true or false, the latter if it is absent; KernelError(EINVAL) for anything else."""
+    value = request.get(key, False)
+    if type(value) is not bool:
+        raise KernelError(errno.EINVAL, f"{key} is {shown(value)}, expected true or false")
     return value
 
 
 def _text(request: Json, key: str, default: str = "") -> str:
     """A text of the request; KernelError(EINVAL) if it is none."""
     value = request.get(key, default)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not (value.isascii() or value.isprintable()) or "\0" in value:
         raise KernelError(errno.EINVAL, f"{key} is {shown(value)}, expected a text")
     return value
 
@@ -98,59 +115,54 @@ def _by_kexec_load(request: Json) -> bool:
     return word == "kexec_load"
 
 
-def file_arg(path: str) -> FileArg:
-    """A file as kexec_file_load would find it: its kind, and its content.
-
-    KernelError(ELOOP) for a path in a kdumpfs: the server would wait for itself.
-    """
-    if _on_kdumpfs(path):
-        raise KernelError(
-            errno.ELOOP, f"{path} is in a mounted kdumpfs, expected a file of the host"
-        )
-    if os.path.isdir(path):
-        return FileArg(FileKind.DIRECTORY, name=path)
+def _file(kernel: Kernel, request: Json, key: str, caller: Caller) -> FileArg | None:
+    """A file that the caller has open, by the number of its descriptor: nothing is opened in our own name."""
+    if request.get(key) is None:
+        return None
+    number = _number(request, key, end=1 << 31)
     try:
-        with open(path, "rb") as file:
-            return FileArg(FileKind.REGULAR, file.read(), name=path)
-    except FileNotFoundError:
-        return FileArg(FileKind.BAD, why=f"no such file: {path}")
-    except (OSError, ValueError) as error:
-        return FileArg(FileKind.BAD, why=f"{path}: {getattr(error, 'strerror', None) or error}")
-
-
-def _on_kdumpfs(path: str) -> bool:
-    """Whether a path is below a mounted kdumpfs, judged by the mount table alone."""
-    found = mountns.mount_at(path, mounting.mount_table())
-    return found is not None and found.fstype == mountns.FSTYPE
+        head = aside(
+            partial(head_of_descriptor, caller.proc, caller.pid, number), kernel.cond_resched
+        )
+    except IsADirectoryError:
+        return FileArg(FileKind.DIRECTORY, name=f"descriptor {number}")
+    except OSError as error:
+        why = f"{key}: descriptor {number}: {error.strerror}"
+        if error.errno == errno.EBADF:
+            return FileArg(FileKind.BAD, why=why)
+        raise KernelError(error.errno or errno.EIO, why) from None
+    return FileArg(FileKind.REGULAR, head.data, head.size, name=head.name)
 
 
 @control.store
 @_does("syscall kernel initrd cmdline hotplug debug flags")
-def load_store(kernel: Kernel, request: Json) -> None:
-    """Load a crash image as kexec_file_load (default) or kexec_load does; files are paths on the host."""
-    kernel_path, initrd_path = _text(request, "kernel"), _text(request, "initrd")
-    initrd = file_arg(initrd_path) if initrd_path else None
-    image = file_arg(kernel_path) if kernel_path else None
+def load_store(kernel: Kernel, request: Json, caller: Caller) -> None:
+    """Load a crash image as kexec_file_load (default) or kexec_load does; files are open descriptors of the caller."""
+    by_kexec_load, hotplug = _by_kexec_load(request), _flag(request, "hotplug")
+    debug, given = _flag(request, "debug"), request.get("flags")
     cmdline = _text(request, "cmdline", kernel.kexec.capture_cmdline()).encode()
-    if _by_kexec_load(request):
+    initrd = _file(kernel, request, "initrd", caller)
+    image = _file(kernel, request, "kernel", caller)
+    if by_kexec_load:
         flags = KEXEC_ON_CRASH
-        if request.get("hotplug"):
+        if hotplug:
             flags |= KEXEC_CRASH_HOTPLUG_SUPPORT | KEXEC_UPDATE_ELFCOREHDR
-        hotplug = bool(request.get("hotplug"))
         from elfcorehdr import kexec_tools
 
         entry, segments = kexec_tools.segments(kernel, image, initrd, cmdline, hotplug=hotplug)
         kernel.kexec.load(entry, segments, flags)
         return
-    flags = KEXEC_FILE_ON_CRASH | (KEXEC_FILE_DEBUG if request.get("debug") else 0)
+    flags = KEXEC_FILE_ON_CRASH | (KEXEC_FILE_DEBUG if debug else 0)
     if image is not None and initrd is None:
         flags |= KEXEC_FILE_NO_INITRAMFS
-    kernel.kexec.file_load(image, initrd, cmdline, _number(request, "flags", flags))
+    if given is not None:
+        flags = _number(request, "flags")
+    kernel.kexec.file_load(image, initrd, cmdline, flags)
 
 
 @control.store
 @_does("syscall")
-def unload_store(kernel: Kernel, request: Json) -> None:
+def unload_store(kernel: Kernel, request: Json, caller: Caller) -> None:
     """Unload the crash image."""
     if _by_kexec_load(request):
         kernel.kexec.load(0, [], KEXEC_ON_CRASH)
@@ -160,7 +172,7 @@ def unload_store(kernel: Kernel, request: Json) -> None:
 
 @control.store
 @_does("memory size node as cpu")
-def plug_store(kernel: Kernel, request: Json) -> None:
+def plug_store(kernel: Kernel, request: Json, caller: Caller) -> None:
     """The hypervisor plugs in memory (address or null for the next free one, size in bytes) or a CPU slot."""
     node = _number(request, "node", 0)
     if "cpu" in request:
@@ -173,7 +185,7 @@ def plug_store(kernel: Kernel, request: Json) -> None:
 
 @control.store
 @_does("memory size as cpu")
-def unplug_store(kernel: Kernel, request: Json) -> None:
+def unplug_store(kernel: Kernel, request: Json, caller: Caller) -> None:
     """The hypervisor asks memory (address and size in bytes) or a CPU back."""
     if "cpu" in request:
         hypervisor.unplug_cpu(kernel, _number(request, "cpu"))
@@ -185,12 +197,12 @@ def unplug_store(kernel: Kernel, request: Json) -> None:
 
 @control.store
 @_does("panic oops hard")
-def crash_store(kernel: Kernel, request: Json) -> None:
+def crash_store(kernel: Kernel, request: Json, caller: Caller) -> None:
     """The kernel crashes: with a text of its own, by an oops (a panic only with panic_on_oops), or as CPUs hang."""
     from elfcorehdr.kernel.panic import Crash
 
     hard = request.get("hard", [])
-    if not isinstance(hard, list) or not all(isinstance(n, int) for n in hard):
+    if not isinstance(hard, list) or not all(type(n) is int for n in hard):
         raise KernelError(errno.EINVAL, f"hard is {shown(hard)}, expected a list of CPUs")
     stuck = frozenset(hard)
     if absent := sorted(stuck.difference(kernel.cpus.online)):
@@ -202,10 +214,10 @@ def crash_store(kernel: Kernel, request: Json) -> None:
         kernel.panic.panic(
             "Hard LOCKUP", Crash(cpu=others[0], pid=0, comm="swapper/0", stuck=stuck)
         )
-    elif request.get("oops"):
+    elif _flag(request, "oops"):
         kernel.panic.oops("BUG: kernel NULL pointer dereference, address: 0000000000000000")
     elif "panic" in request:
-        kernel.panic.panic(str(request["panic"]))
+        kernel.panic.panic(_text(request, "panic"))
     else:
         kernel.panic.sysrq("c")
 
@@ -272,6 +284,10 @@ def machine_show(kernel: Kernel) -> str:
     )
 
 
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
 class UserModules:
     """The user's modules of a tree, for control/; what loads them is imported when it is asked for."""
 
@@ -315,11 +331,13 @@ class UserModules:
             """
             kernel.platform.refusal = ""
             try:
-                request = _request(kernel, buf, "modules texts")
+                request = _request(buf, "modules texts")
                 paths, texts = request.get("modules", []), request.get("texts", {})
                 if not isinstance(paths, list) or not isinstance(texts, dict):
                     raise ProfileError("reload: expected a list `modules` and an object `texts`")
-                self.load(map(str, paths), {path: str(text) for path, text in texts.items()})
+                if not all(_is_path(one) for one in [*paths, *texts, *texts.values()]):
+                    raise ProfileError("reload: expected paths and texts in `modules` and `texts`")
+                self.load(paths, texts)
             except ProfileError as error:
                 kernel.platform.refusal = str(error)
                 raise KernelError(errno.EINVAL, str(error)) from None

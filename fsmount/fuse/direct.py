@@ -2,7 +2,8 @@
 
 Names are cached without limit and made stale at once when they change (FUSE_NOTIFY_INC_EPOCH), reads
 that wait stop nobody and can be interrupted, and no memory is kept for a name that was looked up.
-What a file is stays in fsmount/tree/. Imports channel, dirs, nodes, proto, boundary, kernfs, kobject.
+Here: the loop and what is asked of names; opened.py has what is asked of open files. What a file is stays in
+fsmount/tree/.
 """
 
 from __future__ import annotations
@@ -10,27 +11,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
 from fsmount.fuse import proto as proto
-from fsmount.fuse.channel import MAX_WRITE, Channel
-from fsmount.fuse.dirs import OpenDir
-from fsmount.fuse.nodes import NameCache, NodeTable
-from fsmount.fuse.proto import BODY, DATA
+from fsmount.fuse.channel import MAX_WRITE
+from fsmount.fuse.nodes import NameCache
+from fsmount.fuse.opened import Blocked, OfDeadKernel, OpenFiles, Seen
+from fsmount.fuse.proto import BODY
+from fsmount.fuse.serving import Resched
 from fsmount.tree.boundary import Ended, errno_of
 from fsmount.tree.kernfs import REFUSED, Setattr
-from fsmount.tree.kobject import ROOT, Caller
+from fsmount.tree.kobject import Caller
 
 if TYPE_CHECKING:
     from fsmount.fuse.nodes import Nodes
 
-_POLL_WRITABLE = 0x4 | 0x100  # POLLOUT POLLWRNORM
-_POLL_READY = 0x1 | 0x40 | _POLL_WRITABLE  # POLLIN POLLRDNORM
+_LOOK_S, _NEXT_S = 0.02, 0.001
+"""How long others are answered in the midst of long work, and how long their next request is waited for."""
 _XATTR_NAMESPACES = (b"user.", b"security.", b"trusted.")
 _UNANSWERED = (proto.FORGET, proto.BATCH_FORGET, proto.INTERRUPT)
 """Requests that nobody waits for."""
@@ -46,27 +50,7 @@ MAX_READ = 1 << 20
 """Bytes of a READ's answer at most."""
 
 
-class _Blocked(Exception):
-    """The answer has to wait."""
-
-
-class _OfDeadKernel:
-    """What is left of a file that was open when its kernel died."""
-
-    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
-        """KernelError(EIO)"""
-        raise KernelError(errno.EIO)
-
-    def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
-        """KernelError(EIO)"""
-        raise KernelError(errno.EIO)
-
-
-Seen = Callable[[int, str, str, bytes, int], None]
-"""Told of each read, write, open and look-up: pid, verb, path, data, result or -errno."""
-
-
-class Connection:
+class Connection(OpenFiles):
     """One mounted tree. handle() answers one request; nothing here waits.
 
     caller_of makes the Caller of a request's uid, gid and pid. The request lies in a buffer; the
@@ -83,26 +67,16 @@ class Connection:
         names: NameCache = NameCache.ANNOUNCED,
         seen: Seen | None = None,
     ) -> None:
-        self.channel = Channel(fd)
+        super().__init__(fd, nodes, caller_of, names, seen)
         self.log = nodes.kernel.log
-        self._nodes = nodes
-        self._kernel = nodes.kernel
-        self._caller_of = caller_of
-        self._seen = seen
-        self._table = NodeTable(nodes, names if seen is None else NameCache.NONE)
         self._names_seq = nodes.kernel.names_seq
         self._boots = nodes.kernel.boots, nodes.kernel.dead
-        self._cached_boots: dict[int, int] = {}
-        """Files that the host keeps the content of: the boot that it is of."""
         self.holds_answers = False
         """Whether a request that ended the kernel is answered only by answer_held()."""
         self._held: list[int] = []
         self._may_come: Callable[[Any], bool] = getattr(nodes, "may_come", lambda _: False)
-        self._handles: dict[int, Any] = {}
-        self._next_fh = 0
-        self._parked: dict[int, bytes] = {}
-        self._pollers: set[int] = set()
-        self._buf, self._view = self.channel.buf, self.channel.view
+        self._resched = Resched.of(self._kernel)
+        self._resched.looks.append(self._look)
         self._ops: dict[int, Callable[[int, int], bytes]] = {
             proto.LOOKUP: self._lookup, proto.GETATTR: self._getattr, proto.SETATTR: self._setattr,
             proto.READLINK: self._readlink, proto.OPEN: self._open, proto.READ: self._read,
@@ -132,8 +106,34 @@ class Connection:
         """Answer the request that is there; False if there is none, or the mount has gone."""
         size = self.channel.receive()
         if size:
+            self._resched.begin()
             self._answer(size)
+            if self._resched.later:
+                self._resched.end()
         return size > 0
+
+    def close(self) -> None:
+        """Answer nobody any more; the descriptor is its opener's."""
+        with contextlib.suppress(ValueError):
+            self._resched.looks.remove(self._look)
+        self._writes.clear()
+
+    def _look(self) -> None:
+        """Answer requests in the midst of another's: somebody's next one comes as soon as he has an answer."""
+        kept = bytes(self._view)
+        until = time.perf_counter() + _LOOK_S
+        coming = self.handle()
+        while coming and time.perf_counter() < until:
+            coming = self.handle() or bool(select.select([self.fd], [], [], _NEXT_S)[0])
+        self._view[:] = kept
+
+    def _resume(self, unique: int) -> None:
+        """Do a write that came in the midst of long work, unless it was given up."""
+        message = self._writes.pop(unique, None)
+        if message is not None:
+            self._view[: len(message)] = message
+            self._resched.begin()
+            self._answer(len(message))
 
     def retry(self) -> None:
         """Ask the reads that wait again, and wake who polls: something was written to the log."""
@@ -149,20 +149,24 @@ class Connection:
         """Make every cached name stale if the set of names has changed; before the change is seen."""
         self._names_seq = self._kernel.names_seq
         if self._boots != (now := (self._kernel.boots, self._kernel.dead)):
-            self._boots, gone = now, _OfDeadKernel()
+            self._boots, gone = now, OfDeadKernel()
             self._handles = dict.fromkeys(self._handles, gone)
         if self._table.names_changed() and self._table.names is NameCache.ANNOUNCED:
             self.channel.notify(proto.NOTIFY_INC_EPOCH)
 
     def _answer(self, size: int) -> None:
         _, op, unique, nodeid = proto.IN_START.unpack_from(self._buf)
+        if op == proto.WRITE and self._resched.inside:
+            self._writes[unique] = bytes(self._view[:size])
+            self._resched.later.append(partial(self._resume, unique))
+            return
         error, payload = 0, b""
         try:
             handler = self._ops.get(op)
             if handler is None:
                 raise KernelError(REFUSED.get(_REFUSED_OPS.get(op, ""), errno.ENOSYS))
             payload = handler(nodeid, size)
-        except _Blocked:
+        except Blocked:
             self._parked[unique] = bytes(self._view[:size])
             return
         except Ended:
@@ -301,133 +305,3 @@ class Connection:
 
     def _destroy(self, _nodeid: int, _size: int) -> bytes:
         return b""
-
-    # Directories
-
-    def _opendir(self, nodeid: int, _size: int) -> bytes:
-        def listed() -> Iterator[tuple[str, int]]:
-            return self._nodes.readdir(self._table.node(nodeid))
-
-        def there(name: str) -> bool:
-            try:
-                return name in (".", "..") or bool(
-                    self._nodes.child(self._table.node(nodeid), name)
-                )
-            except KernelError:
-                return False
-
-        opened = OpenDir(self._table.path(nodeid), listed, there)
-        return proto.OPEN_OUT.pack(self._handle(opened), 0, 0)
-
-    def _readdir(self, nodeid: int, _size: int) -> bytes:
-        fh, at, room, *_ = proto.READ_IN.unpack_from(self._buf, BODY)
-        if not at:
-            self._tell("readdir", self._table.path(nodeid), b"", 0)
-        opened: OpenDir = self._handles[fh]
-        return opened.read(room, at)
-
-    # Files
-
-    def _handle(self, opened: object) -> int:
-        self._next_fh += 1
-        self._handles[self._next_fh] = opened
-        return self._next_fh
-
-    def _caller(self) -> Caller:
-        return self._caller_of(*proto.IN_CALLER.unpack_from(self._buf, proto.CALLER))
-
-    def _tell(self, verb: str, path: str, data: bytes, result: int) -> None:
-        if self._seen is not None:
-            pid = proto.IN_CALLER.unpack_from(self._buf, proto.CALLER)[2]
-            self._seen(pid, verb, "/" + path.lstrip("/"), data, result)
-
-    def _open(self, nodeid: int, _size: int) -> bytes:
-        flags, _ = proto.OPEN_IN.unpack_from(self._buf, BODY)
-        node = self._table.node(nodeid)
-        try:
-            caller = self._caller() if self._nodes.wants_caller(node) else ROOT
-            file = self._nodes.open(node, flags, caller)
-        except KernelError as refused:
-            self._tell("open", node.path, b"", -refused.errno)
-            raise
-        how = proto.FOPEN_DIRECT_IO
-        if getattr(file, "cached", False):
-            boots = self._kernel.boots
-            kept = self._cached_boots.get(nodeid) == boots
-            how = proto.FOPEN_KEEP_CACHE if kept else 0  # without it what was kept is dropped
-            self._cached_boots[nodeid] = boots
-        return proto.OPEN_OUT.pack(self._handle(file), how | proto.FOPEN_NOFLUSH, 0)
-
-    def _read(self, nodeid: int, _size: int) -> bytes:
-        fh, offset, size, _, _, flags, _ = proto.READ_IN.unpack_from(self._buf, BODY)
-        file = self._handles[fh]
-        try:
-            data = bytes(file.read(size, offset, flags)[:size])
-        except KernelError as refused:
-            # Only now is it known: the read may be the first after a seek to the end.
-            wait = refused.errno == errno.EAGAIN and not flags & os.O_NONBLOCK
-            if wait and hasattr(file, "poll"):
-                raise _Blocked from refused
-            self._tell("read", self._table.path(nodeid), b"", -refused.errno)
-            raise
-        if self._seen is not None and (data or not offset):
-            self._tell("read", self._table.path(nodeid), data, len(data))
-        return data
-
-    def _write(self, nodeid: int, length: int) -> bytes:
-        fh, offset, size, _, _, flags, _ = proto.WRITE_IN.unpack_from(self._buf, BODY)
-        data = bytes(self._view[DATA : min(length, DATA + size)])
-        try:
-            taken: int = self._handles[fh].write(data, offset, flags)
-        except KernelError as refused:
-            self._tell("write", self._table.path(nodeid), data, -refused.errno)
-            raise
-        if not 0 <= taken <= len(data):
-            raise ValueError(f"write of {len(data)} bytes gave {taken}")
-        self._tell("write", self._table.path(nodeid), data, taken)
-        return proto.WRITE_OUT.pack(taken, 0)
-
-    def _release(self, _nodeid: int, _size: int) -> bytes:
-        file = self._handles.pop(proto.RELEASE_IN.unpack_from(self._buf, BODY)[0])
-        close = getattr(file, "close", None)
-        if close is not None:
-            close()
-        return b""
-
-    def _fsync(self, nodeid: int, _size: int) -> bytes:
-        """noop_fsync() of kernfs; elsewhere there is none: vfs_fsync_range()."""
-        if not self._table.node(nodeid).path.startswith("sys/"):
-            raise KernelError(errno.EINVAL)
-        return b""
-
-    def _fsyncdir(self, _nodeid: int, _size: int) -> bytes:
-        """Neither kernfs nor procfs has one for directories."""
-        raise KernelError(errno.EINVAL)
-
-    def _interrupt(self, _nodeid: int, _size: int) -> bytes:
-        """A reader that waits got a signal. Whatever else is interrupted is already answered."""
-        unique = proto.INTERRUPT_IN.unpack_from(self._buf, BODY)[0]
-        if self._parked.pop(unique, None) is not None:
-            self.channel.reply(unique, -errno.EINTR)
-        return b""
-
-    def _lseek(self, nodeid: int, _size: int) -> bytes:
-        """SEEK_DATA and SEEK_HOLE; the kernel does the others itself."""
-        fh, offset, whence, _ = proto.LSEEK_IN.unpack_from(self._buf, BODY)
-        seek = getattr(self._handles[fh], "seek", None)
-        if seek is not None:
-            return proto.LSEEK_OUT.pack(seek(offset, whence))
-        size = self._nodes.getattr(self._table.node(nodeid)).size
-        if offset >= size:  # generic_file_llseek(): what is not a hole is data
-            raise KernelError(errno.ENXIO)
-        return proto.LSEEK_OUT.pack(size if whence == os.SEEK_HOLE else offset)
-
-    def _poll(self, _nodeid: int, _size: int) -> bytes:
-        fh, kh, flags, _ = proto.POLL_IN.unpack_from(self._buf, BODY)
-        poll = getattr(self._handles[fh], "poll", None)
-        events = getattr(self._handles[fh], "events", None)
-        ready = _POLL_READY if poll is None else poll() | _POLL_WRITABLE
-        ready |= events() if events is not None else 0
-        if poll is not None and flags & proto.POLL_SCHEDULE_NOTIFY:
-            self._pollers.add(kh)
-        return proto.POLL_OUT.pack(ready, 0)

@@ -88,6 +88,7 @@ class Mount:
 
     def close(self) -> None:
         """Unmount, if it was mounted here and still is, and free everything."""
+        self._connection.close()
         self._mounted.unmount()
         self._loop.close()
         self._callers.close()

@@ -6,6 +6,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 from elfcorehdr.kernel.printk import Printk
 from fsmount.tree.boundary import attempt
@@ -52,6 +53,54 @@ class Poller:
         else:
             self._spin = spin / 2 if spin > SPIN_FIRST_S else 0.0
         return ready
+
+
+class Resched:
+    """Kernel.cond_resched() of a machine that is served: in the midst of long work, others are let in now and then.
+
+    Those that look are answered. Those that write wait until the work is done, as they would for the
+    kernel's device_hotplug_lock.
+    """
+
+    PATIENCE_S = 0.03
+    """How long a call may take before others are let in, and how often they are then."""
+
+    def __init__(self) -> None:
+        self.looks: list[Callable[[], None]] = []
+        """What lets others in, one for each server of the machine."""
+        self.later: list[Callable[[], None]] = []
+        """What waits until the work is done."""
+        self.inside = False
+        self._due = 0.0
+
+    @classmethod
+    def of(cls, kernel: Any) -> Resched:
+        """That of a kernel, made for its first server."""
+        if not isinstance(getattr(kernel, "cond_resched", None), cls):
+            kernel.cond_resched = cls()
+        return cast("Resched", kernel.cond_resched)
+
+    def begin(self) -> None:
+        """A call begins."""
+        if not self.inside:
+            self._due = time.perf_counter() + self.PATIENCE_S
+
+    def __call__(self) -> None:
+        """Let others in, if they have waited long enough."""
+        if self.inside or time.perf_counter() < self._due:
+            return
+        self.inside = True
+        try:
+            for look in self.looks:
+                look()
+        finally:
+            self.inside = False
+            self._due = time.perf_counter() + self.PATIENCE_S
+
+    def end(self) -> None:
+        """A call is done: so may those be that have waited for it."""
+        while self.later and not self.inside:
+            self.later.pop(0)()
 
 
 class Loop:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
 from fsmount.host import mountns
-from fsmount.host.mounting import mount_table
+from fsmount.host.asking import NoAnswer, answered, server_of, silent
+from fsmount.host.mounting import top_mount
 
 ANSWER_S = 2.0
 """A server that says nothing for so long does not answer."""
@@ -22,17 +22,17 @@ POLL_S = 0.1
 
 def mounted() -> list[str]:
     """Where a kdumpfs is mounted, in the order of the mount table."""
-    found = mountns.mounts(mount_table())
+    found = mountns.mounts(mountns.table())
     return [m.point for m in found if m.fstype == mountns.FSTYPE and m.root == "/"]
 
 
 def state_of(directory: str) -> str:
     """One line about the machine in a mounted tree; never waits for a server that does not answer."""
-    said: list[str] = []
-    asked = threading.Thread(target=lambda: said.append(_state_of(directory)), daemon=True)
-    asked.start()
-    asked.join(ANSWER_S)
-    return said[0] if said else f"{directory}: its server does not answer"
+    mount = top_mount(directory)
+    try:
+        return answered(lambda: _state_of(directory), ANSWER_S)
+    except NoAnswer:
+        return str(silent(directory, server_of(mount.device) if mount is not None else None))
 
 
 def _state_of(directory: str) -> str:

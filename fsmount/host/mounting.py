@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import errno
 import os
-import time
-from collections.abc import Callable
+import select
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from elfcorehdr.errors import ProfileError, errno_name
 from fsmount.host import mountns
+from fsmount.host.asking import NoAnswer, answered, is_stopped, server_of, silent
 from fsmount.host.mountns import FSTYPE
 
+NO_FILES: Mapping[str, str] = {}
 WAIT_S = 10.0
 """How long an unmount waits for the server to end."""
+
+
+def resolved(directory: str) -> str:
+    """The absolute path of a directory without symbolic links. Does not touch the directory itself."""
+    path = os.path.abspath(directory)
+    for _ in range(40):
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        try:
+            path = os.path.abspath(os.path.join(os.path.dirname(path), os.readlink(path)))
+        except OSError:  # no link
+            break
+    return path
 
 
 def mounted_at(directory: str) -> str | None:
@@ -23,33 +39,29 @@ def mounted_at(directory: str) -> str | None:
 
 def top_mount(directory: str) -> mountns.Mount | None:
     """What is mounted on this very directory, the last if several are. Does not touch the directory."""
-    path = os.path.abspath(directory)
-    here = [mount for mount in mountns.mounts(mount_table()) if mount.point == path]
+    path = resolved(directory)
+    here = [mount for mount in mountns.mounts(mountns.table()) if mount.point == path]
     return here[-1] if here else None
-
-
-def mount_table() -> str:
-    """This process's /proc/PID/mountinfo, whatever bytes are in its names."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return file.read()
 
 
 def check_mountpoint(directory: str) -> None:
     """ProfileError with the remedy unless DIR is an empty directory on which nothing is mounted."""
-    fstype = mounted_at(directory)
-    if fstype == FSTYPE:
+    mount = top_mount(directory)
+    if mount is not None and mount.fstype == FSTYPE:
         try:
-            os.stat(directory)
+            answered(lambda: str(os.stat(directory)))
         except OSError as error:
             if error.errno == errno.ENOTCONN:
                 raise ProfileError(
                     f"{directory}: a kdumpfs whose server died is still mounted here; "
                     f"`kdumpfs umount {directory}` clears it"
                 ) from None
+        except NoAnswer:
+            raise silent(directory, server_of(mount.device)) from None
         raise ProfileError(
             f"{directory}: a kdumpfs is mounted here already; `kdumpfs umount {directory}` first"
         )
-    if fstype is not None:
+    if mount is not None:
         raise ProfileError(f"{directory}: something else is mounted here; choose another directory")
     try:
         names = os.listdir(directory)
@@ -67,14 +79,34 @@ def check_mountpoint(directory: str) -> None:
         )
 
 
+@contextmanager
+def claimed(directory: str) -> Iterator[None]:
+    """A directory that may be mounted on, as of check_mountpoint(), while nobody else of us mounts there."""
+    import fcntl
+
+    check_mountpoint(directory)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        check_mountpoint(directory)
+        yield
+    finally:
+        os.close(fd)
+
+
 def server_pid(directory: str) -> int | None:
-    """The process that serves a mounted tree, or None if it does not answer."""
+    """The process that serves a mounted tree, or None if there is none that can be found."""
+    mount = top_mount(directory)
+    found = server_of(mount.device) if mount is not None else None
+    if found is not None:
+        return found
     import json
     from pathlib import Path
 
     try:
-        return int(json.loads(Path(directory, "control/machine").read_text("utf-8"))["pid"])
-    except (OSError, ValueError, KeyError):
+        said = answered(lambda: Path(directory, "control/machine").read_text("utf-8"))
+        return int(json.loads(said)["pid"])
+    except (OSError, ValueError, KeyError, NoAnswer):
         return None
 
 
@@ -82,7 +114,7 @@ def users_of(directory: str) -> list[str]:
     """Processes that hold a mount busy, as `pid (name)`: working directory, root or an open file in it."""
     from pathlib import Path
 
-    root = os.path.realpath(directory)
+    root = resolved(directory)
     found = []
     for entry in sorted(Path("/proc").glob("[0-9]*"), key=lambda p: int(p.name)):
         try:
@@ -96,80 +128,122 @@ def users_of(directory: str) -> list[str]:
     return found
 
 
-def unmount(directory: str, *, lazy: bool = False) -> None:
+def unmount(directory: str, *, lazy: bool = False, force: bool = False) -> None:
     """Unmount a kdumpfs and wait until its server has ended; ProfileError with the remedy.
 
-    lazy takes it out of the tree at once; it goes when nobody uses it any more.
+    lazy takes it out of the tree at once; it goes when nobody uses it any more. force ends the server too,
+    whatever it does. A server that is stopped or stuck is not waited for.
     """
+    mount = top_mount(directory)
+    if mount is None or mount.fstype != FSTYPE:
+        raise ProfileError(f"{directory}: no kdumpfs is mounted here")
+    server = server_pid(directory)
+    try:
+        ended = os.pidfd_open(server) if server is not None else None
+    except OSError:
+        ended = None
+    if force and ended is not None:
+        signal.pidfd_send_signal(ended, signal.SIGKILL)
+    _unmount(directory, mount.point, lazy=lazy or force)
+    if ended is None or (lazy and not force):
+        return
+    assert server is not None
+    seconds = 1.0 if is_stopped(server) else WAIT_S
+    if not select.select([ended], [], [], seconds)[0]:
+        how = "is stopped" if is_stopped(server) else "has not ended"
+        raise ProfileError(
+            f"{directory}: unmounted, but its server (process {server}) {how}; `kill -KILL {server}` ends it"
+        )
+
+
+def _unmount(directory: str, point: str, *, lazy: bool) -> None:
+    """umount2(2) for root, fusermount for others."""
     import subprocess
 
-    if mounted_at(directory) != FSTYPE:
-        raise ProfileError(f"{directory}: no kdumpfs is mounted here")
-    pid = server_pid(directory)
+    said = ""
     if os.geteuid() == 0:
-        command = ["umount", *(["-l"] if lazy else []), directory]
+        try:
+            mountns.unmount(point, lazy=lazy)
+        except mountns.RunError as refused:
+            said = str(refused)
     else:
-        command = ["fusermount", "-u", *(["-z"] if lazy else []), directory]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise ProfileError(f"{command[0]} is missing: apt install fuse3") from None
-    if done.returncode:
+        command = ["fusermount", "-u", *(["-z"] if lazy else []), "--", point]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=False, timeout=WAIT_S
+            )
+        except FileNotFoundError:
+            raise ProfileError("fusermount is missing: apt install fuse3") from None
+        except subprocess.TimeoutExpired:
+            raise ProfileError(
+                f"{directory}: fusermount does not end; `kdumpfs umount --force {directory}`"
+            ) from None
+        if done.returncode:
+            said = " ".join(done.stderr.split()) or "fusermount refuses"
+    if said:
         users = users_of(directory)
         if users:
             raise ProfileError(
                 f"{directory}: in use by {', '.join(users)}; end them, or `kdumpfs umount --lazy {directory}`"
             )
-        raise ProfileError(f"{directory}: {done.stderr.strip() or 'cannot be unmounted'}")
-    if pid is not None and not lazy:
-        wait_for_end(pid)
+        raise ProfileError(f"{directory}: {said}")
 
 
-def wait_for_end(pid: int) -> None:
-    """Wait up to WAIT_S seconds until a process is gone."""
-    until = time.monotonic() + WAIT_S
-    while time.monotonic() < until:
-        try:
-            os.kill(pid, 0)
-            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-                if file.read().rpartition(")")[2].split()[0] == "Z":
-                    return
-        except OSError:
-            return
-        time.sleep(0.01)
+def request(
+    directory: str,
+    name: str,
+    body: dict[str, object],
+    files: Mapping[str, str] = NO_FILES,
+    patience: float = 60.0,
+) -> None:
+    """Write one request to control/NAME; ProfileError with the kernel's errno and reason if it fails.
 
-
-def request(directory: str, name: str, body: dict[str, object]) -> None:
-    """Write one request to control/NAME; ProfileError with the kernel's errno and reason if it fails."""
-    if mounted_at(directory) != FSTYPE and not os.path.isdir(os.path.join(directory, "control")):
-        raise ProfileError(
-            f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
-        )
+    files: the path of each key whose file is handed over, open. patience: seconds that it may take; before,
+    the server must say that it is there.
+    """
     import json
+    from pathlib import Path
 
-    path = os.path.join(directory, "control", name)
+    def ask() -> str:
+        for key, path in files.items():
+            try:
+                body[key] = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            except OSError as error:
+                why = "no such file" if error.errno == errno.ENOENT else error.strerror
+                return f"{name}: {why}: {path} ({errno_name(errno.EBADF)})"
+        fd = os.open(os.path.join(directory, "control", name), os.O_WRONLY)
+        os.write(fd, json.dumps(body).encode())
+        return ""
+
+    def why() -> str:
+        return Path(directory, "control/error").read_text("utf-8", "replace").strip()
+
+    mount = top_mount(directory)
     try:
-        fd = os.open(path, os.O_WRONLY)
         try:
-            os.write(fd, json.dumps(body).encode())
-        finally:
-            os.close(fd)
-    except OSError as error:
-        try:
-            with open(os.path.join(directory, "control/error"), encoding="utf-8") as file:
-                why = file.read().strip()
+            answered(why)
         except OSError:
-            why = ""
-        if name == "reload" and why:
-            raise ProfileError(why) from None
-        code, _, reason = why.partition(": ")
+            raise ProfileError(
+                f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
+            ) from None
+        refused = answered(ask, patience)
+    except NoAnswer:
+        raise silent(directory, server_of(mount.device) if mount is not None else None) from None
+    except OSError as error:
+        said = ""
+        with suppress(OSError, NoAnswer):
+            said = answered(why)
+        if name == "reload" and said:
+            raise ProfileError(said) from None
+        code, _, reason = said.partition(": ")
         code = code or errno_name(error.errno or 0)
         raise ProfileError(f"{name}: {reason or error.strerror} ({code})") from None
+    if refused:
+        raise ProfileError(refused)
 
 
-def on_sigterm(action: Callable[[], None]) -> None:
-    """Do action once when this process is asked to end."""
-    import signal
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: action())
+def on_signals(action: Callable[[], None]) -> None:
+    """Do action when this process is asked to end: TERM, INT, QUIT, and HUP unless nohup(1) keeps it running."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: action())

@@ -250,9 +250,9 @@ def close_range(first: int, last: int) -> None:
         raise _refused("cannot close inherited descriptors")
 
 
-def unmount(path: str) -> None:
-    """umount --lazy; RunError if there is nothing to unmount."""
-    if _libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW):
+def unmount(path: str, *, lazy: bool = True) -> None:
+    """umount; RunError if there is nothing to unmount, or it is in use and this is not lazy."""
+    if _libc.umount2(os.fsencode(path), (_MNT_DETACH if lazy else 0) | _UMOUNT_NOFOLLOW):
         raise _refused(f"cannot unmount {path}")
 
 
@@ -299,6 +299,8 @@ class Mount(Record):
     options: str
     fstype: str
     source: str
+    device: str
+    """Major and minor number: `0:52`."""
 
 
 def table(proc: str = "/proc") -> str:
@@ -314,7 +316,8 @@ def mounts(text: str) -> Iterator[Mount]:
         fields = left.split(" ")
         root, point = (_unescape(field) for field in fields[3:5])
         fstype, _, source = right.partition(" ")
-        yield Mount(int(fields[0]), root, point, fields[5], fstype, source.partition(" ")[0])
+        source = source.partition(" ")[0]
+        yield Mount(int(fields[0]), root, point, fields[5], fstype, source, fields[2])
 
 
 class MountTable:

@@ -31,6 +31,10 @@ SHOWN_PROC = frozenset(
 never show through: what is not emulated is absent."""
 
 
+RELOAD = "control/reload"
+"""What the command writes there would be run as Python, by a process of the host."""
+
+
 class HostNode:
     """A place that no declaration describes.
 
@@ -337,7 +341,13 @@ class Served:
         return not isinstance(node, HostNode) and self.tree.wants_caller(node)
 
     def open(self, node: Any, flags: int, caller: Caller) -> File:
-        """Open a file. KernelError as Tree.open(); a link is ELOOP."""
+        """Open a file. KernelError as Tree.open(); a link is ELOOP; EPERM for what would lead outside."""
+        if node.path == RELOAD:
+            refused = KernelError(
+                errno.EPERM, "a module is run by the server, which is outside of the run"
+            )
+            self.kernel.platform.refusal = str(refused)
+            raise refused
         if not isinstance(node, HostNode):
             return self.tree.open(node, flags, caller)
         if node.opens is None:

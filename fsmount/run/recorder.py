@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
@@ -18,6 +19,7 @@ class Recorder:
     def __init__(self, file: TextIO, status: Callable[[int], Mapping[str, str]]) -> None:
         self._file = file
         self._status = status
+        self._works = True
 
     def saw_file(self, pid: int, verb: str, path: str, data: bytes, result: int) -> None:
         """A request for one of the machine's files, with its outcome."""
@@ -35,8 +37,14 @@ class Recorder:
         self._note(f"{who} {name}({shown}) = {_result(result)}")
 
     def _note(self, line: str) -> None:
-        self._file.write(line + "\n")
-        self._file.flush()
+        left = f"{line}\n".encode(errors="backslashreplace")
+        while left and self._works:
+            try:
+                left = left[os.write(self._file.fileno(), left) :]
+            except OSError as error:  # a full disk is not the command's affair
+                self._works = False
+                why = f"{error.strerror}; nothing more is recorded"
+                sys.stderr.write(f"kdumpfs: --record {self._file.name}: {why}\n")
 
 
 def _printable(data: bytes, limit: int = 200) -> str:

@@ -17,7 +17,7 @@ from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kobject_uevent import Uevent
 from fsmount.devfs.kmsg import Syslog
 from fsmount.fuse.direct import Connection
-from fsmount.fuse.serving import Poller
+from fsmount.fuse.serving import Poller, Resched
 from fsmount.host import uevents
 from fsmount.host.mountns import RunError
 from fsmount.run import sysplan
@@ -44,7 +44,11 @@ if TYPE_CHECKING:
 
     from fsmount.foreign.tracer import Tracer
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+def _create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o666)
+
+
 _BURST = 64
 """FUSE requests answered in a row before the supervised calls have their turn."""
 
@@ -77,7 +81,7 @@ def serve(
     record = None
     if options.record is not None:
         try:
-            record = os.fdopen(os.open(options.record, _CREATE, 0o666), "w", encoding="utf-8")
+            record = open(options.record, "w", opener=_create, encoding="utf-8")  # noqa: SIM115
         except OSError as error:
             raise RunError(f"--record {options.record}: {error.strerror}") from None
     try:
@@ -168,6 +172,7 @@ class Serving:
         self._status: int | None = None
         self._log_seen = kernel.log.next_seq
         self._poll = poll
+        self._resched = Resched.of(kernel)
         self._crash = CrashWatch(kernel, goes_on=goes_on)
 
     def facts(self) -> Facts:
@@ -185,13 +190,17 @@ class Serving:
         self._kernel.uevents.base = self._kernel.uevents.seqnum = uevents.host_seqnum()
         self._kernel.uevents.listeners.append(self._send_uevent)
         self._poll.register(channel.fileno(), select.POLLIN)
+        self._resched.looks.append(self._let_in)
 
     def end(self) -> None:
         """Let go of every descriptor that what is inside may wait for."""
         with contextlib.suppress(ValueError):
             self._kernel.uevents.listeners.remove(self._send_uevent)
         self._channel.close()
+        with contextlib.suppress(ValueError):
+            self._resched.looks.remove(self._let_in)
         if self._fuse is not None:
+            self._fuse.close()
             os.close(self._fuse.fd)
             os.close(self._processes.dir_fd)
         if self._supervisor is not None:
@@ -226,7 +235,9 @@ class Serving:
                 self._poll.unregister(fd)
         elif self._supervisor is not None and fd == self._supervisor.listener:
             if events & select.POLLIN:
+                self._resched.begin()
                 self._supervisor.serve()
+                self._resched.end()
             else:
                 self._poll.unregister(fd)  # no one is under the filter any more
         elif self._tracer is not None and fd == self._tracer.fileno():
@@ -256,6 +267,22 @@ class Serving:
             self._uevents = None
         self._sysctls.restart()
 
+    def _let_in(self) -> None:
+        """Answer supervised calls in the midst of long work; those that change the machine wait for its end."""
+        supervisor = self._supervisor
+        if supervisor is None:
+            return
+        supervisor.busy = True
+        try:
+            for _ in range(_BURST):
+                if not select.select([supervisor.listener], [], [], 0)[0]:
+                    break
+                supervisor.serve()
+        finally:
+            supervisor.busy = False
+        if supervisor.waiting:
+            self._resched.later.append(supervisor.retry)
+
     def _wake(self) -> None:
         """Something was logged: ask those again that wait for it."""
         if self._kernel.log.next_seq == self._log_seen:
@@ -272,6 +299,8 @@ class Serving:
             case "fuse":
                 os.set_blocking(fds[0], False)
                 seen = self._recorder.saw_file if self._recorder is not None else None
+                if self._fuse is not None:  # of the kernel before the crash
+                    self._fuse.close()
                 self._fuse = Connection(fds[0], self._served, self._caller, seen=seen)
                 self._crash.serves(self._fuse)
                 self._processes.dir_fd = fds[1]
@@ -352,4 +381,5 @@ class Serving:
                 return False
             return space == self._user_namespace or self._user_namespace is None
 
-        return Caller(uid, gid, pid, capable, self._processes.comm(pid))
+        comm, proc = self._processes.comm(pid), self._processes.dir_fd
+        return Caller(uid, gid, pid, capable, comm, proc)

@@ -222,6 +222,7 @@ class Later(Exception):
 
 
 _LATER = object()
+_HELD = ("kexec_load", "kexec_file_load", "reboot", "rtas")
 LET_THE_KERNEL = object()
 """Returned by an answer to run the host's own call; only for calls that read and change nothing."""
 
@@ -259,6 +260,8 @@ class Supervisor:
         self._seen = seen
         self._settle = settle
         self._waiting: list[Syscall] = []
+        self.busy = False
+        """Set in the midst of long work: calls that change the machine then wait for retry()."""
 
     def serve(self) -> None:
         """Answer one call; to be called when the listener is readable."""
@@ -309,7 +312,8 @@ class Supervisor:
             lambda fd, close_on_exec: self._add_file(call.id, fd, close_on_exec),
         )
         value, error, flags = 0, 0, 0
-        outcome = attempt(self._printk, self._ask, task, call.name, call.args)
+        held = self.busy and call.name in _HELD
+        outcome = _LATER if held else attempt(self._printk, self._ask, task, call.name, call.args)
         if outcome is _LATER:
             self._waiting.append(call)
             return

@@ -11,9 +11,9 @@ import errno
 import os
 import posixpath
 import re
-import stat
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from elfcorehdr.errors import KernelError
@@ -24,11 +24,13 @@ from elfcorehdr.kernel.kexec_file import (
     KEXEC_SEGMENT_MAX,
     FileArg,
     FileKind,
-    Segment,
+    LazySegment,
     regular,
 )
 from fsmount.devfs.kmsg import Syslog
 from fsmount.host import mountns
+from fsmount.host.aside import aside
+from fsmount.host.files import HEAD, head_of
 from fsmount.run.hostfs import Processes
 from fsmount.run.supervisor import LET_THE_KERNEL, Answer, Later, Task
 from fsmount.run.sysctls import Sysctls
@@ -37,6 +39,8 @@ from fsmount.tree.kobject import Caller
 CAP_SYS_MODULE, CAP_SYS_ADMIN, CAP_SYS_BOOT = 16, 21, 22
 COMMAND_LINE_SIZE = 2048
 """Of x86 and ppc64; kexec_file_load itself takes any length, the architectures refuse more."""
+_PIECE = 1 << 20
+"""Bytes of a segment that are copied at once."""
 READ_FILE_MAX = (1 << 31) - 1
 """kernel_read_file() gives EFBIG for more: it reads into an int's worth of bytes."""
 
@@ -146,14 +150,24 @@ class Syscalls:
         if count > KEXEC_SEGMENT_MAX:
             raise KernelError(errno.EINVAL, f"{count} segments")
         raw = task.read(array, 32 * count)
-        segments: list[Segment] = []
-        ram = sum(region.size for region in self.kernel.machine.memory)
-        for buf, bufsz, mem, memsz in struct.iter_unpack("=4Q", raw):
-            # The engine refuses these sizes before it looks at the content.
-            absurd = bufsz > memsz or memsz > ram
-            segments.append((b"" if absurd else task.read(buf, bufsz), bufsz, mem, memsz))
+        segments: list[LazySegment] = [
+            (partial(self._content, task, buf, bufsz), bufsz, mem, memsz)
+            for buf, bufsz, mem, memsz in struct.iter_unpack("=4Q", raw)
+        ]
         self.kernel.kexec.load(entry, segments, flags)
         return 0
+
+    def _content(self, task: Task, buf: int, bufsz: int) -> bytes:
+        """kimage_load_segment(): all is copied, in pieces; the first HEAD bytes, in which a header ends, are kept."""
+        kept = bytearray()
+        for at in range(0, bufsz, _PIECE):
+            piece = aside(
+                partial(task.read, buf + at, min(_PIECE, bufsz - at)), self.kernel.cond_resched
+            )
+            if at < HEAD:
+                kept += piece
+            self.kernel.cond_resched()
+        return bytes(kept)
 
     def kexec_file_load(self, task: Task, args: tuple[int, ...]) -> int:
         """kexec_file_load(kernel_fd, initrd_fd, cmdline_len, cmdline, flags)"""
@@ -187,25 +201,22 @@ class Syscalls:
                 return FileArg(FileKind.BAD)
             raise
         try:
-            status = os.fstat(mine)
-            if stat.S_ISDIR(status.st_mode):
-                return FileArg(FileKind.DIRECTORY)
-            if not stat.S_ISREG(status.st_mode):
-                return FileArg(FileKind.DIRECTORY)  # i_size < 1 or not S_ISREG: EINVAL alike
-            if status.st_size > READ_FILE_MAX:
-                raise KernelError(errno.EFBIG, f"{status.st_size} bytes")
-            parts = []
-            at = 0
-            while at < status.st_size and (part := os.pread(mine, status.st_size - at, at)):
-                parts.append(part)
-                at += len(part)
-            return regular(b"".join(parts))
+            # The file may lie on a server of the command's own.
+            head = aside(partial(head_of, mine), self.kernel.cond_resched)
         except OSError as error:
             if error.errno == errno.EBADF:  # opened for writing only
                 return FileArg(FileKind.BAD)
+            if error.errno in (
+                errno.EINVAL,
+                errno.EISDIR,
+            ):  # i_size < 1 or not S_ISREG: EINVAL alike
+                return FileArg(FileKind.DIRECTORY)
             raise KernelError(error.errno or errno.EIO) from error
         finally:
             os.close(mine)
+        if head.size > READ_FILE_MAX:
+            raise KernelError(errno.EFBIG, f"{head.size} bytes")
+        return FileArg(FileKind.REGULAR, head.data, head.size)
 
     # reboot, modules
 

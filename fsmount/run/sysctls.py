@@ -116,8 +116,12 @@ class Sysctls:
         self._kernel.log.emit(KERN_INFO, f"kdumpfs: {dotted} = {value} (of this machine only)")
 
 
+_TMPBUFLEN = 21
+"""kernel/sysctl.c: a longer word is no number."""
+
+
 def _is_number(word: bytes) -> bool:
-    return word.lstrip(b"-").isdigit()
+    return len(word) <= _TMPBUFLEN and word.lstrip(b"-").isdigit()
 
 
 class _Sysctl:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Callable
 from typing import Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.crashkernel import memparse
 from elfcorehdr.lib.kstrtox import kstrtoull
 from elfcorehdr.lib.record import Record
 from fsmount.sysfs.node import Node, nodes
@@ -132,9 +132,7 @@ def demote_size_show(h: Hstate) -> str:
 
 def demote_size_store(h: Hstate, buf: str) -> None:
     """Only the next smaller size can be chosen. EINVAL."""
-    match = re.match(r"(\d+)([kmg]?)", buf, re.IGNORECASE)
-    kib = int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2].lower()] if match else 0
-    if kib != h.demote_size << 10:
+    if memparse(buf)[0] != h.demote_size << 10:
         raise KernelError(errno.EINVAL, "no smaller size of huge pages")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, short
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoull, sysfs_streq
 from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
@@ -31,7 +31,7 @@ def online_type(buf: str) -> OnlineType:
     for member in OnlineType:
         if sysfs_streq(buf, member.value):
             return member
-    raise KernelError(errno.EINVAL, f"{buf!r} is no online type")
+    raise KernelError(errno.EINVAL, f"{short(buf)} is no online type")
 
 
 @memory.show

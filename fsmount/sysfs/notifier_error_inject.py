@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-
-from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.notifier import MemAction
+from elfcorehdr.lib.kstrtox import kstrtoll
 from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
 _BASE = "kernel/debug/notifier-error-inject/memory/actions"
 
 
+_SET_BUF = 24
+"""sizeof(struct simple_attr.set_buf), fs/libfs.c: what is longer is cut."""
+
+
 def _parse(buf: str) -> int:
-    """A signed number, base 0, as simple_attr_write() takes it; KernelError(EINVAL)."""
-    text = buf.split("\0")[0].strip()
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise KernelError(errno.EINVAL, f"{text!r} is not a number") from None
+    """A signed number, base 0, as simple_attr_write_signed() takes it, then as an int. KernelError."""
+    value = kstrtoll(buf[: _SET_BUF - 1]) & 0xFFFFFFFF
+    return value - ((value & 0x80000000) << 1)
 
 
 def _action(action: MemAction) -> AttributeGroup[Kernel]:

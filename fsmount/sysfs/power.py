@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import Any
 
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, short
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtoint, sysfs_streq
 from fsmount.tree.kobject import AttributeGroup, Kset
@@ -33,7 +33,7 @@ def _word(device: Any, buf: str, words: tuple[str, str]) -> str:
     for word in words:
         if sysfs_streq(buf, word):
             return word
-    raise KernelError(errno.EINVAL, f"{buf!r} is neither {words[0]} nor {words[1]}")
+    raise KernelError(errno.EINVAL, f"{short(buf)} is neither {words[0]} nor {words[1]}")
 
 
 def _setting_of(device: Any, path: str, name: str, usual: str = "") -> str:

@@ -16,9 +16,8 @@ class Callers:
 
     def __call__(self, uid: int, gid: int, pid: int) -> Caller:
         """The Caller; its name is "" if it has gone, or is in another pid namespace."""
-        return Caller(
-            uid, gid, pid, partial(self._capable, pid), self._read(pid, "comm").rstrip("\n")
-        )
+        comm = self._read(pid, "comm").rstrip("\n")
+        return Caller(uid, gid, pid, partial(self._capable, pid), comm, self._proc)
 
     def close(self) -> None:
         """Let go of /proc."""

@@ -26,10 +26,10 @@ class Caller:
     """Who asks: what current_cred() and current->pid are in the kernel.
 
     capable(CAP_SYS_ADMIN) says whether the caller's effective set has it; comm is the caller's
-    name, current->comm.
+    name, current->comm. proc is a descriptor of the procfs that pid is a number of, -1 if there is none.
     """
 
-    __slots__ = ("capable", "comm", "gid", "pid", "uid")
+    __slots__ = ("capable", "comm", "gid", "pid", "proc", "uid")
 
     def __init__(
         self,
@@ -38,7 +38,9 @@ class Caller:
         pid: int = 0,
         capable: Callable[[int], bool] = lambda _cap: True,
         comm: str = "",
+        proc: int = -1,
     ) -> None:
+        self.proc = proc
         self.uid = uid
         self.gid = gid
         self.pid = pid

@@ -57,7 +57,9 @@ class Loader:
                 new.append(kept)
             else:
                 text = (texts or {}).get(file)
-                new.append(load_module(path, known, self.journal, text))
+                # A server in the background has left the directory that a name was relative to.
+                named = path if os.path.abspath(path) == file else file
+                new.append(load_module(named, known, self.journal, text))
             known += new[-1].declarations
         self._exchange(old, new)
         self.modules = new

@@ -75,8 +75,8 @@ RAISED: dict[str, tuple[BaseException, int]] = {
 SHOWN: dict[str, Any] = {
     "number": 5,
     "nothing": None,
-    "list": ["a"],
-    "pieces": iter(["text"]),
+    "list": [5],
+    "pieces": iter([5]),
     "surrogate": "\ud800",
 }
 """What show returns instead of text."""

@@ -189,10 +189,15 @@ def test_the_traceback_appears_on_the_terminal_of_run(module: Path) -> None:
 
 
 @pytest.mark.namespaces
-def test_reload_works_inside_run(module: Path) -> None:
+def test_a_command_in_run_cannot_have_the_server_outside_run_its_module(
+    module: Path, tmp_path: Path
+) -> None:
+    escaped = tmp_path / "escaped"
     line = (
-        f"cat /sys/kernel/kexec/hits; sed -i 's/{{state.hits}}/& times/' {module}; "
-        f"{sys.executable} -m fsmount.cli.main reload /run/kdumpfs/fuse && cat /sys/kernel/kexec/hits"
+        f'echo \'open("{escaped}", "w")\' >> {module}; '
+        f"{sys.executable} -m fsmount.cli.main reload /run/kdumpfs/fuse; cat /sys/kernel/kexec/hits"
     )
     done = kdumpfs("run", "--module", module, "--", "bash", "-c", line)
-    assert done.stdout.splitlines()[-1:] == ["2 times"], done.stderr
+    assert done.stdout == "1\n"
+    assert "a module is run by the server, which is outside of the run" in done.stderr
+    assert not escaped.exists()

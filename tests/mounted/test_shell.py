@@ -211,17 +211,6 @@ def test_a_busy_mount_says_who_uses_it(shell: Shell) -> None:
     assert kdumpfs("umount", shell.dir).returncode == 0
 
 
-def test_sigterm_ends_the_server_and_unmounts(shell: Shell) -> None:
-    shell.mount()
-    pid = server_pid(str(shell.dir))
-    assert pid is not None
-    os.kill(pid, signal.SIGTERM)
-    from fsmount.host.mounting import wait_for_end
-
-    wait_for_end(pid)
-    assert mounted_at(str(shell.dir)) is None
-
-
 def test_a_proposal_in_ten_lines(shell: Shell, tmp_path: Path) -> None:
     proposal = tmp_path / "proposal.py"
     proposal.write_text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, short
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -15,11 +15,12 @@ def drivers_probe(kernel: Kernel, bus: str, device: str) -> None:
     """drivers_probe_store(): KernelError(ENODEV) if the bus has no such device, else nothing happens."""
     name = device.removesuffix("\n")
     digits = name.removeprefix(bus)
-    n = int(digits) if name.startswith(bus) and digits.isdecimal() else -1
+    named = name.startswith(bus) and digits.isdecimal() and len(digits) < 20
+    n = int(digits) if named else -1
     known = {
         "memory": kernel.memory.block(n) is not None,
         "cpu": kernel.cpus.device(n) is not None,
         "node": n in kernel.nodes.ids(),
     }
     if not known[bus]:
-        raise KernelError(errno.ENODEV, f"no device {name!r} on bus {bus}")
+        raise KernelError(errno.ENODEV, f"no device {short(name)} on bus {bus}")

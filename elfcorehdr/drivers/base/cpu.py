@@ -248,6 +248,7 @@ class Cpus:
 
     def up(self, n: int) -> bool:
         """cpu_device_up(): start a CPU; False if it runs already. KernelError(EINVAL) if it is not there, or as Smt."""
+        self._kernel.cond_resched()
         if n in self.online or n in self._stopped_below:
             return False
         if n not in self._possible:
@@ -272,6 +273,7 @@ class Cpus:
 
     def down(self, n: int) -> bool:
         """cpu_device_down(): stop a CPU; False if it is stopped. KernelError(EBUSY) for the last one, or as declared."""
+        self._kernel.cond_resched()
         if n not in self.online and n not in self._stopped_below:
             return False
         self._stop(n)
