@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
     from elfcorehdr.kernel.irq.irqdesc import Interrupts
+    from elfcorehdr.machine import CacheLeaf
 
 NOTE_HEAD = 12
 """sizeof(struct elf_note): namesz, descsz, type."""
@@ -195,6 +196,23 @@ class Arch(Reservation):
     def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
         """A core's level-1 caches: type, size and line size in bytes; () where they are not known."""
         return ()
+
+    cache_partition = 0
+    """physical_line_partition of every cache; 0 where it is not told."""
+    cache_devices = True
+    """Whether a cache is a device: drivers/base/cacheinfo.c."""
+
+    def default_caches(self, kernel: Kernel) -> tuple[CacheLeaf, ...]:
+        """A CPU's caches where the machine does not say them; () where they are not known."""
+        return ()
+
+    def cache_id(self, cpu: Cpu, leaf: CacheLeaf) -> int | None:
+        """What numbers a cache; None where nothing does."""
+        return None
+
+    def vulnerabilities(self, kernel: Kernel) -> Mapping[str, str]:
+        """What the kernel says of its processors' faults where the machine does not; the others are not there."""
+        return {}
 
     def hotplug_smt(self, kernel: Kernel) -> bool:
         """CONFIG_HOTPLUG_SMT, in this kernel version."""

@@ -119,6 +119,21 @@ class CpuTopology(Record):
     """What cpu/modalias reads; empty: the architecture's."""
 
 
+class CacheLeaf(Record):
+    """A cache, as an index directory of a CPU tells it; what is 0 is not told."""
+
+    level: int
+    type: str
+    """Data, Instruction or Unified."""
+    size: Bytes = 0
+    line: int = 0
+    """Bytes of a line."""
+    ways: int = 0
+    sets: int = 0
+    cores: int = 1
+    """How many cores share it; 0: all of their package."""
+
+
 class BlockState(Record):
     """Blocks that are not as the rest at boot: a list of block numbers, their state and zones."""
 
@@ -221,6 +236,10 @@ class Machine(Record):
     """Extra device-tree properties: path below base, value as text or 0x hex bytes."""
     cpuinfo: Mapping[str, str] = NONE
     """Rows of /proc/cpuinfo that all CPUs share, by the kernel's words; else those of the architecture's capture."""
+    caches: tuple[CacheLeaf, ...] = ()
+    """Caches of each CPU, index0 first; else those of the architecture's capture."""
+    vulnerabilities: Mapping[str, str] = NONE
+    """Files of cpu/vulnerabilities, by name; else what the kernel says of the CPU of the architecture's capture."""
     lparcfg: Mapping[str, int] = NONE
     """pseries: rows of /proc/powerpc/lparcfg that are firmware's; else what QEMU or PowerVM says of such a machine."""
     kernel: str = ""

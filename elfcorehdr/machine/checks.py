@@ -14,6 +14,7 @@ from elfcorehdr.machine import Machine, MemoryRange
 from elfcorehdr.machine.cpus import check_cpus
 from elfcorehdr.machine.facts import (
     BLOCKS_MAX,
+    CACHE_TYPES,
     COMMAND_LINE_SIZE,
     CONFIG,
     FACTS,
@@ -21,6 +22,7 @@ from elfcorehdr.machine.facts import (
     POLICIES,
     REGION_FLAGS,
     STATES,
+    VULNERABILITIES,
     ZONES,
 )
 from elfcorehdr.machine.faults import Faults
@@ -48,6 +50,7 @@ def check(machine: Machine, faults: Faults) -> None:
     _check_kdump(machine, faults)
     _check_devicetree(machine, faults)
     _check_lparcfg(machine, faults)
+    _check_processor(machine, faults)
 
 
 def _rows_of_ram(machine: Machine) -> Iterator[MemoryRange]:
@@ -310,6 +313,16 @@ def _check_kdump(machine: Machine, faults: Faults) -> None:
     for key in ("purgatory", "initrd", "fdt"):
         if getattr(parts, key) >= 1 << 40:
             faults.say(f"kdump.{key}: {getattr(parts, key):#x}, expected less than 1T")
+
+
+def _check_processor(machine: Machine, faults: Faults) -> None:
+    """What the machine says of its processors' caches and faults."""
+    for name in machine.vulnerabilities:
+        if name not in VULNERABILITIES:
+            faults.word(f"vulnerabilities.{name[:60]}", name, VULNERABILITIES)
+    for i, leaf in enumerate(machine.caches):
+        if leaf.type not in CACHE_TYPES:
+            faults.word(f"caches[{i}].type", leaf.type, CACHE_TYPES)
 
 
 def _check_lparcfg(machine: Machine, faults: Faults) -> None:

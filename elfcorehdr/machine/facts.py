@@ -174,3 +174,15 @@ LPARCFG = frozenset(
     )
 )
 """Rows that are firmware's: what a machine's `[lparcfg]` may say."""
+
+VULNERABILITIES = frozenset(
+    (
+        *("gather_data_sampling", "ghostwrite", "indirect_target_selection", "itlb_multihit"),
+        *("l1tf", "mds", "meltdown", "mmio_stale_data", "old_microcode"),
+        *("reg_file_data_sampling", "retbleed", "spec_rstack_overflow", "spec_store_bypass"),
+        *("spectre_v1", "spectre_v2", "srbds", "tsa", "tsx_async_abort", "vmscape"),
+    )
+)
+"""Files of cpu/vulnerabilities (drivers/base/cpu.c, v7.3)."""
+CACHE_TYPES = frozenset(("Data", "Instruction", "Unified"))
+"""What a cache can hold."""

@@ -22,7 +22,7 @@ _TABLES: dict[str, RecordType] = {
     for record in (
         *(records.MemoryRange, records.Region, records.CrashRegion, records.LoadSegment),
         *(records.KdumpFiles, records.Lmbs, records.KernelText, records.CpuTopology),
-        *(records.BlockState, records.MemoryUse),
+        *(records.BlockState, records.MemoryUse, records.CacheLeaf),
     )
 }
 """What a table of the file becomes, by its name in the fields' types."""

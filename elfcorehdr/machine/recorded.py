@@ -14,8 +14,13 @@ from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import ids_of
 from elfcorehdr.lib.record import Record
 from elfcorehdr.machine import CpuTopology, Machine
-from elfcorehdr.machine.facts import LPARCFG
 from elfcorehdr.machine.files import CPU, MEMORY, NODE, TREE, Files
+from elfcorehdr.machine.recorded_identity import (
+    caches_of,
+    cpuinfo_of,
+    lparcfg_of,
+    vulnerabilities_of,
+)
 from elfcorehdr.machine.recorded_memory import memory_of
 
 ARCH_OF_UNAME = {
@@ -96,6 +101,8 @@ def derive(
         "config": config_of(files),
         "cpus": cpus_of(files, arch, missing),
         "cpuinfo": cpuinfo_of(files, cpuinfo_rows(arch)),
+        "caches": caches_of(files),
+        "vulnerabilities": vulnerabilities_of(files),
     }
     if not files.matching(r"sys/kernel/(kexec/)?crash_elfcorehdr_print"):
         fields["without"] = ("crash-elfcorehdr-print",)
@@ -241,16 +248,6 @@ def _cores_per_package(files: Files, cpus: list[int]) -> int:
     return max(map(len, packages.values()), default=0)
 
 
-def cpuinfo_of(files: Files, known: frozenset[str]) -> dict[str, str]:
-    """The rows of /proc/cpuinfo that a machine's file may say."""
-    found: dict[str, str] = {}
-    for line in (files.text("proc/cpuinfo") or "").splitlines():
-        key, colon, value = line.partition(":")
-        if colon and (key := key.strip()) in known:
-            found.setdefault(key, value.strip())
-    return found
-
-
 def platform_of(files: Files, arch: str) -> dict[str, Any]:
     """Whose firmware it is."""
     if arch != "ppc64":
@@ -259,29 +256,6 @@ def platform_of(files: Files, arch: str) -> dict[str, Any]:
         if files.names(f"{base}/ibm,opal"):
             return {"platform": "powernv"}
     return {"platform": "pseries", **lparcfg_of(files)}
-
-
-ROOT = {
-    "system_type": "model",
-    "serial_number": "system-id",
-    "partition_name": "ibm,partition-name",
-}
-"""Rows of lparcfg that are properties of the device tree's root."""
-
-
-def lparcfg_of(files: Files) -> dict[str, Any]:
-    """What lparcfg says of firmware, and of the device tree's root."""
-    rows = {
-        name: value
-        for line in (files.text("proc/powerpc/lparcfg") or "").splitlines()
-        for name, _, value in [line.partition("=")]
-        if value
-    }
-    root = {ROOT[name]: value for name, value in rows.items() if name in ROOT}
-    if number := int(rows.get("partition_id", "0")):
-        root["ibm,partition-no"] = f"{number:#010x}"
-    own = {n: int(value) for n, value in rows.items() if n in LPARCFG and value.isdecimal()}
-    return {"devicetree": root, "lparcfg": own} if rows else {}
 
 
 def notes_of(files: Files, cpus: CpuTopology, missing: list[str]) -> dict[str, Any]:

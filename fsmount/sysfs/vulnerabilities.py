@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.init.main import Kernel
 from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
@@ -30,18 +32,18 @@ ALWAYS = (
 """Names in every release and its stable series (golden x86_64: 6.1, 6.12.107 and 7.3.4)."""
 
 
-def not_affected_show(kernel: Kernel) -> str:
-    """Not affected: what cpu_show_not_affected() says. Firmware that would tell more is not emulated."""
-    return "Not affected\n"
+def _add(name: str, is_visible: Callable[[Kernel, Kernel], bool] | None = None) -> None:
+    def show(kernel: Kernel) -> str:
+        known = {**kernel.arch.vulnerabilities(kernel), **kernel.machine.vulnerabilities}
+        return f"{known.get(name, 'Not affected')}\n"
+
+    doc = f"Whether the processors have {name}, and what is done about it."
+    vulnerabilities.add(name, show=show, is_visible=is_visible, doc=doc)
 
 
 for _name in ALWAYS:
-    vulnerabilities.add(_name, show=not_affected_show)
+    _add(_name)
 for _name in ("ghostwrite", "old_microcode"):
-    vulnerabilities.add(
-        _name,
-        show=not_affected_show,
-        is_visible=lambda kernel, obj: kernel.has(in_sysfs.VULNERABILITIES_6_16),
-    )
+    _add(_name, lambda kernel, obj: kernel.has(in_sysfs.VULNERABILITIES_6_16))
 
 GROUPS: tuple[Declaration, ...] = (vulnerabilities,)

@@ -109,7 +109,8 @@ def test_lscpu_knows_caches_nodes_and_vulnerabilities(emulated: Path) -> None:
     assert found["Model name"] == "POWER9 (architected), altivec supported"
     assert found["L1d cache"] == "64 KiB (2 instances)"
     assert found["NUMA node0 CPU(s)"] == "0,1"
-    assert found["Vulnerability Meltdown"] == "Not affected"
+    assert found["Vulnerability Meltdown"] == "Mitigation; RFI Flush"
+    assert found["Vulnerability Mds"] == "Not affected"
 
 
 def test_every_file_can_be_read_or_says_why_not(emulated: Path) -> None:

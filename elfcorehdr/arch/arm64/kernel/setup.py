@@ -6,7 +6,7 @@ Headers follow memblock; no event changes one (golden arm64/B).
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
@@ -19,6 +19,7 @@ from elfcorehdr.kernel.crash_reserve import memory_map_of
 from elfcorehdr.kernel.kexec_file import align_down
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.lib.ranges import CrashMem, Range
+from elfcorehdr.machine import CacheLeaf
 
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
@@ -169,6 +170,22 @@ class Arm64(Arch):
         from elfcorehdr.arch.arm64.kernel.irq import interrupts
 
         return interrupts(kernel)
+
+    def default_caches(self, kernel: Kernel) -> tuple[CacheLeaf, ...]:
+        """What CLIDR_EL1 says: QEMU's has no sizes, which Linux takes from the device tree alone (golden identity arm64)."""
+        return (
+            CacheLeaf(1, "Data"),
+            CacheLeaf(1, "Instruction"),
+            CacheLeaf(2, "Unified", cores=0),
+        )
+
+    def vulnerabilities(self, kernel: Kernel) -> Mapping[str, str]:
+        """arch/arm64/kernel/proton-pack.c: QEMU's `max`, whose firmware offers no workaround (golden identity arm64)."""
+        return {
+            "spec_store_bypass": "Vulnerable",
+            "spectre_v1": "Mitigation: __user pointer sanitization",
+            "spectre_v2": "Vulnerable",
+        }
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As cpuinfo.py knows them."""

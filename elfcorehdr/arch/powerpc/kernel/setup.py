@@ -16,6 +16,7 @@ from elfcorehdr.changes import in_sysfs, of_cpus
 from elfcorehdr.elf import EM_PPC64
 from elfcorehdr.kernel.resource import CRASH_KERNEL, Resource
 from elfcorehdr.lib.ranges import Range
+from elfcorehdr.machine import CacheLeaf
 
 if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.kexec.ranges import MemRanges
@@ -237,6 +238,18 @@ class Ppc64(Arch):
     def l1_caches(self, kernel: Kernel) -> tuple[tuple[str, int, int], ...]:
         """32 KiB each, lines of 128 bytes: what QEMU says of POWER9 and POWER10 (systemcfg in the ppc64 dumps)."""
         return (("Data", 0x8000, 128), ("Instruction", 0x8000, 128))
+
+    cache_devices = False
+
+    def default_caches(self, kernel: Kernel) -> tuple[CacheLeaf, ...]:
+        """Those of the core's node: cache_do_one_devnode_split() makes the data cache first (arch/powerpc/kernel/cacheinfo.c)."""
+        return tuple(CacheLeaf(1, kind, size, line) for kind, size, line in self.l1_caches(kernel))
+
+    def vulnerabilities(self, kernel: Kernel) -> Mapping[str, str]:
+        """cpu_show_*()"""
+        from elfcorehdr.arch.powerpc.kernel.security import vulnerabilities
+
+        return vulnerabilities(kernel)
 
     smt_num_threads_dynamic = True
     config_off = frozenset({"UNACCEPTED_MEMORY", "X86"})

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource
     from elfcorehdr.kernel.irq.irqdesc import Interrupts
+    from elfcorehdr.machine import CacheLeaf
 
 PAGE_OFFSET = 0xFFFF888000000000
 """__PAGE_OFFSET_BASE_L4, arch/x86/include/asm/page_64_types.h."""
@@ -216,6 +217,26 @@ class X8664(Arch):
     def cluster_mask(self, cpu: Cpu) -> int:
         """Those with the same L2 cache: the core's."""
         return cpu.kernel.cpus.core_mask(cpu)
+
+    cache_partition = 1
+
+    def default_caches(self, kernel: Kernel) -> tuple[CacheLeaf, ...]:
+        """QEMU's, by who the CPU says it is."""
+        from elfcorehdr.arch.x86.kernel.cacheinfo import default_caches
+
+        return default_caches(kernel)
+
+    def cache_id(self, cpu: Cpu, leaf: CacheLeaf) -> int | None:
+        """get_cache_id()"""
+        from elfcorehdr.arch.x86.kernel.cacheinfo import cache_id
+
+        return cache_id(cpu, leaf)
+
+    def vulnerabilities(self, kernel: Kernel) -> Mapping[str, str]:
+        """cpu_show_common()"""
+        from elfcorehdr.arch.x86.kernel.bugs import vulnerabilities
+
+        return vulnerabilities(kernel)
 
     def cpus_enabled(self, kernel: Kernel) -> Iterable[int]:
         """Those that are plugged in."""
