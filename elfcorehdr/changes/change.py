@@ -65,7 +65,7 @@ DEFAULT_RELEASE = "7.1"
 """Both patches of the seed."""
 
 
-_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\+|[-+~_.][\w.+~-]+)?", re.ASCII)
+_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\+|[-+~_.]\w[\w.+~-]*)?", re.ASCII)
 LAST_OF_SERIES = {6: 19}
 """The last release before Linus raised the first number."""
 UTS_LEN = 64

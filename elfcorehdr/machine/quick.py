@@ -94,7 +94,7 @@ def _count(option: str, text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) < 8 and int(text)):
-        raise ProfileError(f"{option}: {shown(text)}, expected a number, 1 or more")
+        raise ProfileError(f"{option}: {shown(text)}, expected a number from 1 to 9999999")
     return int(text)
 
 
@@ -192,6 +192,9 @@ def _pc_memory(machine: Machine, total: int, share: int, block: int) -> dict[str
 
 def _cpus(machine: Machine, cpus: int, threads: int, nodes: int) -> dict[str, Any]:
     """Fields of a machine with so many CPUs, all of them running, spread evenly over the nodes."""
+    most = FACTS[machine.arch].threads
+    if threads > most:
+        raise ProfileError(f"--threads: {threads}, expected at most {most} on {machine.arch}")
     count = cpus or len(machine.present_cpus)
     if count % threads:
         raise ProfileError(f"--cpus: {count}, expected a multiple of {threads} threads")
