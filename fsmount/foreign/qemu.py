@@ -26,6 +26,8 @@ NAME = "qemu"
 SOCKETS = "gdb"
 """The directory of sockets there."""
 """Where the run's own binfmt_misc is mounted."""
+ALWAYS = ("/usr/bin",)
+"""Where an emulator is looked for besides PATH."""
 _LOOKED_AT = ("usr/sbin", "usr/bin", "sbin", "bin")
 _MOST_FILES = 4096
 _VERSION = r"version (\d+)\.(\d+)"
@@ -119,13 +121,12 @@ def _machine(path: str) -> int | None:
 def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
     """The emulator: of a package, else of PATH. RunError saying what is missing."""
     names = (f"qemu-{which.machine}", f"qemu-{which.machine}-static")
-    native = next((g.elf for g in GUESTS if g.machine == os.uname().machine), None)
     places = [f"{package}/usr/bin" for package in packages]
     old = ""
-    for place in [*places, *(part for part in path.split(os.pathsep) if part), "/usr/bin"]:
+    for place in [*places, *(part for part in path.split(os.pathsep) if part), *ALWAYS]:
         for name in names:
             file = f"{place}/{name}"
-            if not os.access(file, os.X_OK) or _machine(file) != native:
+            if not os.access(file, os.X_OK) or not _is_native(file):
                 continue
             version = _version(file)
             if version >= OLDEST:
@@ -136,6 +137,10 @@ def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
         f" {old or f'no {names[0]} is in PATH'}: install Debian's package qemu-user (of Debian 13 or"
         " bookworm-backports), or fetch it with `kdumpfs userland --qemu`"
     )
+
+
+def _is_native(path: str) -> bool:
+    return any(g.elf == _machine(path) for g in GUESTS if g.machine == os.uname().machine)
 
 
 def _version(file: str) -> tuple[int, int]:

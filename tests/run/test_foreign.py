@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,20 @@ kdump-config unload; cat /sys/kernel/kexec_crash_loaded
     assert printed.endswith("unloaded kdump kernel.\n0\n")
 
 
+PERL = """
+use POSIX (); $| = 1;
+sub call { my $r = syscall(shift, @_); print $r < 0 ? -$!+0 : $r, "\\n"; }
+"""
+
+
+def perl(script: str, *more: str) -> str:
+    """System calls by number, from a ppc64le program."""
+    options_ = ppc("sid", "pseries-16g", "perl-base", "kexec-tools")
+    done = run("perl", "-e", PERL + script, options=(*options_, *more))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 # What holds for native programs holds for these
 
 
@@ -157,16 +172,42 @@ kexec -l /boot/k; kexec -e; dmesg | tail -1 | cut -c16-; insmod {__file__}; dmes
     assert (boot_id.read_text(), modules.exists() and modules.read_text()) == before
 
 
-# What cannot be
+def test_each_caught_call_comes_back_with_the_machines_errno():
+    # kexec_load: 17 segments, memory that is not there, unload; kexec_file_load: no such descriptors.
+    printed = perl("""
+call(268, 0, 17, 0, 0x150001); call(268, 0, 1, 4096, 0x150001); call(268, 0, 0, 0, 0x150001);
+call(382, 99, 99, 0, 0, 2); call(382, -1, -1, 0, 0, 3); my $e = "a"; call(353, 99, $e, 0); call(255, 0);
+""")
+    assert printed.split() == ["-22", "-14", "0", "-9", "0", "-9", "-38"]
 
 
-def test_missing_emulator_is_said_with_the_package_to_install(tmp_path: Path):
-    packages = options(userland("ppc64le", "sid", *TOOLS))
-    environment = {**os.environ, "PATH": str(tmp_path)}
-    assert environment
-    done = run("kexec", "--version", options=packages)
-    if done.returncode == 0:
-        pytest.skip("qemu-user is installed here")
-    assert done.returncode == 2
-    assert "programs of ppc64le need qemu-user 10.0 or later" in done.stderr
-    assert "kdumpfs userland --qemu" in done.stderr
+def test_threads_and_what_a_child_executes_are_covered():
+    printed = perl("""
+if (fork() == 0) { exec("kexec", "-p", "-u") } wait; print $? >> 8, "\\n";
+print system("kexec -p -u"), "\\n"; print system("sh", "-c", "env -i /usr/sbin/kexec -p -u"), "\\n";
+""")
+    assert printed.split() == ["0", "0", "0"]
+
+
+def test_child_that_executes_nothing_makes_no_such_call():
+    # qemu-user's gdbstub stays with the parent. Nothing reaches the host's kernel: it is ENOSYS.
+    printed = perl("if (fork() == 0) { call(268, 0, 0, 0, 0x150001); POSIX::_exit(0) } wait;")
+    assert printed == "-38\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root could do it on the host at all")
+def test_host_is_out_of_reach_of_a_foreign_program():
+    panic, binfmt = Path("/proc/sys/kernel/panic"), Path("/proc/sys/fs/binfmt_misc")
+    before = panic.read_text(), sorted(p.name for p in binfmt.glob("*"))
+    printed = perl("""
+open(my $f, ">", "/proc/sys/kernel/panic") or die; print $f "77"; close $f;
+print open($f, ">", "/sys/power/state") ? "open" : $!+0, "\\n";
+print open($f, "<", "/proc/kcore") ? "kcore" : $!+0, "\\n";
+print -e "/dev/mem" ? "mem" : "none", "\\n";
+my ($a, $b, $c) = ("none", "/mnt", "sysfs"); call(21, $a, $b, $c, 0, 0); call(88, 0xfee1dead, 672274793, 0x1234567, 0);
+""")
+    assert printed.split() == ["30", "kcore", "none", "-1", "0"]
+    assert (panic.read_text(), sorted(p.name for p in binfmt.glob("*"))) == before
+    tool = userland("ppc64le", "sid", *TOOLS) / "usr/sbin/kexec"
+    with pytest.raises(OSError, match="Exec format error"):
+        subprocess.run([tool, "--version"], check=False)
