@@ -115,6 +115,8 @@ def userland(
     with click.progressbar(length=1000, label=guest.machine, file=sys.stderr) as bar:
 
         def told(what: str, done: float) -> None:
+            if not sys.stderr.isatty():
+                return  # each step would be a line
             bar.label = what.ljust(24)[:24]
             bar.update(max(0, int(done * 1000) - bar.pos))
 

@@ -1,0 +1,1 @@
+"""`python -m benchmarks.foreign`: programs of another architecture in `kdumpfs run`."""
