@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli import answers, crash, propose, record, watch
-from fsmount.cli import run as cli_run
 from fsmount.cli.click_options import DIRECTORY, with_options
+from fsmount.cli.lazy import LazyGroup
 from fsmount.cli.options import MOUNT_OPTIONS
 from printer.cli.terminal import help_width, leave
 from printer.version import __version__
@@ -24,8 +23,45 @@ Examples:
 """
 
 
-class Command(click.Group):
+ELSEWHERE = {
+    "fsmount.cli.run": {
+        "run": "Run COMMAND (or your shell) as if on the machine: unchanged tools, real paths, the host safe.",
+        "userland": "Fetch Debian packages of ARCHITECTURE with what they need, and unpack them. Installs nothing.",
+    },
+    "fsmount.cli.crash": {
+        "crash": "Crash the machine in DIR, without a word as `echo c > proc/sysrq-trigger` does.",
+        "vmcore": "Write the vmcore of a machine that crashed as a sparse file.",
+    },
+    "fsmount.cli.answers": {
+        "machines": "List the machines that are shipped, or print one as TOML, to start your own from.",
+        "kernels": "List kernel versions, and which changes each has.",
+        "changes": "List the single changes between kernels, or tell one in full.",
+        "crashkernel": "Tell what each crashkernel= STRING reserves, and where.",
+    },
+    "fsmount.cli.watch": {
+        "status": "Tell what is mounted where: machine, kernel, whether kdump is loaded, modules, server.",
+        "dmesg": "Print the kernel log of the machine in DIR.",
+        "uevents": "Print the uevents of the machine in DIR: number, action, device.",
+        "reload": "Take edited modules into the running machine in DIR: all that are loaded, or FILE.py, also a new one.",
+    },
+    "fsmount.cli.propose": {
+        "abi": "Print what each file is, in the form of the kernel's Documentation/ABI; PATH limits it.",
+        "check-api": "Tell which of the kernel's rules for its interface a proposal does not keep, each with its source.",
+        "skeleton": "Print the C of a proposal: methods, attributes, groups, and its entry in Documentation/ABI.",
+        "transcript": "Run a shell script on the machine, and print its commands with their output, for a cover letter.",
+    },
+    "fsmount.cli.record": {
+        "record": "Record this machine's /sys and /proc, to replay it elsewhere.",
+        "diff-tree": "Say where the tree of a machine differs from a RECORDING, file by file.",
+    },
+}
+"""Commands in other files, and the first sentence of each; a test holds them against the commands."""
+
+
+class Command(LazyGroup):
     """A group whose errors are one sentence and exit status 2."""
+
+    elsewhere = ELSEWHERE
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; what the user got wrong is said in one sentence."""
@@ -203,17 +239,6 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
         if amount is not None:
             body["size"] = size(amount)
     request(directory, "unplug", body)
-
-
-for _command in (
-    *cli_run.COMMANDS,
-    *crash.COMMANDS,
-    *answers.COMMANDS,
-    *watch.COMMANDS,
-    *propose.COMMANDS,
-    *record.COMMANDS,
-):
-    kdumpfs.add_command(_command)
 
 
 def run() -> None:
