@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli.click_options import DIRECTORY, with_options
-from fsmount.cli.lazy import LazyGroup
+from fsmount.cli.click_options import DIRECTORY, LazyGroup, with_options
 from fsmount.cli.options import MOUNT_OPTIONS
 from printer.cli.terminal import help_width, leave
 from printer.version import __version__
