@@ -398,6 +398,22 @@ def test_rows_that_no_machine_has(top: str, sentence: str) -> None:
     assert sentence in refused(PC.replace(TOP, TOP + top))
 
 
+def test_the_direct_map_is_in_the_upper_half() -> None:
+    for base in ("0x1000", "0x7fffffffffffffff", "0xffff888000000001"):
+        said = refused(PC.replace(TOP, TOP + f"direct_map_base = {base}\n"))
+        assert f"direct_map_base: {base}, expected whole pages in the upper half" in said
+
+
+def test_the_threads_of_a_core_are_on_one_node() -> None:
+    two = GOOD.replace('size = "4G"', 'size = "2G"').replace(
+        "[cpus]", '[[memory]]\nstart = "2G"\nsize = "2G"\nnode = 1\n[cpus]\nthreads = 4'
+    )
+    good = "node = { 4 = 1, 5 = 1, 6 = 1, 7 = 1 }\n"
+    assert from_toml(two + good, "x.toml")
+    said = refused(two + good.replace("6 = 1, ", ""))
+    assert "cpus.node.6: 0, expected that of CPU 4, 1: they are of one core" in said
+
+
 def test_memory_of_x86_is_made_of_words() -> None:
     for size in ("3", "12345", "0x80000001"):
         assert "expected whole words of 8 bytes, 64 or more" in refused(PC.replace('"4G"', size))

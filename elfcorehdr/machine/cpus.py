@@ -50,6 +50,7 @@ def check_cpus(machine: Machine, nodes: set[int], faults: Faults) -> None:
         elif node not in nodes:
             known = ", ".join(map(str, sorted(nodes)[:8]))
             faults.say(f"cpus.node.{cpu}: {node}, expected a node with memory, such as {known}")
+    _check_nodes_of_cores(machine, possible, faults)
     for cpu, word in cpus.refuse.items():
         if not isinstance(getattr(errno, word, None), int):
             faults.add(f"cpus.refuse.{cpu}", word, "an errno such as EBUSY or ENOSPC")
@@ -59,6 +60,25 @@ def check_cpus(machine: Machine, nodes: set[int], faults: Faults) -> None:
         if _outside([(cpu, cpu)], possible):
             faults.say(f"crash_notes.{cpu}: no such CPU, expected one of {cpus.possible[:60]}")
     _check_notes(machine, count, faults)
+
+
+def _check_nodes_of_cores(machine: Machine, possible: Runs, faults: Faults) -> None:
+    """The threads of a core are on one node."""
+    node, threads = machine.cpus.node, machine.cpus.threads
+    if not node or threads < 2:
+        return
+    first: dict[int, int] = {}
+    index = 0
+    for lo, hi in possible:
+        for cpu in range(lo, hi + 1):
+            leader = first.setdefault(index // threads, cpu)
+            if node.get(cpu, 0) != node.get(leader, 0):
+                faults.say(
+                    f"cpus.node.{cpu}: {node.get(cpu, 0)}, expected that of CPU {leader}, "
+                    f"{node.get(leader, 0)}: they are of one core"
+                )
+                return
+            index += 1
 
 
 def _check_cores(machine: Machine, possible: Runs, present: Runs, faults: Faults) -> None:

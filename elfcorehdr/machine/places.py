@@ -64,6 +64,11 @@ def check_places(machine: Machine, ram: Spans, faults: Faults) -> None:
                 f"{facts.kernel_at:#x} on"
             )
         in_memory.append(("kernel_end", facts.kernel_at, size))
+    base = machine.direct_map_base
+    if base and (base < 1 << 63 or base % machine.page_size):
+        faults.say(
+            f"direct_map_base: {base:#x}, expected whole pages in the upper half, from 2^63 on"
+        )
     in_memory += _check_reservation(machine, faults)
     for at, start, size in in_memory:
         if not size:
