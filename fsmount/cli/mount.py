@@ -92,6 +92,7 @@ def run(
     within: str | None,
     pass_fds: tuple[int, ...] = (),
     uname_machine: bool = True,
+    root: str | None = None,
     **options: Any,
 ) -> int:
     """The command's exit status; the options are RUN_OPTIONS' and BootOptions'. ProfileError."""
@@ -100,6 +101,8 @@ def run(
     for directory in over:
         if not os.path.isdir(directory):
             raise ProfileError(f"--package {directory}: expected a directory")
+    if root is not None and not os.path.isdir(root):
+        raise ProfileError(f"--root {root}: expected a directory")
     if crashed:
         options["load"] = True
     wanted = RunOptions(
@@ -108,6 +111,7 @@ def run(
         keep=os.path.abspath(keep) if keep is not None else None,
         pass_fds=pass_fds,
         over=tuple(os.path.realpath(directory) for directory in over),
+        root=os.path.realpath(root) if root is not None else "/",
         uname_machine=uname_machine,
         record=record,
         then=("/bin/sh", "-c", then) if then is not None else (),
@@ -120,7 +124,7 @@ def run(
     from elfcorehdr.lib.record import replace
     from fsmount.foreign.qemu import needed
 
-    wanted = replace(wanted, emulator=needed(command, over))
+    wanted = replace(wanted, emulator=needed(command, wanted.over, wanted.root))
     launch = Launch(command, wanted)
     with launch.started() as channel:  # forked before the engine is imported
         from fsmount.cli.boot import BootOptions, boot

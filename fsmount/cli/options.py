@@ -226,6 +226,13 @@ RUN_OPTIONS = (
         many=True,
     ),
     Option(
+        ("--root",),
+        "root",
+        "Run in this tree instead of the host's /, for instance one of another architecture.",
+        "DIR",
+        None,
+    ),
+    Option(
         ("--record",),
         "record",
         "Log what the command read, wrote and called in the machine, one line each.",

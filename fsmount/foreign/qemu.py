@@ -41,10 +41,10 @@ class Emulator(Record):
     """The emulator on the host."""
 
 
-def needed(argv: Sequence[str], packages: Sequence[str]) -> Emulator | None:
-    """What runs the command and the programs in packages, if they are not all the host's. RunError."""
+def needed(argv: Sequence[str], packages: Sequence[str], root: str = "/") -> Emulator | None:
+    """What runs the command and the programs in packages and root, if they are not all the host's. RunError."""
     path = os.environ.get("PATH", os.defpath)
-    which = _foreign(argv, packages, path)
+    which = _foreign(argv, packages if root == "/" else (*packages, root), path)
     return find(which, packages, path) if which is not None else None
 
 

@@ -38,6 +38,8 @@ class RunOptions(Record):
     """A directory for what was written to private places."""
     pass_fds: tuple[int, ...] = ()
     over: tuple[str, ...] = ()
+    root: str = "/"
+    """The tree in which the command runs."""
     emulator: Emulator | None = None
     uname_machine: bool = True
     record: str | None = None
@@ -132,6 +134,7 @@ class Launch:
             share,
             options.over,
             facts.devices,
+            options.root,
             emulator.path if emulator is not None else None,
             session.memory_size(),
         )
@@ -140,6 +143,8 @@ class Launch:
         files: dict[str, str] = {}
         argv, then = self._argv, options.then
         if not argv:
+            if options.root != "/":
+                environment["SHELL"] = "/bin/sh"
             argv, files = _shell(environment, facts)
             then = then or argv
         return init.Inside(

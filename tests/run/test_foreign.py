@@ -211,3 +211,29 @@ my ($a, $b, $c) = ("none", "/mnt", "sysfs"); call(21, $a, $b, $c, 0, 0); call(88
     tool = userland("ppc64le", "sid", *TOOLS) / "usr/sbin/kexec"
     with pytest.raises(OSError, match="Exec format error"):
         subprocess.run([tool, "--version"], check=False)
+
+
+def test_whole_tree_of_another_architecture_is_a_root():
+    root = userland("ppc64le", "sid", "--whole", "kexec-tools", "powerpc-utils", "bash", "dash")
+    before = sorted(p.name for p in (root / "etc").iterdir())
+    script = """
+file=$(head -c 20 /bin/sh | tail -c 2 | od -An -tu2); echo $file; getconf PAGE_SIZE; kexec -p -u; echo $?
+echo a > /etc/written; cat /etc/written; ls -d /usr/lib/x86_64-linux-gnu 2> /dev/null
+"""
+    arguments = ("-m", "pseries-16g", "--root", str(root), *options(emulator("ppc64le")))
+    done = run("sh", "-c", script, options=arguments)
+    assert done.stdout.split() == ["21", "65536", "0", "a"], done.stderr
+    assert sorted(p.name for p in (root / "etc").iterdir()) == before
+
+
+def test_link_of_a_package_is_there_where_the_host_has_no_such_name(tmp_path: Path):
+    (tmp_path / "usr/lib99").mkdir(parents=True)
+    (tmp_path / "usr/lib99/file").write_text("it\n")
+    (tmp_path / "lib99").symlink_to("usr/lib99")
+    assert inside("cat /lib99/file", *options(tmp_path)) == "it\n"
+
+
+def test_root_that_is_no_directory_is_said(tmp_path: Path):
+    done = run("true", options=("--root", str(tmp_path / "none")))
+    assert done.returncode == 2
+    assert f"--root {tmp_path / 'none'}: expected a directory" in done.stderr

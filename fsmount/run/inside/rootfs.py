@@ -14,6 +14,7 @@ parent meanwhile. Each step that fails raises RunError: a guard that cannot be p
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -41,6 +42,8 @@ class Layout(Record):
     """Unpacked packages to lay over /: their usr, etc, boot, lib, ..."""
     devices: tuple[str, ...] = ("kmsg",)
     """Names in the tree's dev/."""
+    root: str = "/"
+    """The directory that becomes /."""
     emulator: str | None = None
     """A host's file that runs foreign programs."""
     size: int = 1 << 30
@@ -66,20 +69,24 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     """
     missing: list[str] = []
     table = mountns.table()
-    host = shown(mountns.MountTable(table))
+    host = shown(mountns.MountTable(table)) if layout.root == "/" else []
     mountns.make_slave()
     shared = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in layout.share]
-    lower = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    lower = os.open(layout.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     _debugfs(missing, table)
     stage = next((place for place in STAGES if os.path.isdir(place)), None)
     if stage is None:
         raise RunError(f"none of {', '.join(STAGES)} is a directory here, expected one of them")
-    packages = _packages(layout.over)
+    packages = _packages(layout.over, layout.root)
     layers = Layers(stage, lower, host, packages)
     mountns.mount(
         SOURCE, stage, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=755,size={layout.size},nr_inodes=512k"
     )
     new = layers.build()
+    for package in layout.over:
+        for entry in os.scandir(package):  # /lib64, say, where the host has none
+            if entry.is_symlink() and not os.path.lexists(f"{new}/{entry.name}"):
+                os.symlink(os.readlink(entry.path), f"{new}/{entry.name}")
     for name in ("run", "sys", "proc", "dev"):
         os.makedirs(f"{new}/{name}", exist_ok=True)
     mountns.bind("/sys", f"{new}/sys", recursive=True)  # the mount table's first sysfs
@@ -192,13 +199,17 @@ def _bind_file(source: str, target: str) -> None:
     mountns.set_readonly(target)
 
 
-def _packages(over: Iterable[str]) -> dict[str, list[int]]:
+def _packages(over: Iterable[str], root: str) -> dict[str, list[int]]:
     """Directories of unpacked packages, open, by the directory of the system that each is laid over."""
     found: dict[str, list[int]] = {}
     for package in over:
         for entry in os.scandir(package):
-            place = os.path.realpath(f"/{entry.name}")
-            if entry.is_dir(follow_symlinks=False) and os.path.isdir(place) and place not in OWN:
+            # A link such as lib -> usr/lib may be written with a slash in front, which is the root's.
+            place = f"/{entry.name}"
+            with contextlib.suppress(OSError):
+                place = os.path.normpath(f"/{os.readlink(root + place)}")
+            inside = os.path.isdir(root + place)
+            if entry.is_dir(follow_symlinks=False) and inside and place not in OWN:
                 fd = os.open(entry.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
                 found.setdefault(place, []).append(fd)
     return found
