@@ -43,6 +43,9 @@ MIXTURE: tuple[tuple[str, int, int], ...] = (
 )
 """How RAM is used where nothing is said: these runs fill 64 MiB, again and again. A choice, not a measurement."""
 
+KERNEL_UP_TO = 16 << 30
+"""Above it slab and kernel of the mixture are cache: a kernel's own memory does not grow with the machine's."""
+
 PERIOD = sum(mib for _, _, mib in MIXTURE) << 20
 
 
@@ -67,11 +70,14 @@ class PageUse:
         self._runs: list[Run] = []
         self._starts: list[int] = []
         self._mixture: list[Run] = []
+        self._mixture_above: list[Run] = []
         at = 0
         for kind, block, mib in MIXTURE:
             order = max(0, (block // page_size).bit_length() - 1) if block else 0
             use = Use(kind, min(order, max_order))
             self._mixture.append(Run(at, at + (mib << 20), use))
+            above = Use("cache") if kind in ("slab", "kernel") else use
+            self._mixture_above.append(Run(at, at + (mib << 20), above))
             at += mib << 20
 
     def put(self, start: int, end: int, use: Use) -> None:
@@ -133,7 +139,7 @@ class PageUse:
         at = start
         while at < end:
             base = at // PERIOD * PERIOD
-            for run in self._mixture:
+            for run in self._mixture if base < KERNEL_UP_TO else self._mixture_above:
                 stop = min(base + run.end, end)
                 if stop > at:
                     yield Run(at, stop, run.use)

@@ -35,7 +35,7 @@ class DirectMount:
     def __init__(self, directory: str) -> None:
         if os.geteuid():
             raise RunError("only root may mount without libfuse; leave --direct out")
-        self._directory = directory
+        self.directory = directory
         self.fd = mountns.open_fuse()
         try:
             mountns.mount_fuse(self.fd, directory)
@@ -46,8 +46,8 @@ class DirectMount:
 
     def unmount(self) -> None:
         """Unmount, if it still is mounted (another one is left alone), and close fd."""
-        if self._mount is not None and mounting.top_mount(self._directory) == self._mount:
-            mountns.unmount(self._directory)
+        if self._mount is not None and mounting.top_mount(self.directory) == self._mount:
+            mountns.unmount(self.directory)
         os.close(self.fd)
 
 
@@ -62,6 +62,8 @@ class Mount:
         self._callers = Callers()
         os.set_blocking(mounted.fd, False)
         self._connection = Connection(mounted.fd, tree, self._callers, names=names)
+        if isinstance(mounted, DirectMount):
+            self._connection.mounted_as = "/proc/self/mountinfo", mounted.directory
         self._log_seen = self._log.next_seq
         self.afterwards: list[Callable[[], None]] = []
         """What else is to be done after each request: another one may wait for what it changed."""
