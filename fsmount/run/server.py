@@ -23,8 +23,9 @@ from fsmount.host.mountns import RunError
 from fsmount.run import sysplan
 from fsmount.run.connect import Connects
 from fsmount.run.crash import CrashWatch
-from fsmount.run.hostfs import PARKED, Graft, Processes, ProcessFiles, Served
+from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
 from fsmount.run.inside import init
+from fsmount.run.inside.places import PARKED
 from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell, written
 from fsmount.run.recorder import Recorder
 from fsmount.run.supervisor import Supervisor
@@ -302,7 +303,7 @@ class Serving:
                 if self._fuse is not None:  # of the kernel before the crash
                     self._fuse.close()
                 self._fuse = Connection(fds[0], self._served, self._caller, seen=seen)
-                self._fuse.mounted_as = f"/proc/{self._init}/mountinfo", f"{PARKED}/fuse"
+                self._fuse.mounted_as = f"/proc/{text}/mountinfo", f"{PARKED}/fuse"
                 self._crash.serves(self._fuse)
                 self._processes.dir_fd = fds[1]
                 self._poll.register(fds[0], select.POLLIN)
