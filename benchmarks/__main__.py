@@ -16,10 +16,11 @@ from benchmarks.conditions import VIA, awake
 from benchmarks.curves import PLOT, TOOLS_PLOT, Curves, draw, tell
 from benchmarks.mounts import Workshop, workshop
 from benchmarks.rows import Cost, Row
+from benchmarks.vmcore import rows as vmcore
 
 ROWS: tuple[Row, ...] = tuple(
     sorted(
-        (*mounted.ROWS, *engine.ROWS, *printing.ROWS, *fixtures.ROWS, *runs.ROWS),
+        (*mounted.ROWS, *engine.ROWS, *printing.ROWS, *fixtures.ROWS, *runs.ROWS, *vmcore.ROWS),
         key=lambda r: (int(r.number.rstrip("bcdef")), r.number),
     )
 )

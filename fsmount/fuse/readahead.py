@@ -13,9 +13,11 @@ KIB = 2048
 
 def widen(fd: int, table: str, point: str) -> None:
     """Read ahead in the mount behind /dev/fuse's fd, which is `point` in a mountinfo file."""
-    with contextlib.suppress(OSError, ValueError):
-        with open(f"/sys/class/bdi/0:{_minor(fd, table, point)}/read_ahead_kb", "w") as file:
-            file.write(str(KIB))
+    with (
+        contextlib.suppress(OSError, ValueError),
+        open(f"/sys/class/bdi/0:{_minor(fd, table, point)}/read_ahead_kb", "w") as file,
+    ):
+        file.write(str(KIB))
 
 
 def _minor(fd: int, table: str, point: str) -> int:

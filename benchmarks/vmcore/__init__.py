@@ -1,0 +1,1 @@
+"""What a crashed machine's /proc/vmcore costs its readers."""
