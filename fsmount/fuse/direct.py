@@ -73,8 +73,6 @@ class Connection(OpenFiles):
         self._boots = nodes.kernel.boots, nodes.kernel.dead
         self.holds_answers = False
         """Whether a request that ended the kernel is answered only by answer_held()."""
-        self.mounted_as = "", ""
-        """A mountinfo file and the mount's point in it; for how far the host reads ahead."""
         self._held: list[int] = []
         self._may_come: Callable[[Any], bool] = getattr(nodes, "may_come", lambda _: False)
         self._resched = Resched.of(self._kernel)
@@ -153,7 +151,6 @@ class Connection(OpenFiles):
         if self._boots != (now := (self._kernel.boots, self._kernel.dead)):
             self._boots, gone = now, OfDeadKernel()
             self._handles = dict.fromkeys(self._handles, gone)
-            self._read_ahead()
         if self._table.names_changed() and self._table.names is NameCache.ANNOUNCED:
             self.channel.notify(proto.NOTIFY_INC_EPOCH)
 
@@ -186,15 +183,8 @@ class Connection(OpenFiles):
             self.channel.reply(unique, error, payload)
         if op == proto.INIT:
             self._can_announce()
-            self._read_ahead()
         elif op == proto.WRITE and self._parked:
             self.retry()  # whoever waits for something else than the log
-
-    def _read_ahead(self) -> None:
-        if self._kernel.vmcore is not None:
-            from fsmount.fuse import readahead
-
-            readahead.widen(self.fd, *self.mounted_as)
 
     def answer_held(self) -> None:
         """EIO to the requests that ended the kernel: who made them is dying with it."""

@@ -61,6 +61,8 @@ class OpenFiles:
         self._table = NodeTable(nodes, names if seen is None else NameCache.NONE)
         self._cached_boots: dict[int, int] = {}
         """Files that the host keeps the content of: the boot that it is of."""
+        self.mounted_as = "", ""
+        """A mountinfo file and the mount's point in it; for how far the host reads ahead."""
         self._handles: dict[int, Any] = {}
         self._next_fh = 0
         self._parked: dict[int, bytes] = {}
@@ -121,6 +123,10 @@ class OpenFiles:
         if getattr(file, "cached", False):
             boots = self._kernel.boots
             kept = self._cached_boots.get(nodeid) == boots
+            if not kept:
+                from fsmount.fuse import readahead
+
+                readahead.widen(self.channel.fd, *self.mounted_as)
             how = proto.FOPEN_KEEP_CACHE if kept else 0  # without it what was kept is dropped
             self._cached_boots[nodeid] = boots
         return proto.OPEN_OUT.pack(self._handle(file), how | proto.FOPEN_NOFLUSH, 0)

@@ -1,4 +1,4 @@
-"""How far the host reads ahead in a mount's cached files: more than its 128 KiB, once there is a /proc/vmcore.
+"""How far the host reads ahead in a mount's cached files: more than its 128 KiB, once one is opened (/proc/vmcore).
 
 Only root may say so, in sysfs; without it reads are smaller, and nothing else. Imports nothing of the project.
 """
