@@ -7,13 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
-
 from elfcorehdr.lib.ranges import Range, ids_of, parse_ids
 from elfcorehdr.lib.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 NONE: Mapping[Any, Any] = MappingProxyType({})
 """A table that is not given."""
+
+LONGEST = 16 << 20
+"""Characters of a machine's file, at most; the largest benchmark's has a tenth of it."""
 
 Bytes = int
 """An address or a size: in a file a number, or a text such as "16G"."""

@@ -9,13 +9,11 @@ from typing import Any
 from elfcorehdr import machine as records
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.record import RecordType, required
+from elfcorehdr.machine import LONGEST
 from elfcorehdr.machine.checks import check
 from elfcorehdr.machine.facts import FACTS, OTHER_NAMES
 from elfcorehdr.machine.faults import Faults, near_of
 from elfcorehdr.machine.sizes import U64, parse_size, shown
-
-LONGEST = 16 << 20
-"""Characters of a machine's file, at most; the largest benchmark's has a tenth of it."""
 
 _TABLES: dict[str, RecordType] = {
     record.__name__: record
