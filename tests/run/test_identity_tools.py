@@ -15,7 +15,7 @@ from elfcorehdr.machine.writer import to_toml
 from tests.identity.capture import rows_of
 from tests.identity.machine import machine_of
 from tests.identity.test_captures import CAPTURES
-from tests.run.machine import inside, run
+from tests.run.machine import inside
 from tests.run.packages import over
 from tests.run.userlands import emulator, options, userland
 
