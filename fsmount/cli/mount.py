@@ -118,13 +118,14 @@ def run(
     )
     if within is not None:
         _check_in(options, record, then)
-        from fsmount.run.join import run_in
-
-        return run_in(within, command, wanted)
     from elfcorehdr.lib.record import replace
     from fsmount.foreign.qemu import needed
 
     wanted = replace(wanted, emulator=needed(command, wanted.over, wanted.root))
+    if within is not None:
+        from fsmount.run.join import run_in
+
+        return run_in(within, command, wanted)
     launch = Launch(command, wanted)
     with launch.started() as channel:  # forked before the engine is imported
         from fsmount.cli.boot import BootOptions, boot

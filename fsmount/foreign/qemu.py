@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from elfcorehdr.lib.record import Record
-from fsmount.foreign.guests import ELF_HEADER, GUESTS, Guest, elf_machine, guest, magic
+from fsmount.foreign.guests import ELF_HEADER, Guest, elf_machine, guest, magic
 from fsmount.host import mountns
 from fsmount.host.mountns import BINFMT, MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
 
@@ -28,6 +28,7 @@ SOCKETS = "gdb"
 """Where the run's own binfmt_misc is mounted."""
 ALWAYS = ("/usr/bin",)
 """Where an emulator is looked for besides PATH."""
+SELF = "/proc/self/exe"
 _LOOKED_AT = ("usr/sbin", "usr/bin", "sbin", "bin")
 _MOST_FILES = 4096
 _VERSION = r"version (\d+)\.(\d+)"
@@ -58,8 +59,8 @@ def _foreign(argv: Sequence[str], packages: Sequence[str], path: str) -> Guest |
         command = _command(argv[0], packages, path)
         if command is not None and (made_for := _machine(command)) is not None:
             found.setdefault(made_for, command)
-    native = os.uname().machine
-    foreign = {m: file for m, file in found.items() if (g := guest(m)) and g.machine != native}
+    native = _machine(SELF)  # uname(2) inside a run says another
+    foreign = {m: file for m, file in found.items() if guest(m) and m != native}
     if not foreign:
         return None
     if len(foreign) > 1:
@@ -140,7 +141,7 @@ def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
 
 
 def _is_native(path: str) -> bool:
-    return any(g.elf == _machine(path) for g in GUESTS if g.machine == os.uname().machine)
+    return _machine(path) == _machine(SELF)
 
 
 def _version(file: str) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 The server of a mount listens on a socket of its network namespace's abstract names, so nothing inside a run can
 knock. Who does is asked for by SO_PEERCRED: the server's user, or root. Then
 
-    run     joins            what it asks for: a line of options
+    run     joins            uname: machine or host; the foreign architecture, or -
     server  facts            the machine's Facts
     run     channel          our end of the channel to what is inside: from here on the server's
     server  init, missing, warning, stopped, error, end

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 from elfcorehdr.init.main import Kernel
 from fsmount.devfs.kmsg import Syslog
+from fsmount.foreign.guests import GUESTS
+from fsmount.foreign.qemu import Emulator
 from fsmount.fuse.mount import Mount
 from fsmount.host.mountns import RunError
 from fsmount.run.inside import init
@@ -111,7 +113,7 @@ class _Guest:
             word, text, fds = "", "", []
         match word:
             case "joins" if self._serving is None:
-                options = RunOptions(uname_machine=text == "machine")
+                options = _options(text)
                 self._serving = Serving(
                     self._kernel, self._tree, options, self, sysctls=self._sysctls
                 )
@@ -138,3 +140,12 @@ class _Guest:
             self._serving.end()
         self._connection.close()
         self._gone(self)
+
+
+def _options(text: str) -> RunOptions:
+    """What the run asks for: what uname(2) says, and whose programs it runs besides the host's."""
+    uname, _, machine = text.partition(" ")
+    guest = next((found for found in GUESTS if found.machine == machine), None)
+    # The emulator itself is the run's affair.
+    emulator = Emulator(guest, "") if guest is not None else None
+    return RunOptions(uname_machine=uname == "machine", emulator=emulator)

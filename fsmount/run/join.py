@@ -15,7 +15,9 @@ from fsmount.run.launch import Launch, RunOptions, Signalled, tell
 def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
     """The command's exit status, as run_command(). RunError: no machine there, or one that cannot be joined."""
     launch = Launch(argv, options)
-    connection, facts = _knock(directory, "machine" if options.uname_machine else "host")
+    uname = "machine" if options.uname_machine else "host"
+    guest = options.emulator.guest.machine if options.emulator is not None else "-"
+    connection, facts = _knock(directory, f"{uname} {guest}")
     channel = launch.start()
     init.say(channel, "facts", facts)
     status: int | None = None
@@ -51,7 +53,7 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
     return status
 
 
-def _knock(directory: str, uname: str) -> tuple[socket.socket, str]:
+def _knock(directory: str, wanted: str) -> tuple[socket.socket, str]:
     """A connection to the server of a mount, and what its machine is."""
     path = os.path.realpath(directory)
     mount = mountns.mount_at(path, mountns.table())
@@ -73,7 +75,7 @@ def _knock(directory: str, uname: str) -> tuple[socket.socket, str]:
         connection.connect(door.name(pid))
         if door.peer(connection) not in ((pid, 0), (pid, os.geteuid())):
             raise ConnectionRefusedError
-        init.say(connection, "joins", uname)
+        init.say(connection, "joins", wanted)
         word, text, _ = init.hear(connection)
         if word != "facts":
             raise ConnectionResetError

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.run.machine import ENVIRONMENT, NOBODY, RUN, run
+from tests.run.userlands import emulator, options, userland
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.fuse]
 KDUMPFS = [sys.executable, "-m", "fsmount.cli.main"]
@@ -208,3 +209,13 @@ def test_command_inside_cannot_join_another_machine(machine: Path):
     done = run("bash", "-c", script)
     assert done.returncode == 2
     assert "lets no run in" in done.stderr or "no kdumpfs is mounted" in done.stderr
+
+
+@pytest.mark.apt
+def test_foreign_programs_run_in_a_mounted_machine_too(machine: Path):
+    packages = options(emulator("ppc64le"), userland("ppc64le", "sid", "kexec-tools"))
+    loaded = "cat /sys/kernel/kexec/crash_loaded"
+    printed = within(
+        machine, f"{loaded}; env -i /usr/sbin/kexec -p -u; echo $?; {loaded}", *packages
+    )
+    assert printed == "1\n0\n0\n"
