@@ -46,7 +46,7 @@ CALLS = {
     "the device tree": "cat sys/firmware/devicetree/base/ibm,dynamic-reconfiguration-memory/*",
     "the header": "cat control/elfcorehdr",
     "the log": "dd if=dev/kmsg iflag=nonblock 2>/dev/null || true",
-    "a number of 4,301 digits": "! printf %04301d 1 > sys/kernel/kexec/crash_size",
+    "a number of 4,301 digits": "! head -c 4301 /dev/zero | tr '\\0' 9 > sys/kernel/kexec/crash_size",
     "a write of 100 MB": "! head -c 100M /dev/zero > sys/kernel/kexec/crash_size",
 }  # fmt: skip
 """What one caller does, by name; `!` before what is refused."""
