@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+
 from elfcorehdr.lib.ranges import Range, ids_of, parse_ids
 from elfcorehdr.lib.record import Record
 

@@ -146,7 +146,7 @@ echo forceoff > /sys/devices/system/cpu/smt/control; ppc64_cpu --smt=on 2>&1; ec
 
 @pytest.mark.apt
 def test_lparstat_and_lsslot_tell_a_partition_of_powervm() -> None:
-    script = "lparstat -i; echo ---; lparstat 1 1 | tail -1; lsslot -c cpu; lsslot -c mem | head -1"
+    script = "lparstat -i; echo ---; lparstat 1 1 | tail -1; lsslot -c cpu; lsslot -c mem | head -1; lscpu"
     head, _, tail = "\n".join(power("pseries-16g", script)).partition("---\n")
     rows = dict(re.split(r" ?: ?", line, maxsplit=1) for line in head.splitlines())
     assert rows["Partition Name"] == "lpar16g"
@@ -157,6 +157,7 @@ def test_lparstat_and_lsslot_tell_a_partition_of_powervm() -> None:
     assert lines[0].split()[:4] == ["0.00", "0.00", "0.00", "100.00"]
     assert lines[2] == "CPU 0 PowerPC,POWER10@0 10000000 0 1 2 3 4 5 6 7"
     assert lines[3] == "Dynamic Reconfiguration Memory (LMB size 0x10000000)"
+    assert "Hypervisor vendor: pHyp" in lines
 
 
 @pytest.mark.apt
