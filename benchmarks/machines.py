@@ -13,6 +13,9 @@ RESERVED = 12
 """Blocks (3 GiB) at the start of every machine: kernel, reservation, notes."""
 
 
+THREADS = 8
+
+
 def toml(blocks: int, cpus: int = 8, *, nodes: int = 1, gaps: bool = False) -> str:
     """A pseries with so many memory blocks, CPUs and nodes; with gaps no two blocks touch."""
     rows = []
@@ -26,7 +29,8 @@ def toml(blocks: int, cpus: int = 8, *, nodes: int = 1, gaps: bool = False) -> s
         f"[[memory]]\nstart = {at * BLOCK:#x}\nsize = {count * BLOCK:#x}\nnode = {node}\n"
         for at, count, node in rows
     )
-    of_cpus = "".join(f"{n} = {n * nodes // cpus}\n" for n in range(cpus)) if nodes > 1 else ""
+    node_of = (n // THREADS * THREADS * nodes // cpus for n in range(cpus))
+    of_cpus = "".join(f"{n} = {node}\n" for n, node in enumerate(node_of)) if nodes > 1 else ""
     return (
         'name = "bench"\nsource = "made by the benchmark"\narch = "ppc64"\nplatform = "pseries"\n'
         f"page_size = 0x10000\nmemory_block_size = {BLOCK:#x}\n"
@@ -34,7 +38,7 @@ def toml(blocks: int, cpus: int = 8, *, nodes: int = 1, gaps: bool = False) -> s
         f"nr_cpus = {max(cpus, 2048)}\ncrash_max_memory_ranges = 65000\n"
         # Where the notes keep no block that is taken offline here from going.
         "vmcoreinfo = 0x3000000\ncrash_notes_first = 0x4000000\ncrash_notes_step = 0x800\n"
-        f'[cpus]\npossible = "0-{cpus - 1}"\nthreads = 8\n'
+        f'[cpus]\npossible = "0-{cpus - 1}"\nthreads = {THREADS}\n'
         + (f"[cpus.node]\n{of_cpus}" if of_cpus else "")
         + "[kdump]\nkernel = [{ memsz = 0x2f40000, align = 0x10000 }]\n"
         + memory
