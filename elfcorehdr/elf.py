@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from elfcorehdr.errors import ElfFormatError
-from elfcorehdr.lib.record import Record, replace
+from elfcorehdr.lib.record import NamedTuple, Record, replace
 
 ELFMAG = b"\x7fELF"
 ELFCLASS32, ELFCLASS64 = 1, 2

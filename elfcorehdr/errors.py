@@ -34,6 +34,19 @@ class Ended(BaseException):
     """A signal asked the server to end. The one exception that goes through the boundary to the file system."""
 
 
+class suppress:  # noqa: N801
+    """As contextlib.suppress(), whose module takes a start 0.4 ms."""
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, self._kinds)
+
+
 def short(value: object) -> str:
     """A value for a sentence: as Python writes it, at most 60 characters of it."""
     if isinstance(value, dict | list | tuple):

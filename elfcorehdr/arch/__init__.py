@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import ProfileError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.arch.base import Arch
     from elfcorehdr.arch.crash_dump import ArchDump

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.arch.reservation import Reservation
 from elfcorehdr.drivers.firmware.memmap import FirmwareMap
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, suppress
 from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
 from elfcorehdr.kernel.kexec_file import (
     KEXEC_CRASH_HOTPLUG_SUPPORT,
@@ -24,7 +22,10 @@ from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.machine import Machine
 from elfcorehdr.mm.memblock import DRV_MNG, NOMAP, Memblock, Region, split_by_node
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import RangeSource

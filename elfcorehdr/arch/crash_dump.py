@@ -9,7 +9,6 @@ import errno
 import re
 import struct
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from elfcorehdr.elf import PT_LOAD, ElfCoreHdr
 from elfcorehdr.errors import KernelError
@@ -18,6 +17,7 @@ from elfcorehdr.lib.ranges import Range, format_ids, ids_of
 from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import CpuTopology, Machine, MemoryRange, Region
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.panic import Crash

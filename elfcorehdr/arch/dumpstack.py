@@ -7,10 +7,9 @@ write(2) has in them. Only a kernel that crashes imports this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.kernel.panic import Crash
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

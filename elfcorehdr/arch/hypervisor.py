@@ -6,12 +6,12 @@ The errno, and what the kernel logs, are the platform's.
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.ranges import format_ids
 from elfcorehdr.machine.sizes import size_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import struct
-from typing import NamedTuple
 
 from elfcorehdr.elf import (
     EHDR_SIZE,
@@ -24,6 +23,7 @@ from elfcorehdr.elf import (
 )
 from elfcorehdr.errors import ElfFormatError
 from elfcorehdr.kernel.kexec_file import FileArg, NoKernel
+from elfcorehdr.lib.record import NamedTuple
 
 HEAD = struct.Struct("<8sQQQI20s4s4x")
 """Two instructions, text_offset, image_size, flags, riscv64's version, reserved words, a magic at 56."""

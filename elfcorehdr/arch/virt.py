@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.platform import Platform
 from elfcorehdr.drivers.acpi.acpi_memhotplug import MemoryDevices
@@ -15,6 +14,7 @@ from elfcorehdr.drivers.virtio import virtio_mem
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_file import align_up
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

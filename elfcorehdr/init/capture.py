@@ -5,8 +5,6 @@ Only a kernel that crashes imports this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr import changes
 from elfcorehdr.arch import dump_of
 from elfcorehdr.arch.crash_dump import elfcorehdr_addr
@@ -19,6 +17,7 @@ from elfcorehdr.kernel.panic import Crash
 from elfcorehdr.kernel.printk import KERN_EMERG
 from elfcorehdr.mm.mm_init import MemoryImage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -5,12 +5,11 @@ Imports mm.mm_init, so only a kernel that crashes imports this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.kernel.panic import Crash
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.mm.mm_init import LayoutOf, MemoryImage, core_note
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch import arch_of, check_cpuinfo, platform_of
@@ -34,6 +33,7 @@ from elfcorehdr.mm.memblock import Memblock
 from elfcorehdr.mm.memory_hotplug import MemoryHotplug
 from elfcorehdr.mm.page_isolation import PageIsolation
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.fs.proc.kcore import ProcKcore
     from elfcorehdr.fs.proc.vmcore import ProcVmcore

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import errno
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from elfcorehdr.changes import of_cpus
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.kstrtox import kstrtoint, sysfs_streq
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from elfcorehdr.elf import PHDR_SIZE
 from elfcorehdr.errors import KernelError
@@ -13,6 +12,7 @@ from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
 from elfcorehdr.kernel.printk import hashed_pointer
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.header_cache import HeaderCache, SplicedHeader

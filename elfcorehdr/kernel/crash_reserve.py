@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr import changes
 from elfcorehdr.kernel.crashkernel import Parser
 from elfcorehdr.kernel.kexec_file import align_down, align_up
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 

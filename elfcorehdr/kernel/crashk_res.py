@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from elfcorehdr.changes.change import parse_version
 from elfcorehdr.kernel.crashkernel import Invalid, crashkernel_words
@@ -11,6 +10,7 @@ from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import CrashRegion
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -6,11 +6,11 @@ Numbers are modulo 2^64, as unsigned long long has them; only a blank ends a par
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.lib.record import Record, replace
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -10,14 +10,15 @@ import errno
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
 
 from elfcorehdr.elf import EHDR_SIZE, P_PADDR, PHDR_SIZE
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.phdrs import ehdr_bytes, fixed_rows, header_size, load_rows, note_cpus
 from elfcorehdr.lib.journal import Edit, Journal
 from elfcorehdr.lib.ranges import Range
+from elfcorehdr.lib.record import NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

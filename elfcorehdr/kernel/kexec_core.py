@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Sequence
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.elf import EHDR_SIZE, ELFMAG, PHDR_SIZE
@@ -36,6 +35,7 @@ from elfcorehdr.kernel.printk import hashed_pointer
 from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM, Resource
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
@@ -99,14 +98,18 @@ def probe(kernel: Kernel, kernel_file: FileArg) -> None:
         raise NoKernel(error.errno, reason, error.line) from None
 
 
-@contextmanager
-def or_say(kernel: Kernel, text: str) -> Iterator[None]:
-    """What pr_err says of a step that fails; `{ret}` is the errno, negative."""
-    try:
-        yield
-    except KernelError as error:
-        kernel.log.err(text.format(ret=-error.errno))
-        raise
+class or_say:  # noqa: N801
+    """What pr_err says of a step that fails, `with or_say(...)`; `{ret}` is the errno, negative."""
+
+    def __init__(self, kernel: Kernel, text: str) -> None:
+        self._kernel, self._text = kernel, text
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, KernelError):
+            self._kernel.log.err(self._text.format(ret=-error.errno))
 
 
 def align_up(value: int, alignment: int) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.record import NamedTuple
 
 
 class MemAction(Enum):

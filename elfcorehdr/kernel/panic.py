@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import time
-from typing import TYPE_CHECKING, NoReturn
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import KERN_ALERT, KERN_EMERG
 from elfcorehdr.lib.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from elfcorehdr.init.main import Kernel
 
 

@@ -9,7 +9,6 @@ import sys
 from array import array
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.elf import EHDR_SIZE, PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE, Ehdr
@@ -18,6 +17,7 @@ from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.lanes import Lanes
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

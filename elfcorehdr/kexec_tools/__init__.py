@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_file import probe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.kexec_file import FileArg, Segment

@@ -5,8 +5,6 @@ Seen in golden ppc64/A and D: memory as of boot, RTAS last and in whole pages.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.arch.powerpc.kexec.ranges import BACKUP_SRC_SIZE
 from elfcorehdr.elf import ELFMAG, PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD
 from elfcorehdr.kernel.kexec_core import Kimage
@@ -14,6 +12,7 @@ from elfcorehdr.kernel.kexec_file import FileArg, Segment, align_down, align_up
 from elfcorehdr.kernel.phdrs import ehdr_bytes, note_rows
 from elfcorehdr.lib.ranges import CrashMem, Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -7,7 +7,6 @@ knows it reads from /proc/iomem and /sys, so CMA ranges and the low 1 MiB stay i
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.x86.kernel import kexec_bzimage64 as bzimage
 from elfcorehdr.elf import PF_R, PF_W, PF_X, PHDR, PHDR_SIZE, PT_LOAD, PT_NOTE
@@ -19,6 +18,7 @@ from elfcorehdr.kernel.resource import CRASH_KERNEL, SYSTEM_RAM
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import NamedTuple
+
+from elfcorehdr.lib.record import NamedTuple
 
 
 class Edit(NamedTuple):

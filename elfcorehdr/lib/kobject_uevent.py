@@ -6,10 +6,10 @@ import errno
 import re
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.record import NamedTuple
 
 
 class Range(NamedTuple):

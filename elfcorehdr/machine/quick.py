@@ -5,8 +5,6 @@ What was captured with the old size (addresses of notes, rows of /proc/iomem, th
 
 from __future__ import annotations
 
-from typing import Any
-
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.record import Record, fields_of, replace
 from elfcorehdr.machine import BlockState, Lmbs, Machine, MemoryRange, Region
@@ -14,6 +12,10 @@ from elfcorehdr.machine.checks import check
 from elfcorehdr.machine.facts import COMMAND_LINE_SIZE, FACTS
 from elfcorehdr.machine.faults import Faults
 from elfcorehdr.machine.sizes import parse_size, shown, size_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PC_LOW, PC_SPLIT = 0xC0000000, 0xE0000000
 """Where QEMU's pc ends its memory below 4 GiB, once there is as much as the second: pc_init1(), hw/i386/pc_piix.c."""

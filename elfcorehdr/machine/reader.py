@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from typing import Any
 
 from elfcorehdr import machine as records
 from elfcorehdr.errors import ProfileError
@@ -14,6 +13,10 @@ from elfcorehdr.machine.checks import check
 from elfcorehdr.machine.facts import FACTS, OTHER_NAMES
 from elfcorehdr.machine.faults import Faults, near_of
 from elfcorehdr.machine.sizes import U64, parse_size, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _TABLES: dict[str, RecordType] = {
     record.__name__: record

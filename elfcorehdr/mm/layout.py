@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
+from elfcorehdr.lib.record import NamedTuple
 from elfcorehdr.machine import KernelText
 from elfcorehdr.mm.pgtable import Mapping, PageTables, aligned
 from elfcorehdr.mm.physmem import PhysMem
 from elfcorehdr.mm.sparse import Chunk
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from elfcorehdr.init.main import Kernel
 
 U64 = (1 << 64) - 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from elfcorehdr.lib.journal import Edit, Journal
 from elfcorehdr.lib.ranges import Range
+from elfcorehdr.lib.record import NamedTuple
 
 NOMAP = "NOMAP"
 """MEMBLOCK_NOMAP: in no direct map, hence in no header."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.drivers.base.memory import (
@@ -21,6 +20,7 @@ from elfcorehdr.kernel.resource import SYSTEM_RAM
 from elfcorehdr.lib.ranges import Range, parse_ids
 from elfcorehdr.mm.memblock import DRV_MNG
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.kernel.vmcoreinfo.printk_ringbuffer import ring, ringbuffer
@@ -22,6 +21,7 @@ from elfcorehdr.mm.physmem import PhysMem
 from elfcorehdr.mm.sparse import Sections, mem_section, populate
 from elfcorehdr.mm.struct_page import StructPage
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

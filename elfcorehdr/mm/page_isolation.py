@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+
+from elfcorehdr.lib.record import NamedTuple
 
 
 class Use(NamedTuple):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from elfcorehdr.lib.record import NamedTuple
 from elfcorehdr.mm.physmem import PhysMem, table
 
 

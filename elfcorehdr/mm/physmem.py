@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import NamedTuple
 
+from elfcorehdr.lib.record import NamedTuple
 from elfcorehdr.mm.page_use import PageUse, Run
 
 Reader = Callable[[int, int], bytes]

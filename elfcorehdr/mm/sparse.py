@@ -8,9 +8,9 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
+from elfcorehdr.lib.record import NamedTuple
 from elfcorehdr.mm.physmem import PhysMem, table
 from elfcorehdr.mm.struct_page import StructPage
 

@@ -5,11 +5,10 @@ What counts is nobody here: names only. Imports changes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.changes.change import Change
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

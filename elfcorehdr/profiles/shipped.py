@@ -145,7 +145,7 @@ def _pseries_16g() -> Machine:
         vmcoreinfo=0xa2c0000,
         kdump=KdumpFiles(kernel=(LoadSegment(memsz=0x2f40000),), purgatory=784, initrd=0x44d82c, fdt=0x32491),
         lmbs=(Lmbs(count=64, start=0, drc=0x80000000), Lmbs(count=32, start=0x400000000, drc=0x80000040),),
-        devicetree={'model': 'IBM,9080-HEX', 'system-id': 'IBM,020000001', 'ibm,lpar-capable': '0x', 'ibm,partition-no': '0x00000001', 'ibm,partition-name': 'lpar16g'},
+        devicetree={'model': 'IBM,9080-HEX', 'system-id': 'IBM,020000001', 'ibm,lpar-capable': '0x', 'hmc-managed?': '0x', 'ibm,partition-no': '0x00000001', 'ibm,partition-name': 'lpar16g'},
     )
 
 
@@ -186,7 +186,7 @@ def _pseries_64t() -> Machine:
         rma_size=0x40000000,
         rtas=Region(start=0x3ec70000, size=0x1390000),
         kdump=KdumpFiles(kernel=(LoadSegment(memsz=0x2f40000),), purgatory=784, initrd=0x44d82c, fdt=0x32491),
-        devicetree={'model': 'IBM,9080-HEX', 'system-id': 'IBM,020000001', 'ibm,lpar-capable': '0x', 'ibm,partition-no': '0x00000001', 'ibm,partition-name': 'lpar64t'},
+        devicetree={'model': 'IBM,9080-HEX', 'system-id': 'IBM,020000001', 'ibm,lpar-capable': '0x', 'hmc-managed?': '0x', 'ibm,partition-no': '0x00000001', 'ibm,partition-name': 'lpar64t'},
     )
 
 
@@ -239,9 +239,9 @@ MACHINES = {
     'pc-2g': (42703561319817544, _pc_2g),
     'pc-numa2-6g': (2183927460885859206, _pc_numa2_6g),
     'powernv-32g': (1750787597552763108, _powernv_32g),
-    'pseries-16g': (897020353520437464, _pseries_16g),
+    'pseries-16g': (1251290015336355607, _pseries_16g),
     'pseries-4g': (1494674053736825272, _pseries_4g),
-    'pseries-64t': (962834152703085004, _pseries_64t),
+    'pseries-64t': (1609328382154026244, _pseries_64t),
     'pseries-numa2': (233110095866922431, _pseries_numa2),
     'riscv64-virt-2g': (60358177040732417, _riscv64_virt_2g),
 }

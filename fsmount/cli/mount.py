@@ -127,7 +127,7 @@ def run(
 
         return run_in(within, command, wanted)
     launch = Launch(command, wanted)
-    with launch.started() as channel:  # forked before the engine is imported
+    with launch as channel:  # forked before the engine is imported
         from fsmount.cli.boot import BootOptions, boot
         from fsmount.run.server import serve
 

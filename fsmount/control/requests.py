@@ -10,7 +10,6 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
 
 from elfcorehdr.arch import hypervisor
 from elfcorehdr.errors import KernelError, ProfileError
@@ -26,6 +25,7 @@ from elfcorehdr.kernel.kexec_file import (
     FileArg,
     FileKind,
 )
+from elfcorehdr.lib.typed import Any
 from elfcorehdr.machine.sizes import U64, shown
 from fsmount.host.aside import aside
 from fsmount.host.files import head_of_descriptor

@@ -9,11 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import select
-from typing import Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import LOG_USER, PRINTKRB_RECORD_MAX, Devkmsg, Printk, Record
 from fsmount.tree.kobject import CAP_SYSLOG, ROOT, AttributeGroup, Caller, Filesystem, singleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DEFAULT_MESSAGE_LOGLEVEL = 4
 """CONFIG_MESSAGE_LOGLEVEL_DEFAULT"""

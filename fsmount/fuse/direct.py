@@ -8,7 +8,6 @@ fsmount/tree/.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import select
@@ -17,9 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, suppress
 from fsmount.fuse import proto as proto
 from fsmount.fuse.channel import MAX_WRITE
 from fsmount.fuse.nodes import NameCache
@@ -30,7 +28,10 @@ from fsmount.tree.boundary import Ended, errno_of
 from fsmount.tree.kernfs import REFUSED, Setattr
 from fsmount.tree.kobject import Caller
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from fsmount.fuse.nodes import Nodes
 
 _LOOK_S, _NEXT_S = 0.02, 0.001
@@ -114,7 +115,7 @@ class Connection(OpenFiles):
 
     def close(self) -> None:
         """Answer nobody any more; the descriptor is its opener's."""
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             self._resched.looks.remove(self._look)
         self._writes.clear()
 
@@ -233,7 +234,7 @@ class Connection(OpenFiles):
         """Asked for the attributes of an open file: fuse_file_llseek() of SEEK_END does, fstat(2) not."""
         seek = getattr(self._handles.get(fh), "seek", None)
         if seek is not None:
-            with contextlib.suppress(KernelError):
+            with suppress(KernelError):
                 seek(0, os.SEEK_END)
 
     def _setattr(self, nodeid: int, _size: int) -> bytes:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from typing import Any
 
 from elfcorehdr.errors import ProfileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LIBFUSE = "libfuse.so.2"
 """What ctypes.util.find_library() would start ldconfig and a compiler to find."""

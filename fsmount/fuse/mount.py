@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from fsmount.fuse.direct import Connection
 from fsmount.fuse.nodes import NameCache
@@ -17,6 +16,7 @@ from fsmount.host.mountns import RunError
 from fsmount.tree.callers import Callers
 from fsmount.tree.kernfs import Tree
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
@@ -69,6 +69,7 @@ class Mount:
         """What else is to be done after each request: another one may wait for what it changed."""
         self._loop = Loop(mounted.fd, self._request, self._after, self._log)
         self.unwatch, self.stop = self._loop.unwatch, self._loop.stop
+        self.starting = self._loop.starting
 
     def serve(self, on_ready: Callable[[], None] = lambda: None) -> None:
         """Answer until the tree is unmounted or stop() is called; on_ready when requests may come."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from fsmount.fuse import proto as proto
 from fsmount.tree.kernfs import Setattr, Stat
@@ -31,8 +30,9 @@ class NameCache(enum.Enum):
     """All, and it is not told: wrong, for measurements only."""
 
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Nodes(Protocol):
         """What is served: kernfs.Tree, or something around it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.errors import KernelError
 from fsmount.fuse import proto
@@ -15,7 +14,10 @@ from fsmount.fuse.nodes import NameCache, NodeTable
 from fsmount.fuse.proto import BODY, DATA
 from fsmount.tree.kobject import ROOT, Caller
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from fsmount.fuse.nodes import Nodes
 
 _POLL_WRITABLE = 0x4 | 0x100  # POLLOUT POLLWRNORM

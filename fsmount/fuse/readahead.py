@@ -5,7 +5,7 @@ Only root may say so, in sysfs; without it reads are smaller, and nothing else. 
 
 from __future__ import annotations
 
-import contextlib
+from elfcorehdr.errors import suppress
 
 KIB = 2048
 """Two of the largest reads that FUSE makes: one is computed while the other is copied."""
@@ -14,7 +14,7 @@ KIB = 2048
 def widen(fd: int, table: str, point: str) -> None:
     """Read ahead in the mount behind /dev/fuse's fd, which is `point` in a mountinfo file."""
     with (
-        contextlib.suppress(OSError, ValueError),
+        suppress(OSError, ValueError),
         open(f"/sys/class/bdi/0:{_minor(fd, table, point)}/read_ahead_kb", "w") as file,
     ):
         file.write(str(KIB))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
-import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from elfcorehdr.errors import KernelError
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 PATIENCE_S = 8.0
 """After so long whoever asked is told EIO; what waits goes on waiting, in a thread that ends with the process."""
@@ -22,6 +24,8 @@ def aside(call: Callable[[], T], meanwhile: Callable[[], None]) -> T:
 
     KernelError(EIO) if it takes longer than PATIENCE_S. call must touch nothing that meanwhile() does.
     """
+    import threading  # few runs come here
+
     done: list[T] = []
     failed: list[BaseException] = []
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 from collections.abc import Callable, Iterator
 
 from elfcorehdr.errors import ProfileError
+from fsmount.host.signals import signal
 
 ANSWER_S = 5.0
 """A server that says nothing for so long does not answer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import NamedTuple
 
+from elfcorehdr.lib.record import NamedTuple
 from fsmount.host import mountns
 
 HEAD = 4 << 20

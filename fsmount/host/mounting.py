@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
@@ -13,6 +12,7 @@ from elfcorehdr.errors import ProfileError, errno_name
 from fsmount.host import mountns
 from fsmount.host.asking import NoAnswer, answered, is_stopped, server_of, silent
 from fsmount.host.mountns import FSTYPE
+from fsmount.host.signals import signal
 
 NO_FILES: Mapping[str, str] = {}
 WAIT_S = 10.0
@@ -245,5 +245,5 @@ def request(
 def on_signals(action: Callable[[], None]) -> None:
     """Do action when this process is asked to end: TERM, INT, QUIT, and HUP unless nohup(1) keeps it running."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, frame: action())

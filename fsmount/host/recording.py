@@ -13,11 +13,14 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.record import Record
 from fsmount.host.record import HEAD, TAIL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import IO, Any
 
 MOST = 1 << 30
 """Bytes of content that a recording may have, at most."""

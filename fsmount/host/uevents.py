@@ -7,8 +7,8 @@ CAP_SYS_ADMIN over the namespace.
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
-import socket
 import struct
 
 TYPE_CHECKING = False

@@ -13,9 +13,9 @@ cannot be sent to an address.
 
 from __future__ import annotations
 
+import _socket as socket
 import errno
 import os
-import socket
 from collections.abc import Callable
 
 from elfcorehdr.errors import KernelError
@@ -74,10 +74,13 @@ class Connects:
         kind = args[1] & 0xFFFFFFFF
         if args[2] & 0xFFFFFFFF or kind & ~(0xF | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC):
             raise KernelError(errno.EPROTONOSUPPORT if args[2] & 0xFFFFFFFF else errno.EINVAL)
-        for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET):
-            with end:
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            for at, end in zip((args[3], args[3] + 4), ends, strict=True):
                 end.setblocking(not kind & socket.SOCK_NONBLOCK)
                 fd = task.add_file(end.fileno(), bool(kind & socket.SOCK_CLOEXEC))
-                task.write(args[3], fd.to_bytes(4, "little"))
-                args = (*args[:3], args[3] + 4)
+                task.write(at, fd.to_bytes(4, "little"))
+        finally:
+            for end in ends:
+                end.close()
         return 0

@@ -5,7 +5,7 @@ The mounts and what was written stay, as a disk does. Imports inside.
 
 from __future__ import annotations
 
-import socket
+import _socket as socket
 import sys
 from collections.abc import Callable
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
+import _socket as socket
 import copy
 import os
 import select
-import socket
 from collections.abc import Callable
 
+from elfcorehdr.errors import suppress
 from elfcorehdr.init.main import Kernel
 from fsmount.devfs.kmsg import Syslog
 from fsmount.foreign.guests import GUESTS
@@ -68,6 +68,7 @@ class _Guest:
         self._serving: Serving | None = None
         self._channel: socket.socket | None = None
         self._watched: set[int] = set()
+        self._starting = False
         self.register(connection.fileno(), select.POLLIN)
 
     # What a Serving watches
@@ -99,10 +100,12 @@ class _Guest:
         poll.register(fd, select.POLLIN)
         for _, events in poll.poll(0):
             told = serving.dispatch(fd, events)
+            if told is not None and told[0] == "start":
+                self._starts(False)
             if told is not None:
                 self._say(*told)
         if not serving.goes_on:
-            with contextlib.suppress(RunError):
+            with suppress(RunError):
                 self._say("end", str(serving.status()))
             self._end()
 
@@ -121,19 +124,27 @@ class _Guest:
             case "channel" if self._serving is not None and self._channel is None and fds:
                 self._channel = socket.socket(fileno=fds.pop())
                 self._serving.begin(self._channel)
+                self._starts(True)
             case "signal" if self._channel is not None:
-                with contextlib.suppress(OSError):
+                with suppress(OSError):
                     init.say(self._channel, "signal", text)
             case _:
                 self._end()
         for fd in fds:
             os.close(fd)
 
+    def _starts(self, starting: bool) -> None:
+        """It makes its mounts, or no longer."""
+        if starting != self._starting:
+            self._starting = starting
+            self._mounted.starting(1 if starting else -1)
+
     def _say(self, word: str, text: str) -> None:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             init.say(self._connection, word, text)
 
     def _end(self) -> None:
+        self._starts(False)
         for fd in list(self._watched):
             self.unregister(fd)
         if self._serving is not None and self._channel is not None:

@@ -12,9 +12,9 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.typed import Any, Protocol
 from fsmount.run.inside.places import PARKED
 from fsmount.tree.dir import DOTS
 from fsmount.tree.kernfs import Setattr, Stat, Tree, ino_of

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import os
-import socket
 
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, RunError

@@ -5,17 +5,16 @@ Knows nothing of the engine: `run --in` starts with this alone, and another proc
 
 from __future__ import annotations
 
-import contextlib
+import _socket as socket
 import os
-import signal
-import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from elfcorehdr.errors import Ended
+from elfcorehdr.errors import Ended, suppress
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
+from fsmount.host.signals import signal
 from fsmount.run.inside import init, places, session
 from fsmount.run.inside.rootfs import Layout
 
@@ -109,16 +108,15 @@ class Launch:
         self._children.append(maker)
         return ours
 
-    @contextlib.contextmanager
-    def started(self) -> Iterator[socket.socket]:
+    def __enter__(self) -> socket.socket:
         """start(); whatever goes wrong meanwhile, nothing is left."""
-        channel = self.start()
-        try:
-            yield channel
-        finally:
-            channel.close()
-            self.kill()
-            self.end()
+        self._channel = self.start()
+        return self._channel
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+        self.kill()
+        self.end()
 
     def inside(self, facts: Facts) -> init.Inside:
         """What the inside needs to know."""
@@ -175,7 +173,7 @@ class Launch:
             raise Signalled(number)
 
         def pass_on(number: int, _frame: object) -> None:
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 init.say(send, "signal", str(number))
 
         old = self._handlers
@@ -185,7 +183,7 @@ class Launch:
             if not self._in_front or number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
                 old[number] = signal.signal(number, handler)
         for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup(1)
+            if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
                 old[number] = signal.signal(number, end)
 
     def stopped(self, send: socket.socket) -> None:
@@ -207,14 +205,14 @@ class Launch:
     def kill(self) -> None:
         """Kill what is inside."""
         for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
 
     def end(self) -> None:
         """Reap, and give terminal and signals back."""
         # Ours only: a shell that became this process may have left us others.
         for child in self._children:
-            with contextlib.suppress(ChildProcessError):
+            with suppress(ChildProcessError):
                 os.waitpid(child, 0)
         self._children.clear()
         if self._in_front:

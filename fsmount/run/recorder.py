@@ -6,11 +6,14 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import TextIO
 
 from elfcorehdr.errors import KernelError
 from fsmount.run.supervisor import Task
 from fsmount.run.syscalls import ARGUMENTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
 
 
 class Recorder:

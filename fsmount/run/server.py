@@ -7,12 +7,11 @@ process ends, however it ends, the kernel takes away the rest (see inside.py).
 
 from __future__ import annotations
 
-import contextlib
+import _socket as socket
 import os
 import select
-import socket
-from typing import TYPE_CHECKING, TextIO
 
+from elfcorehdr.errors import suppress
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kobject_uevent import Uevent
 from fsmount.devfs.kmsg import Syslog
@@ -34,8 +33,9 @@ from fsmount.run.sysctls import Sysctls
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import Caller
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Protocol, TextIO
 
     class Watches(Protocol):
         """What waits for descriptors."""
@@ -63,7 +63,7 @@ def run_command(
     """
     options = options or RunOptions()
     launch = Launch(argv, options)
-    with launch.started() as channel:
+    with launch as channel:
         return serve(kernel, tree, launch, channel, options, goes_on=not argv)
 
 
@@ -195,10 +195,10 @@ class Serving:
 
     def end(self) -> None:
         """Let go of every descriptor that what is inside may wait for."""
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             self._kernel.uevents.listeners.remove(self._send_uevent)
         self._channel.close()
-        with contextlib.suppress(ValueError):
+        with suppress(ValueError):
             self._resched.looks.remove(self._let_in)
         if self._fuse is not None:
             self._fuse.close()

@@ -20,15 +20,16 @@ import fcntl
 import os
 import struct
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
 from elfcorehdr.lib.record import Record
+from elfcorehdr.lib.typed import Protocol
 from fsmount.host import mountns
 from fsmount.run.inside import filter
 from fsmount.tree.boundary import attempt
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsmount.foreign.gdb import Gdb
 

@@ -14,7 +14,6 @@ import re
 import struct
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -35,6 +34,10 @@ from fsmount.run.hostfs import Processes
 from fsmount.run.supervisor import LET_THE_KERNEL, Answer, Later, Task
 from fsmount.run.sysctls import Sysctls
 from fsmount.tree.kobject import Caller
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 CAP_SYS_MODULE, CAP_SYS_ADMIN, CAP_SYS_BOOT = 16, 21, 22
 COMMAND_LINE_SIZE = 2048

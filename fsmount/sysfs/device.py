@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from elfcorehdr.drivers.base.bus import drivers_probe
 from elfcorehdr.init.main import Kernel
 from fsmount.tree.kobject import AttributeGroup, Kset, Link, singleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 UEVENT_DOC = (
     "Writing an action word sends a synthetic uevent; reading shows the device's own variables."

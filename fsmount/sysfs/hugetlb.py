@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
@@ -13,6 +12,10 @@ from elfcorehdr.lib.kstrtox import kstrtoull
 from elfcorehdr.lib.record import Record
 from fsmount.sysfs.node import Node, nodes
 from fsmount.tree.kobject import AttributeGroup, Declaration, IsVisible, Kset, singleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Hstate(Record):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
-from typing import Any
 
 from elfcorehdr.errors import KernelError, short
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtoint, sysfs_streq
 from fsmount.tree.kobject import AttributeGroup, Kset
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PM_QOS_RESUME_LATENCY_NO_CONSTRAINT = (1 << 31) - 1
 CONSTANT = {

@@ -5,14 +5,13 @@ arch/powerpc/platforms/pseries/dlpar.c, arch/powerpc/kernel/{fadump,sysfs}.c.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr import changes
 from elfcorehdr.drivers.base.cpu import Cpu
 from elfcorehdr.init.main import Kernel
 from fsmount.sysfs.cpu import cpus
 from fsmount.tree.kobject import AttributeGroup, Declaration, Link, singleton
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.kernel.fadump import Fadump
     from elfcorehdr.arch.powerpc.kernel.sysfs import Dscr

@@ -14,7 +14,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType
-from typing import Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import KERN_ERR, KERN_INFO, KERN_WARNING
@@ -32,6 +31,10 @@ from fsmount.tree.kobject import (
     wants_caller,
 )
 from fsmount.tree.watch import Stuck, Watch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MAX_ERRNO = 4095
 """include/linux/err.h"""

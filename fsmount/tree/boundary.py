@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
 
 from elfcorehdr.errors import Ended as Ended
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
 
-P = ParamSpec("P")
-R = TypeVar("R")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    R = TypeVar("R")
 
 OOPS = "kdumpfs.oops"
 """The logger where the traceback of an oops goes besides the kernel log; by default that is stderr."""

@@ -9,10 +9,10 @@ import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
-from typing import Any, Protocol
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
+from elfcorehdr.lib.typed import Any, Protocol
 from fsmount.tree.boundary import Ended, errno_of
 from fsmount.tree.entries import (
     DIRECTORIES,

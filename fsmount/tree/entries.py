@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
 
+from elfcorehdr.lib.record import NamedTuple
 from fsmount.tree.kobject import (
     Attribute,
     AttributeGroup,
@@ -16,6 +16,10 @@ from fsmount.tree.kobject import (
     Subtree,
     wants_caller,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class FileEntry:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import KERN_WARNING
@@ -16,6 +15,10 @@ from fsmount.tree.dir import KernelState, Node
 from fsmount.tree.entries import FileEntry
 from fsmount.tree.inode import Inodes
 from fsmount.tree.kobject import Caller, Filesystem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 FILE_MAX = 1 << 25
 """Bytes of a file that is made in pieces: that they end, nobody promises."""

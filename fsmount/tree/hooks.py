@@ -12,12 +12,15 @@ def changed(kernel, action, notify): ...
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
 
 from fsmount.tree.kobject import Kset, arguments
 
-T = TypeVar("T")
-Fn = TypeVar("Fn", bound=Callable[..., Any])
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
+    Fn = TypeVar("Fn", bound=Callable[..., Any])
 
 HOOK = "__kdumpfs_hook__"
 """Attribute of a function that an event calls: which event."""

@@ -6,10 +6,9 @@ import errno
 import stat
 import time
 from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.lib.record import Record, fields_of, replace
+from elfcorehdr.lib.record import NamedTuple, Record, fields_of, replace
 from fsmount.tree.dir import Directories, KernelState, Node
 from fsmount.tree.entries import (
     DIRECTORIES,
@@ -20,6 +19,10 @@ from fsmount.tree.entries import (
     type_of,
 )
 from fsmount.tree.kobject import ROOT, Declaration, Filesystem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Stat(NamedTuple):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType
-from typing import Any, Generic, Protocol, TypeVar, overload
 
 from elfcorehdr.lib.record import Record, replace
+from elfcorehdr.lib.typed import Any, Generic, Protocol, TypeVar, overload
 
 T = TypeVar("T")
 Fn = TypeVar("Fn", bound=Callable[..., Any])

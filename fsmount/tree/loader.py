@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.kernel.notifier import MemAction, MemoryNotify
@@ -17,6 +16,10 @@ from fsmount.tree.journal import Journal
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import AttributeGroup, Declaration
 from fsmount.tree.modules import Module, load_module, replaced
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _MAY_VETO = (MemAction.GOING_ONLINE, MemAction.GOING_OFFLINE)
 

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import FunctionType
-from typing import Any
 
 from elfcorehdr.errors import ProfileError
 from fsmount.tree.authors import Author, defined_at, line_in
@@ -21,6 +20,10 @@ from fsmount.tree.entries import compiled
 from fsmount.tree.hooks import HOOK, LIFE, State
 from fsmount.tree.journal import Journal
 from fsmount.tree.kobject import AttributeGroup, Declaration, Link, Subtree, arguments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 METHODS = ("_show", "_store", "_open")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.lib.record import fields_of
@@ -19,7 +18,10 @@ from printer.layout.notes import Note
 from printer.layout.roles import Layout, Role, picked
 from printer.words import flags_text, type_name
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from printer.judge.diff import Diff, RowDiff
     from printer.judge.rules import Finding
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import NamedTuple
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.record import NamedTuple
 from printer.layout.roles import Layout, Role, picked
 from printer.layout.sizes import printable, size_text
 from printer.words import flags_text, type_name

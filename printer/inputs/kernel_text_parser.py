@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Ehdr, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
+from elfcorehdr.lib.record import NamedTuple
 from printer.words import PT_NAMES
 
 TITLE = "ELF Program Header Summary:"

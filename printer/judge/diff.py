@@ -11,10 +11,10 @@ from enum import Enum
 from functools import cached_property
 from itertools import repeat
 from operator import add, and_
-from typing import NamedTuple
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE, Phdr
 from elfcorehdr.lib.ranges import Range
+from elfcorehdr.lib.record import NamedTuple
 from printer.inputs.phdrs import Phdrs
 from printer.inputs.source import Core
 from printer.judge.matching import match, out_of_order

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import Record, replace
 from printer.judge.surroundings import Surroundings, count_cpus, of_rows, read_iomem, text_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _DEVICETREE = "sys/firmware/devicetree/base"
 

@@ -7,7 +7,6 @@ register names and order follow arch/*/include/uapi/asm/ptrace.h (x86_64: struct
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from elfcorehdr.elf import (
     EM_AARCH64,
@@ -17,6 +16,7 @@ from elfcorehdr.elf import (
     EM_S390,
     EM_X86_64,
 )
+from elfcorehdr.lib.record import NamedTuple
 
 U64 = 1 << 64
 

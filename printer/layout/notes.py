@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from elfcorehdr.elf import ELFCLASS64, ELFDATA2MSB, NT_PRSTATUS, PT_NOTE, Ehdr
 from elfcorehdr.errors import ElfFormatError
+from elfcorehdr.lib.record import NamedTuple
 from printer.inputs.source import Core
 from printer.layout.arches import arch_of
 

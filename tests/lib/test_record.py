@@ -8,9 +8,11 @@ import pickle
 import subprocess
 import sys
 from typing import ClassVar, Generic, TypeVar
+from typing import NamedTuple as TypingTuple
 
 import pytest
 
+from elfcorehdr.lib.record import NamedTuple as RecordTuple
 from elfcorehdr.lib.record import Record, fields_of, replace, required
 
 T = TypeVar("T")
@@ -130,3 +132,81 @@ def test_a_mount_imports_no_dataclasses():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+class Place(RecordTuple):
+    """A tuple with names."""
+
+    start: int
+    size: int
+    name: str = "x"
+
+    @property
+    def end(self) -> int:
+        """The last byte."""
+        return self.start + self.size - 1
+
+
+class TypingsPlace(TypingTuple):
+    """The same as typing makes it."""
+
+    start: int
+    size: int
+    name: str = "x"
+
+
+def test_a_named_tuple_is_what_typing_makes() -> None:
+    ours, theirs = Place(4, 2), TypingsPlace(4, 2)
+    assert ours == theirs == (4, 2, "x")
+    assert repr(ours).removeprefix("Place") == repr(theirs).removeprefix("TypingsPlace")
+    assert (ours.start, ours.size, ours.name, ours.end) == (4, 2, "x", 5)
+    assert Place(size=2, start=4) == Place._make((4, 2, "x")) == ours
+    assert ours._replace(size=3) == theirs._replace(size=3)
+    assert ours._asdict() == theirs._asdict()
+    assert ours._fields == theirs._fields
+    assert copy.deepcopy(ours) == pickle.loads(pickle.dumps(ours)) == ours
+    assert type(pickle.loads(pickle.dumps(ours))) is Place
+    assert not hasattr(ours, "__dict__")
+    match ours:
+        case Place(start, _, name):
+            assert (start, name) == (4, "x")
+
+
+@pytest.mark.parametrize(
+    ("args", "given"),
+    [((1,), {}), ((1, 2, "n", 4), {}), ((1, 2), {"start": 3}), ((1, 2), {"z": 3})],
+)
+def test_a_named_tuple_takes_its_fields_and_no_others(
+    args: tuple[object, ...], given: dict[str, object]
+) -> None:
+    for cls in (Place, TypingsPlace):
+        with pytest.raises(TypeError):
+            cls(*args, **given)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        Place._make((1, 2))
+    with pytest.raises(AttributeError):
+        Place(1, 2).start = 3  # type: ignore[misc]
+
+
+# What a start of `run` or `mount` must not import: milliseconds each, of some 60.
+NEEDLESS = (
+    "typing",
+    "tomllib",
+    "datetime",
+    "string",
+    "threading",
+    "dataclasses",
+    "inspect",
+    "click",
+)
+
+
+def test_a_boot_imports_nothing_that_it_does_not_need() -> None:
+    code = (
+        "import sys\nfrom fsmount.cli.boot import BootOptions, boot\nboot(BootOptions())\n"
+        "import fsmount.run.server, fsmount.fuse.mount\n"
+        f"sys.exit(' '.join(name for name in {NEEDLESS} if name in sys.modules) or None)"
+    )
+    # -S: what the installed packages' .pth files import is not ours.
+    ran = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.drivers.base.memory import OnlineType
@@ -12,6 +11,7 @@ from elfcorehdr.lib.idr import Ida
 from elfcorehdr.lib.range_map import RangeMap
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.memory import MemoryBlock
     from elfcorehdr.init.main import Kernel

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, MutableSet, Sequence
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

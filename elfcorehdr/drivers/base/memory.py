@@ -9,10 +9,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from elfcorehdr.kernel.resource import SYSTEM_RAM
+from elfcorehdr.lib.record import NamedTuple
 
 
 class FirmwareMapEntry(NamedTuple):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from elfcorehdr.elf import NT_PRSTATUS, PF_R, PF_W, PF_X, PT_LOAD, PT_NOTE, Ehdr, pack_phdrs
 from elfcorehdr.kernel.kexec_file import align_up
+from elfcorehdr.lib.record import NamedTuple
 from elfcorehdr.mm.mm_init import MemoryImage
 
 NT_PRPSINFO, NT_TASKSTRUCT = 3, 4

@@ -8,12 +8,11 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from elfcorehdr.elf import EHDR_SIZE, PHDR_SIZE, PT_LOAD, PT_NOTE, ElfCoreHdr, Phdr
 from elfcorehdr.errors import ElfFormatError
 from elfcorehdr.kernel.kexec_file import align_down, align_up
-from elfcorehdr.lib.record import replace
+from elfcorehdr.lib.record import NamedTuple, replace
 
 U64 = (1 << 64) - 1
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoint, sysfs_streq
 from elfcorehdr.lib.record import Record
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

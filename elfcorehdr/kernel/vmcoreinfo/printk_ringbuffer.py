@@ -6,10 +6,10 @@ Bytes are made from the log as Printk keeps it. Imports .printk and .vmcoreinfo_
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
 
 from elfcorehdr.kernel.printk import PRB_AVGBITS, Printk
 from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
+from elfcorehdr.lib.record import NamedTuple
 
 U64 = (1 << 64) - 1
 DESC_FLAGS_SHIFT = 62

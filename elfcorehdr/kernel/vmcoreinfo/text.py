@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.record import NamedTuple
 
 _HERE = __file__.rpartition("/")[0]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _socket as socket
 import ctypes
 import errno
 import os
-import socket
 
 from fsmount.host import mountns
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import functools
 import os
 import struct
 from collections.abc import Mapping
@@ -99,13 +98,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _Code = list[tuple[int, int, int, int]]
 
 
-@functools.cache  # under the filter uname(2) says the emulated machine
+_HOST = os.uname().machine  # asked now: under the filter uname(2) says the emulated machine
+
+
 def native_abi() -> Abi:
     """The host's ABI. KernelError(ENOSYS) for a machine we have no numbers for."""
-    machine = os.uname().machine
-    if machine not in ABIS:
-        raise KernelError(errno.ENOSYS, f"no system call numbers for {machine} hosts")
-    return ABIS[machine]
+    if _HOST not in ABIS:
+        raise KernelError(errno.ENOSYS, f"no system call numbers for {_HOST} hosts")
+    return ABIS[_HOST]
 
 
 def numbers(abi: Abi) -> dict[str, int]:

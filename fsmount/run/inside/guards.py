@@ -6,12 +6,12 @@ mount table and at what the kernel says of this process; they never try the dang
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import stat
 from collections.abc import Iterator, Mapping
 
+from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
 from fsmount.run.inside import filter
@@ -107,7 +107,7 @@ def _process(fds: tuple[int, ...]) -> Iterator[str]:
     if resource.getrlimit(resource.RLIMIT_CORE)[1] not in (0, 1):
         yield "a core dump would start the host's core_pattern"
     for fd in range(3):
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             if stat.S_ISDIR(os.fstat(fd).st_mode):
                 yield f"descriptor {fd} is a directory of the host"
 

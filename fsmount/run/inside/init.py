@@ -11,22 +11,21 @@ when `run` is gone, and with init everything in its pid namespace.
 
 from __future__ import annotations
 
-import contextlib
+import _socket as socket
 import fcntl
 import os
 import select
-import signal
-import socket
 import struct
 import sys
 import time
 import warnings  # noqa: F401  os.execvpe() would import it, when nothing may be any more
 from collections.abc import Callable
 
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, suppress
 from elfcorehdr.lib.record import Record, replace
 from fsmount.host import mountns, uevents
 from fsmount.host.mountns import RunError
+from fsmount.host.signals import signal
 from fsmount.run.inside import filter, guards, rootfs, session
 from fsmount.run.inside.connect import carry_out
 from fsmount.run.inside.keep import keep
@@ -86,12 +85,14 @@ class Keeps(Record):
 
 def say(channel: socket.socket, word: str, text: str = "", fds: tuple[int, ...] = ()) -> None:
     """A message to `run`: a word, a text, descriptors."""
-    socket.send_fds(channel, [f"{word} {text}".encode(errors="replace")], list(fds))
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds))]
+    channel.sendmsg([f"{word} {text}".encode(errors="replace")], rights if fds else [])
 
 
 def hear(channel: socket.socket) -> tuple[str, str, list[int]]:
     """The next message; word "" when the other end is closed."""
-    data, fds, _, _ = socket.recv_fds(channel, 1 << 16, 4)
+    data, ancillary, _, _ = channel.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 4))
+    fds = [fd for _, _, raw in ancillary for (fd,) in struct.iter_unpack("i", raw)]
     word, _, text = data.decode().partition(" ")
     return word, text, fds
 
@@ -102,10 +103,10 @@ def _never_returns(channel: socket.socket, act: Callable[[], int]) -> NoReturn:
     try:
         status = act()
     except (RunError, KernelError) as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             say(channel, "error", str(error))
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             say(channel, "error", f"cannot set up the machine: {error}")
     finally:
         if sys.exc_info()[0] is not None:
@@ -183,7 +184,7 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
         code = _reap(channel, inside, built, pid, wake_r) or 0
     if directory >= 0:
         _keep(channel, built, directory)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         say(channel, "exit", str(code))
     return code
 
@@ -222,7 +223,7 @@ def _start(channel: socket.socket, inside: Inside, host_ns: dict[str, str], wake
 
 def _power_goes(channel: socket.socket) -> None:
     """Kill everything but init, and reap it: who waits for an answer of the dead kernel's gets it then."""
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     say(channel, "killed")
     while True:
@@ -248,7 +249,7 @@ def _import_no_more() -> None:
 
 def _keep(channel: socket.socket, built: rootfs.Built, directory: int) -> None:
     """--keep: copy out what was written, when nobody writes any more."""
-    with contextlib.suppress(ProcessLookupError):
+    with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     try:
         keep(built.layers.uppers, directory)
@@ -287,7 +288,7 @@ def _reap(
                 return _FAILED  # `run` is gone
             if inside.in_front and int(number) == signal.SIGCONT:
                 session.bring_to_front(command)
-            with contextlib.suppress(ProcessLookupError):
+            with suppress(ProcessLookupError):
                 os.killpg(command, int(number))
         while True:
             try:
@@ -321,8 +322,9 @@ def _connect(channel: socket.socket, built: rootfs.Built, text: str) -> None:
 
 def _loopback_up() -> None:
     """ip link set lo up"""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
+    any_socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", _IFF_UP))
+    any_socket.close()
 
 
 def _command(

@@ -6,12 +6,12 @@ link, no FIFO, no device. Modes lose set-uid and set-gid, owners are the caller'
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
 from collections.abc import Iterable
 
+from elfcorehdr.errors import suppress
 from fsmount.run.inside.places import TEMPORARY, below
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -49,7 +49,7 @@ def _copy(path: str, source: int, top: int) -> int:
 def _directory(path: str, top: int) -> int:
     at = os.dup(top)
     for name in filter(None, path.split("/")):
-        with contextlib.suppress(FileExistsError):
+        with suppress(FileExistsError):
             os.mkdir(name, 0o755, dir_fd=at)
         there = os.open(name, _READ | os.O_DIRECTORY, dir_fd=at)
         os.close(at)

@@ -11,13 +11,12 @@ A socket or FIFO below an overlay is another one than the host's: nobody listens
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import functools
 import os
 import stat
 from collections.abc import Collection, Iterable, Mapping
 
+from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, RunError
 from fsmount.run.inside.places import OWN, SOURCE, WRITABLE, Shown, below
@@ -40,6 +39,7 @@ class Layers:
         self._host = list(host)
         self._packages = packages
         self._xattr = ""
+        self._in_user_namespace = _in_user_namespace()
         self.uppers: list[tuple[str, int]] = []
         """Of each overlay: the directory it is laid over, and the open one that holds what is written."""
 
@@ -53,7 +53,7 @@ class Layers:
             self._overlay("/", new)
         except RunError as refused:
             self._forget()
-            if not _in_user_namespace():
+            if not self._in_user_namespace:
                 raise RunError(
                     f"{refused}; a run needs overlayfs (modprobe overlay), and a root that is not an"
                     " overlay of an overlay itself"
@@ -108,7 +108,7 @@ class Layers:
         os.makedirs(f"{base}/upper")
         os.mkdir(f"{base}/work")
         os.chmod(f"{base}/upper", stat.S_IMODE(os.fstat(lower).st_mode))
-        for path in WRITABLE if _in_user_namespace() else ():
+        for path in WRITABLE if self._in_user_namespace else ():
             # An ordinary user's, though the directory below is another's.
             if below(path, (place,)) and not os.access(self._real(path), os.W_OK):
                 os.makedirs(f"{base}/upper/{os.path.relpath(path, place)}", exist_ok=True)
@@ -151,7 +151,7 @@ class Layers:
         }
         for entry in os.scandir(self._real(place)):
             if f"{place.rstrip('/')}/{entry.name}" not in OWN:
-                with contextlib.suppress(OSError):  # it may go while it is looked at
+                with suppress(OSError):  # it may go while it is looked at
                     self._entry(place, entry, f"{target}/{entry.name}", split)
 
     def _entry(
@@ -190,7 +190,6 @@ def _copy(source: str, target: str) -> None:
         write.write(read.read(SMALL))
 
 
-@functools.cache
 def _in_user_namespace() -> bool:
     """Whether root here is root of a user namespace only."""
     with open("/proc/self/uid_map", encoding="ascii") as file:

@@ -14,11 +14,11 @@ parent meanwhile. Each step that fails raises RunError: a guard that cannot be p
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Callable, Iterable
 
+from elfcorehdr.errors import suppress
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
@@ -206,7 +206,7 @@ def _packages(over: Iterable[str], root: str) -> dict[str, list[int]]:
         for entry in os.scandir(package):
             # A link such as lib -> usr/lib may be written with a slash in front, which is the root's.
             place = f"/{entry.name}"
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 place = os.path.normpath(f"/{os.readlink(root + place)}")
             inside = os.path.isdir(root + place)
             if entry.is_dir(follow_symlinks=False) and inside and place not in OWN:

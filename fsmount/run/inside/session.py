@@ -6,15 +6,15 @@ works as in any shell; without one it has a session of its own, and `run` passes
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
-import signal
 import sys
 from collections.abc import Iterable
 
+from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
+from fsmount.host.signals import signal
 
 PROCESSES = 4096
 """Most processes and threads in a run: its pid namespace's pid_max, and an ordinary user's RLIMIT_NPROC."""
@@ -37,7 +37,7 @@ def in_front() -> bool:
 def bring_to_front(group: int) -> None:
     """Give the terminal to a process group of this session."""
     old = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         os.tcsetpgrp(0, group)
     signal.signal(signal.SIGTTOU, old)
 
@@ -127,7 +127,7 @@ def _lower(which: int, value: int) -> None:
 
 def _write(path: str, text: str) -> None:
     """What may be refused: in a container, say."""
-    with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
+    with suppress(OSError), open(path, "w", encoding="ascii") as file:
         file.write(text)
 
 

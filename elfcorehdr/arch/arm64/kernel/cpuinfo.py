@@ -6,8 +6,8 @@ Parts are those of arch/arm64/include/asm/cputype.h (v7.3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

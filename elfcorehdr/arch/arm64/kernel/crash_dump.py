@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.arch import crash_dump, dumpstack
 from elfcorehdr.arch.arm64.mm.layout import Arm64Layout
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import Machine, MemoryRange
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.panic import Crash

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.image import image_head
@@ -14,6 +13,7 @@ from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, NoKernel
 from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.mm.memblock import NOMAP
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

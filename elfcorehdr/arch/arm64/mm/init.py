@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr import changes
 from elfcorehdr.kernel.crash_reserve import (
     phys_alloc_range,
@@ -15,6 +13,7 @@ from elfcorehdr.kernel.crash_reserve import (
 from elfcorehdr.kernel.crashkernel import HIGH, LOW, Invalid, Parser
 from elfcorehdr.kernel.kexec_file import align_up
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

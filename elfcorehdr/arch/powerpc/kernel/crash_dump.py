@@ -7,8 +7,6 @@ real kernel's bytes depend on how it was started, they say by whom it was (golde
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.arch import crash_dump, dumpstack
 from elfcorehdr.arch.powerpc.kexec.ranges import BACKUP_SRC_SIZE
 from elfcorehdr.arch.powerpc.mm.layout import PpcLayout
@@ -17,6 +15,7 @@ from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import Machine, MemoryRange
 from elfcorehdr.mm.physmem import LINE, PhysMem
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.panic import Crash

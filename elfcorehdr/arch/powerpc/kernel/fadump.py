@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import itertools
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.powerpc.kernel.setup_common import radix_enabled
@@ -19,6 +18,7 @@ from elfcorehdr.kernel.kexec_file import align_down, align_up
 from elfcorehdr.lib.kstrtox import kstrtoint
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

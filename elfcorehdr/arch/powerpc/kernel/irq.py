@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.arch.powerpc.kernel.setup_common import HASH_ONLY, core_type
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.kernel.irq.irqdesc import ArchRows, DeviceIrq, Interrupts
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

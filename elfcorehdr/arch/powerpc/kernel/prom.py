@@ -9,13 +9,14 @@ import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elfcorehdr.arch.powerpc.platforms.pseries.firmware import cpu_state_size
 from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import DRC_CPU
-from elfcorehdr.lib.record import replace
+from elfcorehdr.lib.record import NamedTuple, replace
+from elfcorehdr.lib.typed import Any
 from elfcorehdr.machine import Lmbs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.platforms.pseries.dlpar import Dlpar
     from elfcorehdr.init.main import Kernel

@@ -7,10 +7,10 @@ or OPAL are as reported from such machines, not captured.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.kernel.setup_common import core_type, model
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
@@ -18,7 +17,10 @@ from elfcorehdr.kernel.resource import CRASH_KERNEL, Resource
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.machine import CacheLeaf
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from elfcorehdr.arch.powerpc.kexec.ranges import MemRanges
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel

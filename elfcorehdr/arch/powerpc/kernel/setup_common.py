@@ -6,10 +6,10 @@ The names of processors are those of cpu_specs_book3s_64.h (v7.3).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.kernel.prom import TIMEBASE_FREQUENCY
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import re
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.kernel.prom import TIMEBASE_FREQUENCY
 from elfcorehdr.errors import KernelError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

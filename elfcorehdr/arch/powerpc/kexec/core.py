@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr import changes
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel_cma, reserve_crashkernel_generic
 from elfcorehdr.kernel.crashkernel import Invalid, Parser
 from elfcorehdr.kernel.kexec_file import align_up
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

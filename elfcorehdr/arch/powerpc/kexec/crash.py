@@ -6,7 +6,6 @@ The second patch, BACKUP_OFFSET_AT_EVENT, is in the functions that name it; the 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.powerpc.kexec.ranges import (
@@ -23,6 +22,7 @@ from elfcorehdr.kernel.kexec_core import HpAction, Kimage
 from elfcorehdr.kernel.notifier import MemoryNotify
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.image import elf_loads
@@ -18,6 +17,7 @@ from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.kernel.kexec_file import FileArg, KexecBuf, or_say
 from elfcorehdr.machine import LoadSegment
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

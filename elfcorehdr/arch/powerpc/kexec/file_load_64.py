@@ -6,7 +6,6 @@ The first patch, BACKUP_OFFSET_AT_LOAD, is in load_elfcorehdr_segment(); the sec
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.powerpc.kexec.core import ppc64_rma_size
@@ -24,6 +23,7 @@ from elfcorehdr.kernel.crash_core import crash_prepare_elf64_headers
 from elfcorehdr.kernel.kexec_core import KexecSegment, Kimage
 from elfcorehdr.kernel.kexec_file import KexecBuf, align_up, locate_mem_hole, or_say
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.kernel.kexec_core import U64
 from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.mm.memblock import Memblock
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

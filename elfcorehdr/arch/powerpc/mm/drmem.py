@@ -6,8 +6,8 @@ import re
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
+from elfcorehdr.lib.record import NamedTuple
 from elfcorehdr.machine import Lmbs
 
 NO_ASSOCIATIVITY = 0xFFFFFFFF

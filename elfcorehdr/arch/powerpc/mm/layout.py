@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
 
 from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
 from elfcorehdr.mm.layout import Ground, Layout
 from elfcorehdr.mm.pgtable import Entries, PageTables
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import ClassVar
+
     from elfcorehdr.init.main import Kernel
 
 PAGE_OFFSET = 0xC000000000000000

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.kernel.irq.irqdesc import ArchRows, DeviceIrq, Interrupts
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

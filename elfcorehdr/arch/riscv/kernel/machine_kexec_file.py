@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.image import RISCV_HEADER_VERSION, elf_loads, elf_probe, image_head
@@ -21,6 +20,7 @@ from elfcorehdr.kernel.kexec_file import (
 )
 from elfcorehdr.lib.ranges import CrashMem
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -6,7 +6,6 @@ Headers follow the resource tree; no event changes one (golden riscv64/A).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
@@ -16,6 +15,7 @@ from elfcorehdr.kernel.crash_reserve import memory_map_of
 from elfcorehdr.kernel.kexec_file import align_down
 from elfcorehdr.lib.ranges import CrashMem, Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.irq.irqdesc import Interrupts

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr import changes
 from elfcorehdr.kernel.crash_reserve import phys_alloc_range, reserve_crashkernel, why_no_room
 from elfcorehdr.kernel.crashkernel import HIGH, Invalid, Parser, get_last_crashkernel
 from elfcorehdr.kernel.kexec_file import align_up
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

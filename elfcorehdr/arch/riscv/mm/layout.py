@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
 from elfcorehdr.mm.layout import U64, Ground, Layout
 from elfcorehdr.mm.pgtable import Entries, PageTables
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -7,10 +7,10 @@ processor, whose microcode offers nothing: read in bugs.c, not captured.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.x86.kernel.proc import said
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.arch.x86.kernel.proc import INTEL, vendor
 from elfcorehdr.machine import CacheLeaf
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel

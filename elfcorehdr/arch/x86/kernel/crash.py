@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.elf import EHDR_SIZE, PHDR_SIZE
@@ -15,6 +14,7 @@ from elfcorehdr.kernel.kexec_file import KexecBuf
 from elfcorehdr.kernel.notifier import MemoryNotify
 from elfcorehdr.lib.ranges import CrashMem, Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

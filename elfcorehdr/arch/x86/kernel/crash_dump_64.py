@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.arch import crash_dump, dumpstack
 from elfcorehdr.arch.x86.kernel.crash import crash_setup_memmap_entries
 from elfcorehdr.arch.x86.mm.layout import X86Layout
@@ -12,6 +10,7 @@ from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import Machine, MemoryRange, Region
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
     from elfcorehdr.kernel.panic import Crash

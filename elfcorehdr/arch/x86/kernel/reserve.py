@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr import changes
 from elfcorehdr.kernel.crash_reserve import phys_alloc_range, reserve_crashkernel, why_no_room
 from elfcorehdr.kernel.crashkernel import HIGH, LOW, Invalid, Parser, Wanted
 from elfcorehdr.lib.ranges import Range
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

@@ -6,7 +6,6 @@ What crash.c and kexec-bzimage64.c have is imported at its first use: a mount th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
@@ -25,6 +24,7 @@ from elfcorehdr.kernel.notifier import MemoryNotify
 from elfcorehdr.lib.ranges import CrashMem, Range
 from elfcorehdr.machine import Machine
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from elfcorehdr.arch.virt import Virt
 from elfcorehdr.drivers.acpi.acpi_processor import AcpiProcessors
 from elfcorehdr.kernel.kexec_file import align_up
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
 
 from elfcorehdr.arch.powerpc.mm.drmem import LmbTable
 from elfcorehdr.arch.powerpc.platforms.pseries.firmware import Firmware
@@ -12,8 +11,10 @@ from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import HotplugCpu
 from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_memory import HotplugMemory
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.kstrtox import kstrtou32, sysfs_streq
+from elfcorehdr.lib.record import NamedTuple
 from elfcorehdr.machine import Lmbs
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

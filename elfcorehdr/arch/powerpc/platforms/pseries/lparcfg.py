@@ -9,12 +9,12 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.powerpc.kernel.prom import TIMEBASE_FREQUENCY
 from elfcorehdr.arch.powerpc.kernel.setup_common import core_type, model, radix_enabled
 from elfcorehdr.errors import KernelError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 

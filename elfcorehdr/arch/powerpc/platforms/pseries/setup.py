@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from elfcorehdr.arch.platform import Platform
 from elfcorehdr.arch.powerpc.kernel.sysfs import Dscr
@@ -22,6 +21,7 @@ from elfcorehdr.arch.powerpc.platforms.pseries.hotplug_cpu import DRC_CPU
 from elfcorehdr.errors import KernelError
 from elfcorehdr.machine.sizes import size_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
