@@ -61,6 +61,8 @@ class Kernel:
         """The memory of the kernel that crashed."""
         self.vmcoreinfo_edits: tuple[str, ...] = ()
         """What a tester wants of VMCOREINFO: see VmcoreInfo.edit()."""
+        self.read_file: Callable[[str, int, int], bytes] = lambda path, offset, size: b""
+        """Bytes of a file that a [[use]] has in memory: path, offset, at most so many."""
         self.cond_resched: Callable[[], None] = lambda: None
         """Called in the midst of long work: who serves the machine lets others look at it meanwhile."""
         self._clock, self._dynamic_debug = clock, tuple(dynamic_debug)

@@ -27,6 +27,8 @@ def check_use(machine: Machine, ram: Spans, faults: Faults) -> None:
             faults.say(f"{at}: {where}, expected whole pages, at least one")
         elif not ram.covers(u.start, u.size):
             faults.say(f"{at}: {where}, expected a place in memory")
+        if u.content.startswith("file:") and not u.content.startswith("file:/"):
+            faults.say(f"{at}.content: {u.content!r}, expected the absolute path of a file")
         if u.start <= behind:
             faults.say(f"{at}: {where}, expected memory that no other use has")
         behind = max(behind, u.start + u.size - 1)

@@ -47,6 +47,7 @@ class MemoryImage:
         ]
         self.use = PageUse(regions, self.page_size, (info.length("zone.free_area") or 11) - 1)
         self.mem = PhysMem(self.use)
+        self.mem.read_file = kernel.read_file
         taken = list(self._taken(kernel))
         declared = [(u.start, u.start + u.size) for u in kernel.machine.use]
         self._alloc = BootAlloc(boot, [*taken, *declared, (0, layout.low_memory)])
@@ -62,7 +63,7 @@ class MemoryImage:
             if key in info.lines:
                 info.put(key, value)
         self._structures(kernel, regions, offline)
-        self.info.edit(edits)
+        self._edits = tuple(edits)
         for start, end in self._alloc.given:
             self.use.put(start, end, KERNEL)
         del self._kernel
@@ -264,7 +265,9 @@ class MemoryImage:
         """update_vmcoreinfo_note(): the note, also put into memory; CRASHTIME is its last line."""
         if crash_time is not None:
             self.info.put("CRASHTIME", str(crash_time))
-        text = self.info.text().encode()[: where[1] - 36]
+        told = VmcoreInfo(self.info.lines)  # memory stays what it is, whatever a tester has it say
+        told.edit(self._edits)
+        text = told.text().encode()[: where[1] - 36]
         note = struct.pack("<3I", 11, len(text), 0) + NOTE_VMCOREINFO + text
         note = note.ljust(-(-len(note) // 4) * 4, b"\0") + bytes(12)
         self.mem.put(where[0], where[1], note[: where[1]].ljust(where[1], b"\0"))

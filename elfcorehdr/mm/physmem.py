@@ -11,6 +11,9 @@ from elfcorehdr.mm.page_use import PageUse, Run
 Reader = Callable[[int, int], bytes]
 """The bytes of offset..offset+size-1 of an area."""
 
+ReadFile = Callable[[str, int, int], bytes]
+"""At most size bytes of the file `path` from an offset: whoever runs the machine reads files, not the engine."""
+
 LINE = 32
 """Bytes of a line that names its page's address."""
 
@@ -47,9 +50,8 @@ class PhysMem:
         self.use = use
         self._areas: list[Area] = []
         self._starts: list[int] = []
-        self._files: dict[str, bytes] = {}
-        self.read_file: Callable[[str], bytes] = lambda path: b""
-        """Gives the bytes of a file that is mapped in; asked once each."""
+        self.read_file: ReadFile = lambda path, offset, size: b""
+        """Gives bytes of a file that is mapped in."""
 
     def put(self, start: int, size: int, read: Reader | bytes) -> None:
         """From now on start..start+size-1 is what read makes; what overlaps an older area overrules it."""
@@ -101,10 +103,7 @@ class PhysMem:
             return bytes(size)
         if content.startswith("file:"):
             path = content.removeprefix("file:")
-            if path not in self._files:
-                self._files[path] = self.read_file(path)
-            base = self._base(run)
-            return self._files[path][run.start - base :][:size].ljust(size, b"\0")
+            return self.read_file(path, run.start - self._base(run), size).ljust(size, b"\0")
         if content != "address":
             text = content.encode()
             skip = run.start % len(text)

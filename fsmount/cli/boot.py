@@ -47,6 +47,7 @@ class BootOptions(Record):
     print_mode: str = PrintMode.TEXT.value
     page_limit: bool = True
     debug: bool = False
+    vmcoreinfo: tuple[str, ...] = ()
 
 
 def machine_of(options: BootOptions) -> Machine:
@@ -105,6 +106,15 @@ def booted(
         dynamic_debug=("*",) if options.debug else (),
     )
     kernel.kexec.print_mode = PrintMode(options.print_mode)
+    if any(u.content.startswith("file:") for u in machine.use):
+        from fsmount.host.mapped import MappedFiles
+
+        kernel.read_file = MappedFiles(u.content for u in machine.use).read
+    if options.vmcoreinfo:
+        from elfcorehdr.kernel.vmcoreinfo.text import vmcoreinfo_of
+
+        vmcoreinfo_of(kernel.arch.name, kernel.page_size, kernel.release).edit(options.vmcoreinfo)
+        kernel.vmcoreinfo_edits = options.vmcoreinfo
     tree, modules = tree_of(kernel, options)
     if options.load:
         try:

@@ -131,6 +131,14 @@ MACHINE_OPTIONS = (
         default=False,
     ),
     Option(
+        ("--vmcoreinfo",),
+        "vmcoreinfo",
+        "Change what VMCOREINFO says: -KEY takes a line away, KEY=VALUE changes or adds one.",
+        "EDIT",
+        (),
+        many=True,
+    ),
+    Option(
         ("--module",),
         "modules",
         "Add your own attributes from a Python file.",

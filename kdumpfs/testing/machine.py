@@ -187,6 +187,7 @@ def options_of(
     print_mode: str = "text",
     page_limit: bool = True,
     debug: bool = False,
+    vmcoreinfo: str | Iterable[str] = (),
     **sizes: int | str,
 ) -> BootOptions:
     """What a fixture was given, as the options of the command line.
@@ -209,6 +210,7 @@ def options_of(
         print_mode=print_mode,
         page_limit=page_limit,
         debug=debug,
+        vmcoreinfo=_words(vmcoreinfo),
         **{name: str(size) for name, size in sizes.items()},
     )
 

@@ -59,3 +59,31 @@ def test_full_disk_keeps_nothing(tmp_path: Path):
     )
     assert (done.returncode, os.listdir(tmp_path)) == (2, [])
     assert done.stderr.endswith("nothing was kept\n")
+
+
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        ("-SYMBOL(nothing)", "vmcoreinfo: 'SYMBOL(nothing)' is no line of this kernel's"),
+        ("prb", "vmcoreinfo: 'prb', expected -KEY or KEY=VALUE, as in -SYMBOL(prb)"),
+    ],
+)
+def test_edits_of_vmcoreinfo_that_are_none_are_refused(edit, sentence):
+    done = kdumpfs("run", "-m", "pc-2g", f"--vmcoreinfo={edit}", "--", "true")
+    assert (done.returncode, done.stderr) == (2, f"kdumpfs: {sentence}\n")
+
+
+def test_edits_change_what_is_told_and_no_memory(tmp_path):
+    memory = []
+    for name, edits in (
+        ("plain", []),
+        ("edited", ["--vmcoreinfo=-SYMBOL(prb)", "--vmcoreinfo=SIZE(page)=72"]),
+    ):
+        assert kdumpfs("vmcore", "-m", "pc-2g", *edits, "-o", tmp_path / name).returncode == 0
+        with (tmp_path / name).open("rb") as file:
+            text = file.read(0x8000)
+            assert (b"SYMBOL(prb)=" in text) == (name == "plain")
+            assert (b"SIZE(page)=72\n" in text) == (name == "edited")
+            file.seek(1 << 30)
+            memory.append(file.read(1 << 20))
+    assert memory[0] == memory[1]

@@ -6,10 +6,13 @@ import struct
 
 import pytest
 
+from elfcorehdr.errors import ProfileError
 from elfcorehdr.kernel.vmcoreinfo.text import vmcoreinfo_of
 from elfcorehdr.mm.mm_init import counts
 from elfcorehdr.mm.page_use import PERIOD, PageUse, Run, Use
+from elfcorehdr.mm.physmem import PhysMem
 from elfcorehdr.mm.struct_page import StructPage
+from fsmount.host.mapped import MappedFiles
 from tests.crashed import crashed
 
 GIB = 1 << 30
@@ -104,3 +107,24 @@ def test_counts_are_those_of_the_runs():
     made = counts(kernel.memory_image, loads)
     assert sum(made.values()) == sum(end - start for start, end in loads) // 4096
     assert made["free"] == 0x2B71A  # what makedumpfile 1.7.8 found in this vmcore
+
+
+def test_a_file_is_mapped_in_from_where_its_use_begins(tmp_path):
+    (tmp_path / "image").write_bytes(b"abc" + bytes(4093) + b"second page")
+    content = f"file:{tmp_path}/image"
+    use = use_of()
+    use.put(0x2000000, 0x2003000, Use("kernel", 0, content))
+    mem = PhysMem(use)
+    mem.read_file = MappedFiles([content, "zero"]).read
+    assert mem.read(0x2000000, 3) == b"abc"
+    assert mem.read(0x2001007, 6) == b"page\0\0"
+    assert mem.read(0x2002000, 4096) == bytes(4096)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(
+        ProfileError, match=r"^\[\[use\]\] file:/nowhere: No such file or directory$"
+    ):
+        MappedFiles(["file:/nowhere"])
+    with pytest.raises(ProfileError, match="Is a directory"):
+        MappedFiles([f"file:{tmp_path}"])
