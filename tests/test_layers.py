@@ -120,14 +120,17 @@ ROOMS: dict[str, set[str]] = {
         "fsmount.run",
         "printer",
         "printer.cli",
+        # `kdumpfs web` is imported when it is asked for
+        "kdumpfs.web",
     },
     # over all
+    "kdumpfs.web": {ENGINE, "fsmount", "printer", "kdumpfs"},
     "kdumpfs": {ENGINE, "fsmount", "printer"},
     "benchmarks": {ENGINE, "fsmount", "printer"},
 }
 """A room to the rooms that its files may import from, besides itself."""
 
-FACES = {"kdumpfs", "benchmarks", "printer.cli"}
+FACES = {"kdumpfs", "kdumpfs.web", "benchmarks", "printer.cli"}
 """Rooms for which any package's name stands for all its rooms."""
 NARROW = {room for room, may in ROOMS.items() if ENGINE in may and "elfcorehdr.lib" in may}
 """Rooms that may import the files directly in elfcorehdr/ and no other room for that."""
@@ -137,6 +140,8 @@ HOMES = {
     "tabulate": {"printer/forms/tables.py"},
     "matplotlib": {"printer/pictures/plot.py"},
     "click": {"printer/cli", "fsmount/cli"},
+    "starlette": {"kdumpfs/web/server.py"},
+    "uvicorn": {"kdumpfs/web/server.py"},
 }
 """Each library, and the file or room that knows it."""
 

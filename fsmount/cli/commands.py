@@ -42,6 +42,7 @@ ELSEWHERE = {
         "dmesg": "Print the kernel log of the machine in DIR.",
         "uevents": "Print the uevents of the machine in DIR: number, action, device.",
         "reload": "Take edited modules into the running machine in DIR: all that are loaded, or FILE.py, also a new one.",
+        "web": "Show the machine in DIR, or one that is booted for it, on a page that is live.",
     },
     "fsmount.cli.propose": {
         "abi": "Print what each file is, in the form of the kernel's Documentation/ABI; PATH limits it.",

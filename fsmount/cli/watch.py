@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 import click
 
-from fsmount.cli.click_options import DIRECTORY, Directory
+from fsmount.cli.click_options import DIRECTORY, Directory, with_options
+from fsmount.cli.options import MACHINE_OPTIONS
 
 MOST = 1 << 16
 """Characters of modules that are sent along; a write has room for twice as many bytes."""
@@ -116,4 +118,30 @@ def _texts(directory: str, files: list[str]) -> dict[str, str]:
     return texts if sum(map(len, texts.values())) < MOST else {}
 
 
-COMMANDS = (status, dmesg, uevents, reload)
+@click.command()
+@with_options(MACHINE_OPTIONS)
+@click.option(
+    "--beside", metavar="X.Y", multiple=True, help="Another kernel that gets the same events."
+)
+@click.option("--do", metavar="LINE", multiple=True, help="Done first: `echo offline > sys/...`.")
+@click.option(
+    "-o", "--output", metavar="FILE.html", help="Do that, write one file that replays it, and end."
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: a free one]")
+@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True)
+@click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
+@click.argument("directory", metavar="[DIR]", type=Directory(), required=False)
+def web(directory: str | None, **given: Any) -> None:
+    """Show the machine in DIR, or one that is booted for it, on a page that is live.
+
+    \b
+    kdumpfs web /mnt
+    kdumpfs web --load --kernel 7.0 --beside 7.1
+    kdumpfs web --load --do 'kdumpfs plug . memory 1G' -o demo.html
+    """
+    from kdumpfs.web.command import web as show
+
+    show(directory, **given)
+
+
+COMMANDS = (status, dmesg, uevents, reload, web)

@@ -284,6 +284,24 @@ def machine_show(kernel: Kernel) -> str:
     )
 
 
+@control.bin_show()
+def picture_show(kernel: Kernel) -> bytes:
+    """Blocks, nodes, reservation, loaded image and CPUs, in runs, as JSON: what a page draws."""
+    import json
+
+    from fsmount.control.picture import picture
+
+    return json.dumps(picture(kernel)).encode() + b"\n"
+
+
+@control.show
+def sequence_show(kernel: Kernel) -> str:
+    """Another text whenever something has happened that `picture`, the log or the uevents show."""
+    from fsmount.control.picture import sequence
+
+    return sequence(kernel) + "\n"
+
+
 def _is_path(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value
 

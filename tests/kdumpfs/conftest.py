@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.kdumpfs.plugins import MISSING
+from tests.kdumpfs.web_server import chromium as chromium
 
 if MISSING:
     from kdumpfs.pytest_plugin import kdump_machine as kdump_machine

@@ -7,6 +7,7 @@ follow from memblock and the states.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from enum import Enum
 
@@ -149,6 +150,11 @@ class Memory:
         """The blocks of start, size (bytes) that are there, ascending."""
         first, last = start // self.block_size, (start + size - 1) // self.block_size
         return [MemoryBlock(self, n) for n in range(first, last + 1) if self.code(n)]
+
+    def runs(self) -> Iterator[tuple[int, int, int]]:
+        """The blocks there are as (first number, how many, byte), neighbours of one byte as one, ascending."""
+        for run in re.finditer(rb"([^\0])\1*", self._codes, re.DOTALL):
+            yield run.start(), run.end() - run.start(), run[1][0]
 
     def count(self) -> int:
         """How many blocks there are."""
