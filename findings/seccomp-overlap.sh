@@ -8,8 +8,8 @@ libseccomp 2.5.4 (by pyseccomp 0.1.2), default action ALLOW, two rules for getpr
 its own ERRNO; a call that both match.
 Guess: the rule added first answers, or the more severe action, or the second rule is refused as a conflict (EEXIST).
 Seen: rules on different arguments: the one on the higher argument number answers, in whichever order they were added and
-whatever the errno; libseccomp issue 148: an order between rules is "not something libseccomp has ever guaranteed". A rule on an argument, then one on
-it and one more: accepted, and the second is dropped without a word; the same two the other way round: refused, EEXIST.
+whatever the errno (libseccomp issue 148: an order of rules is "not something libseccomp has ever guaranteed"). A rule on an
+argument, then one on it and one more: accepted, and the second is dropped without a word; the other way round: EEXIST.
 (The manual page seccomp_rule_add(3) says only that a rule without arguments drops one with.)
 TEXT
 cat >"$tmp/overlap.py" <<'PY'
