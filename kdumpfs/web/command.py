@@ -62,7 +62,10 @@ def web(
 
             webbrowser.open(address)
 
-    serve(session, listener, token, hosts, ready, waits=directory is not None)
+    everywhere = bind in ("0.0.0.0", "::")
+    serve(
+        session, listener, token, hosts, ready, waits=directory is not None, any_address=everywhere
+    )
 
 
 def _sides(

@@ -8,6 +8,7 @@ from ours, as JSON, which no form can send.
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -31,10 +32,14 @@ HEADERS = (
 class Guard:
     """An ASGI application before another: refuses with 403 and a sentence, adds headers to what is answered."""
 
-    def __init__(self, app: App, token: str, hosts: frozenset[str]) -> None:
+    def __init__(
+        self, app: App, token: str, hosts: frozenset[str], any_address: bool = False
+    ) -> None:
         self._app, self._token = app, token.encode()
         self._hosts = hosts
         """HOST:PORT as a browser says it."""
+        self._any_address = any_address
+        """Whether any number is taken for a host, as when all addresses are listened on; a name never is."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -56,7 +61,8 @@ class Guard:
     def refusal(self, scope: Scope) -> str:
         """Why a request is not answered; empty if it is."""
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if headers.get(b"host", "") not in self._hosts:
+        host = headers.get(b"host", "")
+        if host not in self._hosts and not (self._any_address and _is_number(host)):
             return "another host's name"
         asked = scope["path"].split("/")[1].encode(errors="replace")
         if not hmac.compare_digest(asked, self._token):
@@ -65,7 +71,7 @@ class Guard:
         if site not in ("none", "same-origin"):
             return "asked by a page of another site"
         origin = headers.get(b"origin")
-        if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
+        if origin is not None and origin != f"http://{host}":
             return "asked by a page of another origin"
         if scope["method"] in ("GET", "HEAD"):
             return ""
@@ -78,3 +84,13 @@ class Guard:
         if int(headers[b"content-length"]) > MOST_BODY:
             return f"a write of more than {MOST_BODY} bytes"
         return ""
+
+
+def _is_number(host: str) -> bool:
+    """Whether HOST:PORT is an address, which nobody else's name server can make point here."""
+    name = host.rpartition(":")[0].strip("[]")
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -39,7 +39,7 @@ class Web:
         self._lock = asyncio.Lock()
         self._readers: set[asyncio.Queue[str]] = set()
 
-    def app(self, token: str, hosts: frozenset[str]) -> Guard:
+    def app(self, token: str, hosts: frozenset[str], *, any_address: bool) -> Guard:
         """The guarded application."""
         routes = [
             Route("/{token}/", self._page),
@@ -52,7 +52,7 @@ class Web:
             Route("/{token}/demo.html", self._export),
             Route("/{token}/write", self._write, methods=["POST"]),
         ]
-        return Guard(Starlette(routes=routes), token, hosts)
+        return Guard(Starlette(routes=routes), token, hosts, any_address)
 
     async def watch(self) -> None:
         """Tell the browsers what happens without them, until cancelled."""
@@ -181,14 +181,15 @@ def serve(
     ready: Callable[[], None],
     *,
     waits: bool,
+    any_address: bool = False,
 ) -> None:
     """Serve until a signal. ready() is called when the page can be asked for."""
 
     async def run() -> None:
         web = Web(session, waits=waits)
         config = uvicorn.Config(
-            web.app(token, hosts),
-            log_level="error",
+            web.app(token, hosts, any_address=any_address),
+            log_level="critical",
             access_log=False,
             server_header=False,
             lifespan="off",

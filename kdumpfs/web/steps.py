@@ -12,6 +12,8 @@ from kdumpfs.web.state import difference, state
 
 MOST_STEPS = 500
 """Steps that are kept for a page that comes later, and for the file; what comes after is shown, and not kept."""
+INSIDE = "/run/kdumpfs/fuse"
+"""Where the whole tree is inside `kdumpfs run`."""
 OUTSIDE = "# from outside this page"
 
 
@@ -73,9 +75,9 @@ class Session:
         return difference(a, b)
 
     def transcript(self) -> str:
-        """A script of what was done, for `kdumpfs transcript` or a shell in a mounted tree."""
+        """A script of what was done: `sh SCRIPT mnt`, or with `kdumpfs run` and `transcript`, where the tree has its place."""
         done = [step["line"] for step in self.steps[1:] if step["line"] != OUTSIDE]
-        lines = ["#!/bin/sh", *done]
+        lines = ["#!/bin/sh", f'cd "${{1:-{INSIDE}}}"', *done]
         return "\n".join(lines) + "\n"
 
     def _add(self, line: str, outcomes: list[str]) -> dict[str, Any]:

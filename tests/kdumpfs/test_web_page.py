@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -176,6 +177,31 @@ def test_it_crashes_and_the_capture_kernel_shows_its_vmcore(chromium):
         assert "/proc/vmcore" in page.locator(".vmcore").inner_text()
 
 
+def test_a_dimm_is_dragged_onto_the_map_and_the_script_does_the_same(
+    chromium, mount, tmp_path: Path
+):
+    with serving("--load") as server:
+        page = opened(chromium, server.url)
+        at = page.evaluate("window.kdumpfs.panels[0].map.x(0x400000000 + (1 << 27))")
+        canvas = page.locator(".map canvas").first
+        page.locator("#chip").drag_to(
+            canvas, source_position={"x": 8, "y": 8}, target_position={"x": at, "y": 50}
+        )
+        settled(page, 1)
+        assert page.locator("#said").inner_text() == ""
+        click_block(page, 30)
+        page.get_by_role("button", name="offline", exact=True).click()
+        settled(page, 2)
+        script = tmp_path / "script.sh"
+        script.write_text(server.ask("transcript.sh")[1])
+        assert "kdumpfs plug --at 0x400000000 . memory 0x10000000" in script.read_text()
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.run(["sh", script, mount.path], check=True, env={**os.environ, "PATH": path})
+        for block in (30, 64):
+            file = f"/sys/devices/system/memory/memory{block}/state"
+            assert json.loads(server.ask(f"file?path={file}")[1])["text"] == mount.read(file)
+
+
 def test_the_one_file_replays_without_a_server(chromium, tmp_path: Path):
     out = tmp_path / "demo.html"
     words = ["web", "--load", "--do", LINE, "--do", LINE, "-o", str(out)]
@@ -211,6 +237,26 @@ def test_a_hostile_page_in_the_same_browser_can_do_nothing(chromium):
         status, said = server.ask("file?path=/sys/devices/system/memory/memory30/state")
         assert status == 200
         assert '"online\\n"' in said
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_paints_within_a_second_and_fits_the_window(chromium, width: int, scheme: str):
+    with serving("--load", "--kernel", "7.0", "--beside", "7.1") as server:
+        painted = []
+        for _ in range(3):
+            size = {"width": width, "height": 800}
+            page = opened(chromium, server.url, viewport=size, color_scheme=scheme)
+            painted.append(
+                page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+            )
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert page.evaluate("document.documentElement.className") == (
+                "dark" if scheme == "dark" else ""
+            )
+            assert page.complaints == []
+            page.context.close()
+        assert min(painted) <= 1000, painted
 
 
 def test_262_144_blocks_are_drawn_at_30_frames_a_second_and_an_event_takes_less_than_100_ms(
