@@ -4,8 +4,8 @@
 deb gdb-minimal=13.1-3 libipt2=2.0.5-1 libreadline8=8.2-1.3 libdebuginfod1=0.188-2.1 libkdumpfile10=0.5.1-1 libsnappy1v5=1.1.9-3 liblzo2-2=2.10-2
 wheels drgn==0.3.0
 cat <<TEXT
-gdb 13.1, drgn 0.3.0, libkdumpfile 0.5.1 on ELF cores in which two PT_LOADs cover one address. gABI asks only that PT_LOADs
-ascend; a vmcore of kexec may have rows within rows (a kernel's text beside the direct map, arm64's and ppc64's ranges).
+gdb 13.1, drgn 0.3.0, libkdumpfile 0.5.1 on ELF cores in which two PT_LOADs cover one address. gABI wants PT_LOADs to ascend
+and says nothing of overlap; Linux's vmcores do both: the row of the kernel's text comes first and its memory again below.
 Guess: the first row of the table wins everywhere; a row without bytes (p_filesz 0) gives way to one that has them.
 Seen: gdb takes the first row of the table, drgn the last, libkdumpfile the one that starts lower wherever it stands
 (drgn: docs, Program.add_memory_segment: "if the segment overlaps a previously registered segment, the new segment takes
