@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 
 U64 = 1 << 64
-_SIZE = re.compile(
-    r"(0[xX][0-9a-fA-F]{1,17}|[0-9]{1,20})([KMGTPE](?:iB)?)?", re.ASCII | re.IGNORECASE
-)
+_SIZE = r"(0[xX][0-9a-fA-F]{1,17}|[0-9]{1,20})([KMGTPE](?:iB)?)?"  # compiled at its first use
 _SHIFTS = {unit: 10 * (i + 1) for i, unit in enumerate("KMGTPE")}
-_RUN = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", re.ASCII)
+_RUN = r"([0-9]{1,9})(?:-([0-9]{1,9}))?"
 
 
 def parse_size(text: str) -> int | None:
     """Bytes of "16G", "256MiB", "0x400000000" or "4096", as 1024 has it; None for anything else, or past 2^64."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.ASCII | re.IGNORECASE)
     if match is None:
         return None
     value = int(match.group(1), 0 if match.group(1)[:2].lower() == "0x" else 10)
@@ -34,7 +32,7 @@ def parse_runs(text: str, limit: int) -> list[tuple[int, int]] | None:
     """The runs of a list such as "0-3,6", first and last, ascending; None if it is none, or an id is not below limit."""
     runs: list[tuple[int, int]] = []
     for part in text.split(",") if text else ():
-        match = _RUN.fullmatch(part)
+        match = re.fullmatch(_RUN, part, re.ASCII)
         if match is None:
             return None
         first = int(match.group(1))

@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
-SIZE = re.compile(r"(\d+)([kmgKMG]?)")
+SIZE = r"(\d+)([kmgKMG]?)"
 
 
 class Hugetlb:
@@ -36,7 +36,7 @@ class Hugetlb:
         sizes, size = self.sizes(), self.default_size
         for word in self._kernel.cmdline.split():
             name, _, value = word.partition("=")
-            if name in ("hugepagesz", "default_hugepagesz") and (m := SIZE.fullmatch(value)):
+            if name in ("hugepagesz", "default_hugepagesz") and (m := re.fullmatch(SIZE, value)):
                 asked = int(m[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[m[2].lower()] >> 10
                 size = asked if asked in sizes else 0
                 if size and name == "default_hugepagesz":

@@ -104,7 +104,7 @@ def enter(namespace: int) -> None:
 
 def may_mount() -> bool:
     """Whether this process has CAP_SYS_ADMIN; root of a container often has not."""
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+    with open("/proc/self/status", encoding="utf-8", errors="replace") as file:
         effective = next(line.split()[1] for line in file if line.startswith("CapEff:"))
     return bool(int(effective, 16) >> _CAP_SYS_ADMIN & 1)
 

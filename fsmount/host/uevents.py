@@ -34,7 +34,7 @@ def open_socket() -> socket.socket:
 def host_seqnum() -> int:
     """The number of the host's last event, which the next one of ours follows; 0 where none is told."""
     try:
-        with open("/sys/kernel/uevent_seqnum", encoding="ascii") as file:
+        with open("/sys/kernel/uevent_seqnum", encoding="utf-8") as file:
             return int(file.read())
     except OSError:
         return 0

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.init.main import Kernel
-from elfcorehdr.kernel.irq.irqdesc import ArchRows, DeviceIrq
 from fsmount.tree.kobject import AttributeGroup, Declaration, Filesystem, singleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elfcorehdr.kernel.irq.irqdesc import ArchRows, DeviceIrq
 
 proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
 

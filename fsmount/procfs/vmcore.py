@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 
 from elfcorehdr.errors import KernelError
-from elfcorehdr.fs.proc.vmcore import ProcVmcore
 from elfcorehdr.init.main import Kernel
 from fsmount.tree.kobject import AttributeGroup, Caller, Declaration, Filesystem, singleton
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elfcorehdr.fs.proc.vmcore import ProcVmcore
 
 proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
 

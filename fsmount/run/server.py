@@ -26,7 +26,6 @@ from fsmount.run.hostfs import Graft, Processes, ProcessFiles, Served
 from fsmount.run.inside import init
 from fsmount.run.inside.places import PARKED
 from fsmount.run.launch import Facts, Launch, RunOptions, Signalled, tell, written
-from fsmount.run.recorder import Recorder
 from fsmount.run.supervisor import Supervisor
 from fsmount.run.syscalls import Syscalls
 from fsmount.run.sysctls import Sysctls
@@ -36,6 +35,8 @@ from fsmount.tree.kobject import Caller
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol, TextIO
+
+    from fsmount.run.recorder import Recorder
 
     class Watches(Protocol):
         """What waits for descriptors."""
@@ -150,7 +151,11 @@ class Serving:
         self._options = options
         self._plan = sysplan.plan(tree)
         self._processes = Processes()
-        self._recorder = Recorder(record, self._processes.status) if record is not None else None
+        self._recorder: Recorder | None = None
+        if record is not None:
+            from fsmount.run.recorder import Recorder
+
+            self._recorder = Recorder(record, self._processes.status)
         grafts: dict[str, Graft] = dict(self._plan.grafts)
         grafts["proc"] = self._processes
         grafts["proc/PID"] = ProcessFiles(self._processes)

@@ -8,7 +8,6 @@ the real one lacks a name: then the machine's covers it and links lead to the re
 from __future__ import annotations
 
 import os
-import re
 import stat
 
 from elfcorehdr.errors import KernelError
@@ -18,11 +17,19 @@ from fsmount.tree.kernfs import Tree
 SHARED = frozenset({"", "bus", "class", "devices", "devices/system", "fs", "kernel"})
 """Directories of /sys in which the real machine's other names stay."""
 
-HIDDEN = re.compile(
-    r"kernel/(boot_params|crash_\w+|dlpar|fadump\w*|kexec\w*|mobility|notes|vmcoreinfo)"
-    r"|devices/system/(cpu|memory|node)|bus/(cpu|memory|node)|firmware"
+HIDDEN = frozenset(
+    (
+        *(f"kernel/{name}" for name in ("boot_params", "dlpar", "mobility", "notes", "vmcoreinfo")),
+        *(
+            f"{bus}/{name}"
+            for bus in ("devices/system", "bus")
+            for name in ("cpu", "memory", "node")
+        ),
+        "firmware",
+    )
 )
-"""Real names that would speak for the emulated machine where it has none; they never show through."""
+HIDDEN_FAMILIES = ("kernel/crash_", "kernel/fadump", "kernel/kexec")
+"""Real names, and beginnings of names, that would speak for the emulated machine where it has none; they never show through."""
 
 
 class SysPlan:
@@ -42,6 +49,10 @@ def plan(tree: Tree, real: str = "/sys") -> SysPlan:
     return made
 
 
+def _is_hidden(path: str) -> bool:
+    return path in HIDDEN or path.startswith(HIDDEN_FAMILIES)
+
+
 def _join(rel: str, name: str) -> str:
     return f"{rel}/{name}" if rel else name
 
@@ -50,7 +61,7 @@ def _plan(made: SysPlan, tree: Tree, real: str, rel: str, *, covered: bool) -> N
     ours = dict(tree.names(tree.lookup(f"sys/{rel}")))
     theirs = {entry.name: entry.is_dir() for entry in os.scandir(f"{real}/{rel}")}
     others = [name for name in theirs if name not in ours]
-    hidden = [name for name in others if HIDDEN.fullmatch(_join(rel, name))]
+    hidden = [name for name in others if _is_hidden(_join(rel, name))]
     if covered or hidden or any(name not in theirs for name in ours):
         if not covered:
             made.covers.append(rel)

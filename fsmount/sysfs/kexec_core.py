@@ -11,7 +11,6 @@ from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_core import PrintMode
 from elfcorehdr.lib.kstrtox import kstrtoull
 from fsmount.tree.kobject import AttributeGroup, Declaration, Link, singleton
-from printer.forms import kernel_text
 
 
 def has_kexec_dir(kernel: Kernel, obj: object = None) -> bool:
@@ -98,6 +97,8 @@ def print_elfcorehdr(kernel: Kernel) -> str | Iterator[bytes]:
     if header is None:
         kernel.kexec.locked = kernel.has(changes.PRINT_LEAKS_LOCK)
         return "" if text_only else "0\n"
+    from printer.forms import kernel_text  # half a millisecond that a boot need not pay
+
     if text_only:
         return kernel_text.render_chunks(header, ROWS_AT_ONCE)
     text = kernel_text.render(header)

@@ -192,5 +192,5 @@ def _copy(source: str, target: str) -> None:
 
 def _in_user_namespace() -> bool:
     """Whether root here is root of a user namespace only."""
-    with open("/proc/self/uid_map", encoding="ascii") as file:
+    with open("/proc/self/uid_map", encoding="utf-8") as file:
         return file.read().split() != ["0", "0", "4294967295"]

@@ -187,7 +187,7 @@ def _stream_refused(fd: int, kind: int, path: str, table: str) -> str:
         return "a device of the host, expected a file, a pipe or a terminal"
     if kind != 0o100000:
         return ""
-    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+    with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as file:
         info = file.read()
     number = next((ln.split()[1] for ln in info.splitlines() if ln.startswith("mnt_id:")), "-1")
     fstype = _type_of(int(number), table)

@@ -127,7 +127,7 @@ def _lower(which: int, value: int) -> None:
 
 def _write(path: str, text: str) -> None:
     """What may be refused: in a container, say."""
-    with suppress(OSError), open(path, "w", encoding="ascii") as file:
+    with suppress(OSError), open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
-_HEX = re.compile(r"[ \t\n]*\+?(?:0[xX])?([0-9a-fA-F]+)")
+_HEX = r"[ \t\n]*\+?(?:0[xX])?([0-9a-fA-F]+)"
 
 
 class Dscr:
@@ -28,7 +28,7 @@ class Dscr:
 
     def store(self, buf: str, cpu: int | None = None) -> None:
         """Set it on a CPU, or on all: hexadecimal, what follows is not looked at; EINVAL."""
-        digits = _HEX.match(buf)
+        digits = re.match(_HEX, buf)
         if digits is None:
             raise KernelError(errno.EINVAL, f"{buf!r} is not a hexadecimal number")
         value = int(digits[1], 16)
