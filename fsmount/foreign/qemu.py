@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
 
 from elfcorehdr.lib.record import Record
 from fsmount.foreign.guests import ELF_HEADER, Guest, elf_machine, guest, magic
 from fsmount.host import mountns
 from fsmount.host.mountns import BINFMT, MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 OLDEST = (10, 0)
 """The first version with QCatchSyscalls (9.0), %d in the socket's name, and a name that may exist."""

@@ -10,10 +10,13 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterator
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

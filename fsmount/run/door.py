@@ -17,10 +17,11 @@ from __future__ import annotations
 import _socket
 import os
 import struct
-from collections.abc import Callable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from elfcorehdr.init.main import Kernel
     from fsmount.fuse.mount import Mount
     from fsmount.run.guest import Guests

@@ -8,7 +8,6 @@ from __future__ import annotations
 import _socket as socket
 import os
 import sys
-from collections.abc import Mapping
 
 from elfcorehdr.errors import Ended, suppress
 from elfcorehdr.lib.record import Record
@@ -20,6 +19,7 @@ from fsmount.run.inside.rootfs import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from fsmount.foreign.qemu import Emulator

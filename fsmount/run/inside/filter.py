@@ -11,10 +11,13 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Mapping
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.lib.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Abi(Record):

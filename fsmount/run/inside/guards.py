@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import resource
 import stat
-from collections.abc import Iterator, Mapping
 
 from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
 from fsmount.run.inside import filter
 from fsmount.run.inside.places import PARKED, SOURCE, below
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 EMULATED = (
     "/proc/sysrq-trigger",

@@ -19,7 +19,6 @@ import struct
 import sys
 import time
 import warnings  # noqa: F401  os.execvpe() would import it, when nothing may be any more
-from collections.abc import Callable
 
 from elfcorehdr.errors import KernelError, suppress
 from elfcorehdr.lib.record import Record, replace
@@ -33,6 +32,7 @@ from fsmount.run.inside.places import PARKED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     from fsmount.foreign.qemu import Emulator

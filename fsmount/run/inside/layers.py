@@ -14,12 +14,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterable, Mapping
 
 from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, RunError
 from fsmount.run.inside.places import OWN, SOURCE, WRITABLE, Shown, below
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
 
 SMALL = 1 << 20
 """Files up to this size are copied where they cannot be overlaid; larger ones are read-only."""

@@ -6,10 +6,13 @@ Nothing here mounts; rootfs.py does what this says.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
 
 from elfcorehdr.lib.record import Record
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 SOURCE = "kdumpfs"
 """What the run's own mounts are called in the mount table."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable
 
 from elfcorehdr.errors import suppress
 from elfcorehdr.lib.record import Record
@@ -24,6 +23,10 @@ from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
 from fsmount.run.inside.layers import Layers
 from fsmount.run.inside.places import OWN, PARKED, SOURCE, Shown, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 DEVICES = ("full", "fuse", "null", "random", "tty", "urandom", "zero")
 """Device nodes of the host that are the same for everyone."""

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from collections.abc import Iterable
 
 from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
 from fsmount.host.signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROCESSES = 4096
 """Most processes and threads in a run: its pid namespace's pid_max, and an ordinary user's RLIMIT_NPROC."""
