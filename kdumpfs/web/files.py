@@ -118,8 +118,11 @@ class Below:
             return [(one.name, _kind_of(one)) for one in found]
 
     def log(self) -> Iterator[tuple[int, int, int, str]]:
-        """Number, level, microseconds since boot and text of each record, oldest first."""
-        fd = os.open(self.path / "dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        """Number, level, microseconds since boot and text of each record, oldest first; of a dead machine none."""
+        try:
+            fd = os.open(self.path / "dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return
         try:
             while True:
                 try:

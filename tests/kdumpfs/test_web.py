@@ -91,6 +91,24 @@ def test_what_is_asked_wrongly_is_one_sentence(words: list[str], why: str):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_mounted_machine_that_dies_is_shown_dead(kdump_mount):
+    mount = kdump_mount()
+    with serving(str(mount.path)) as server:
+        assert server.write("/proc/sysrq-trigger", "c\n") == [""]
+        told = server.ask("demo.html")[1]
+        assert '"dead": "sysrq triggered crash"' in told
+        (outcome,) = server.write("/sys/kernel/kexec/loaded", "1\n")
+        assert outcome == "bash: sys/kernel/kexec/loaded: Input/output error"
+
+
+def test_the_page_saves_its_steps_as_one_file(server: Server):
+    server.write("/sys/devices/system/memory/memory33/state", "offline\n")
+    status, saved = server.ask("demo.html")
+    assert status == 200
+    assert "memory33/state" in saved
+    assert server.token not in saved
+
+
 def test_a_page_of_another_host_s_name_reads_nothing(server: Server):
     assert server.ask("file?path=/", headers={"Host": "rebound.example"})[0] == 403
 

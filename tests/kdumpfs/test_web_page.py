@@ -275,6 +275,12 @@ def test_262_144_blocks_are_drawn_at_30_frames_a_second_and_an_event_takes_less_
         page = opened(chromium, server.url)
         settled(page, 5)
         assert page.locator("#uevents .new").count() == 1
+        page.locator(".cpu-canvas").focus()
+        for key in ("Home", "ArrowRight", "ArrowRight", "Enter"):
+            page.keyboard.press(key)
+        settled(page, 6)
+        said = server.ask("file?path=/sys/devices/system/cpu/cpu2/online")[1]
+        assert json.loads(said)["text"] == "0\n"
         page_ms = page.evaluate(
             """async () => { const model = await import("kdumpfs/model"), map = window.kdumpfs.panels[0].map, spent = [];
             for (let n = 1; n <= 5; n++) { model.go(n - 1); map.draw();

@@ -17,7 +17,7 @@ export class Panel {
     this.map = new MemoryMap(this.card, "All of physical memory; arrows choose a block, Enter takes it offline or online", { lens: false });
     this.lens = new MemoryMap(this.card, "A part of physical memory, larger", { lens: true });
     this.legend();
-    this.facts = element("div", { class: "facts chosen-block" });
+    this.facts = element("div", { class: "facts chosen-block", "aria-live": "polite" });
     this.cpus = element("div", { class: "cpus", role: "group", "aria-label": "CPUs" });
     this.findings = element("ul", { class: "findings", "aria-label": "What elfcorehdr check finds" });
     this.table = element("div", { class: "table", tabindex: 0, role: "region", "aria-label": "Header as the kernel prints it" });
@@ -186,7 +186,7 @@ export class Panel {
 
   /** Thousands: a canvas, a square a CPU. */
   drawManyCpus(state, all) {
-    const canvas = this.cpus.querySelector("canvas") ?? element("canvas", { class: "cpu-canvas", tabindex: 0, role: "img" });
+    const canvas = this.cpus.querySelector("canvas") ?? element("canvas", { class: "cpu-canvas", tabindex: 0, role: "application", "aria-roledescription": "CPUs" });
     if (!canvas.isConnected) this.cpus.replaceChildren(canvas);
     const width = this.cpus.clientWidth, cell = all > 2048 ? 6 : 9, columns = Math.max(Math.floor(width / cell), 1), ratio = devicePixelRatio || 1;
     const height = Math.ceil(all / columns) * cell;
@@ -201,12 +201,28 @@ export class Panel {
       on += code === 2 ? count : 0;
       for (let n = first; n < first + count; n++) g.fillRect(n % columns * cell, Math.floor(n / columns) * cell, cell - 1, cell - 1);
     }
-    canvas.setAttribute("aria-label", `${on} of ${all} CPUs are online`);
+    const words = (n) => `cpu${n}: ${["not present", "offline", "online"][blockState(state.cpus, n)]}`;
+    const n = Math.min(this.cpu ?? 0, all - 1);
+    if (this.cpu !== undefined) {
+      g.strokeStyle = style.getPropertyValue("--ink");
+      g.lineWidth = 2;
+      g.strokeRect(n % columns * cell - 1, Math.floor(n / columns) * cell - 1, cell + 1, cell + 1);
+    }
+    canvas.setAttribute("aria-label", `${on} of ${all} CPUs are online; arrows choose, Enter takes one offline or online; ${words(n)}`);
     const at = (event) => Math.floor(event.offsetY / cell) * columns + Math.floor(event.offsetX / cell);
-    canvas.onmousemove = (event) => { canvas.title = `cpu${at(event)}: ${["not present", "offline", "online"][blockState(state.cpus, at(event))]}`; };
-    canvas.onclick = (event) => {
-      const code = blockState(state.cpus, at(event));
-      if (code && !view.recorded) this.say(echo(`/sys/devices/system/cpu/cpu${at(event)}/online`, code === 2 ? "0" : "1"));
+    const choose = (to) => { this.cpu = Math.min(Math.max(to, 0), all - 1); this.drawManyCpus(state, all); };
+    const toggle = (which) => {
+      const code = blockState(state.cpus, which);
+      if (code && !view.recorded) this.say(echo(`/sys/devices/system/cpu/cpu${which}/online`, code === 2 ? "0" : "1"));
+    };
+    canvas.onmousemove = (event) => { canvas.title = words(at(event)); };
+    canvas.onclick = (event) => toggle(at(event));
+    canvas.onkeydown = (event) => {
+      const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -all, End: all };
+      if (event.key in moves) choose(n + moves[event.key]);
+      else if (event.key === "Enter" || event.key === " ") toggle(n);
+      else return;
+      event.preventDefault();
     };
   }
 
