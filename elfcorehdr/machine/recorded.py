@@ -98,13 +98,14 @@ def derive(
         "kernel": release,
         "page_size": page_size_of(files, arch, missing),
         "cmdline": files.text("proc/cmdline") or "",
-        "config": config_of(files),
+        "config": config_of(files, arch),
         "cpus": cpus_of(files, arch, missing),
         "cpuinfo": cpuinfo_of(files, cpuinfo_rows(arch)),
         "caches": caches_of(files),
         "vulnerabilities": vulnerabilities_of(files),
     }
-    if not files.matching(r"sys/kernel/(kexec/)?crash_elfcorehdr_print"):
+    printed = files.matching(r"sys/kernel/(kexec/)?crash_elfcorehdr_print")
+    if not printed and "notes" in files.names("sys/kernel"):
         fields["without"] = ("crash-elfcorehdr-print",)
     if files.text("proc/cmdline") is None:
         missing.append("the command line: no /proc/cmdline")
@@ -175,15 +176,19 @@ def page_size_of(files: Files, arch: str, missing: list[str]) -> int:
     return size
 
 
-def config_of(files: Files) -> dict[str, bool]:
+def config_of(files: Files, arch: str) -> dict[str, bool]:
     """Options of the kernel's configuration that the files show to be off, or on."""
     found = {}
     for option, (pattern, word) in CONFIG.items():
-        paths = files.matching(pattern)
-        if word and not paths:
-            continue  # the file in which it would stand was not recorded
-        if not word and not files.names(pattern.rpartition("/")[0].replace(r"node\d+", "node0")):
+        if option.startswith("PPC_") and arch != "ppc64":
             continue
+        paths = files.matching(pattern)
+        if word and all(files.data(path) is None for path in paths):
+            continue  # the file in which it would stand was not recorded
+        directory = pattern.rpartition("/")[0].replace(r"node\d+", "node0")
+        always = "notes" if directory == "sys/kernel" else "uevent"
+        if not word and always not in files.names(directory.removesuffix("/power")):
+            continue  # the directory was not recorded whole
         wanted = word.encode()
         has = any(not word or re.search(wanted, files.data(path) or b"") for path in paths)
         found[option] = has
@@ -198,6 +203,10 @@ def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
     present, online = files.text(f"{CPU}/present"), files.text(f"{CPU}/online")
     if possible is None:
         possible = present or online
+    if possible is None and (listed := files.matching(rf"{CPU}/cpu\d+")):
+        ids = sorted(int(path.rpartition("cpu")[2]) for path in listed)
+        possible = ",".join(map(str, ids))
+        missing.append("which CPUs are possible, present and online: all that have a directory")
     if possible is None:
         raise ProfileError(
             f"{CPU}/possible is not in the recording, expected at least one CPU mask"

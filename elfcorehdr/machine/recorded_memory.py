@@ -16,6 +16,13 @@ _X86_START, _X86_MAP = 0x1000000, 0xFFFFFFFF81000000
 """LOAD_PHYSICAL_ADDR, and __START_KERNEL_map + that: where the kernel is without KASLR."""
 
 
+USUAL_BLOCK = {"x86_64": 128 << 20, "ppc64": 256 << 20, "arm64": 128 << 20, "riscv64": 128 << 20}
+"""Bytes of a memory block where nothing says them: SECTION_SIZE_BITS, on ppc64 the LMB that PowerVM gives."""
+
+
+KERNEL_ROWS = ("Kernel code", "Kernel rodata", "Kernel data", "Kernel bss")
+
+
 class Row(NamedTuple):
     """A line of /proc/iomem; end included."""
 
@@ -33,6 +40,9 @@ class Row(NamedTuple):
 def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
     """The keys of a machine's file that are about memory. ProfileError if there is none to be seen."""
     block = int(files.text(f"{MEMORY}/block_size_bytes") or "0", 16)
+    if not block:
+        block = USUAL_BLOCK[arch]
+        missing.append(f"the size of a memory block: {block >> 20} MiB are assumed")
     rows = iomem_rows(files.text("proc/iomem") or "")
     blocks = sorted(
         int(m[1]) for p in files.matching(rf"{MEMORY}/memory\d+") if (m := re.search(r"(\d+)$", p))
@@ -52,7 +62,7 @@ def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
             "no memory in the recording, expected /proc/iomem as root reads it, or the memory blocks"
             f" of /{MEMORY}"
         )
-    fields: dict[str, Any] = {"memory_block_size": block or 0x10000000}
+    fields: dict[str, Any] = {"memory_block_size": block}
     fields["memory"] = _split(memory, node_of, block)
     rows_differ = [(r.start, r.end) for r in ram] != [m[:2] for m in memory]
     if ram and rows_differ and (arch == "arm64" or sum(r.size for r in ram) == _bytes(memory)):
@@ -172,6 +182,8 @@ def _reservation(files: Files, arch: str, rows: list[Row], missing: list[str]) -
     size_now = files.text("sys/kernel/kexec_crash_size") or files.text(
         "sys/kernel/kexec/crash_size"
     )
+    if not regions and size_now is None:
+        missing.append("whether and where memory is reserved for a crash kernel: nothing says it")
     if not regions and size_now not in (None, "0"):
         missing.append(f"where the {size_now} bytes of crashkernel lie: they are computed")
     return {"crashkernel": tuple(regions)} if regions else {}
@@ -191,39 +203,26 @@ def _rows(rows: list[Row]) -> dict[str, Any]:
 
 def _kernel_text(files: Files, arch: str, rows: list[Row], missing: list[str]) -> dict[str, Any]:
     """_text to _end, physical and virtual, and the direct map's base."""
-    image = next((r for r in rows if r.name == "Kernel image"), None)
-    parts = [
-        r for r in rows if r.name in ("Kernel code", "Kernel rodata", "Kernel data", "Kernel bss")
-    ]
-    if not parts and image is None:
-        return {}
-    start = image.start if image else min(r.start for r in parts)
-    end = image.end if image else max(r.end for r in parts)
-    symbols = files.head.get("symbols", {})
     maps = kcore_maps(str(files.head.get("kcore", "")))
+    # The image is mapped a second time: its row lies in that of the RAM, at another distance.
+    image = next((m for m in maps if any(_lies_in(m, other) for other in maps)), None)
+    direct = next((m for m in maps if m != image), None)
     fields: dict[str, Any] = {}
-    ram = [r for r in rows if r.name == SYSTEM_RAM]
-    bases = [
-        v - p
-        for v, p, size in maps
-        if any(r.start <= p and p + size - 1 <= r.end for r in ram) and not p <= start < p
-    ]
-    virtual = next(
-        (v + start - p for v, p, size in maps if p <= start < p + size and v >> 31 == 0x1FFFFFFFF),
-        0,
-    )
-    if "_text" in symbols:
-        virtual = int(symbols["_text"], 16)
-    direct = [b for b in bases if b & 0xFFF == 0]
-    if direct:
-        fields["direct_map_base"] = (
-            min(direct, key=direct.count) if len(set(direct)) > 1 else direct[0]
-        )
-        fields["direct_map_base"] &= (1 << 64) - 1
+    if direct is not None:
+        fields["direct_map_base"] = (direct[0] - direct[1]) & ((1 << 64) - 1)
     else:
         missing.append(
             "the direct map's base: /proc/kcore was not recorded; without KASLR is assumed"
         )
+    if image is not None:
+        fields["kernel_text"] = KernelText(image[1], image[0], image[2])
+        return fields
+    named = [r for r in rows if r.name == "Kernel image"]
+    named = named or [r for r in rows if r.name in KERNEL_ROWS]
+    if not named:
+        return fields
+    start, end = min(r.start for r in named), max(r.end for r in named)
+    virtual = int(files.head.get("symbols", {}).get("_text", "0"), 16)
     if not virtual and arch == "x86_64":
         virtual = _X86_MAP + start - _X86_START
         missing.append("the kernel's virtual address: hidden; without KASLR is assumed")
@@ -234,6 +233,11 @@ def _kernel_text(files: Files, arch: str, rows: list[Row], missing: list[str]) -
             "the kernel's virtual address: hidden, so the header has no row for its text"
         )
     return fields
+
+
+def _lies_in(inner: tuple[int, int, int], outer: tuple[int, int, int]) -> bool:
+    (v, p, size), (v2, p2, size2) = inner, outer
+    return p2 <= p and p + size <= p2 + size2 and v - p != v2 - p2
 
 
 def kcore_maps(hexadecimal: str) -> list[tuple[int, int, int]]:

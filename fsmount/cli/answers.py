@@ -32,6 +32,12 @@ def _say_json(value: object) -> None:
     type=click.Path(exists=True),
     help="Derive a machine from a recorded /sys and /proc (`kdumpfs record`, hwloc, sosreport, ...).",
 )
+@click.option(
+    "--iomem",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False),
+    help="With --from of an elfcorehdr or vmcore: the /proc/iomem of its machine.",
+)
 @click.option("--arch", default="", help="With --from: the architecture, where nothing tells it.")
 @click.option("--kernel", default="", metavar="VERSION", help="With --from: likewise the release.")
 @click.argument("name", required=False)
@@ -42,6 +48,7 @@ def machines(
     recording: str | None,
     arch: str,
     kernel: str,
+    iomem: str | None,
     **options: Any,
 ) -> None:
     """List the machines that are shipped, or print one as TOML, to start your own from.
@@ -58,7 +65,7 @@ def machines(
     if recording is not None:
         from fsmount.cli.recordings import as_toml
 
-        click.echo(as_toml(recording, arch, kernel), nl=False)
+        click.echo(as_toml(recording, arch, kernel, iomem), nl=False)
         return
     changed = any(options[o.name] for o in SIZE_OPTIONS) or options["cmdline"] is not None
     if resolved or changed:

@@ -19,7 +19,7 @@ def derived(recording: Recording, arch: str = "", kernel: str = "") -> Derived:
     from elfcorehdr.machine.recorded import derive
 
     name = Path(recording.name).name
-    for ending in (".zst", ".gz", ".xz", ".bz2", ".tgz", ".tar"):
+    for ending in (".zst", ".gz", ".xz", ".bz2", ".tgz", ".tar", ".bin", ".txt"):
         name = name.removesuffix(ending)
     try:
         return derive(
@@ -38,13 +38,15 @@ def recorded_machine(path: str) -> Machine:
     return from_toml(to_toml(derived(read_recording(Path(path))).machine), path)
 
 
-def as_toml(path: str, arch: str, kernel: str) -> str:
+def as_toml(path: str, arch: str, kernel: str, iomem: str | None = None) -> str:
     """`kdumpfs machines --from`: the machine's file, with what could not be known at its top."""
     from elfcorehdr.machine.reader import from_toml
     from elfcorehdr.machine.writer import to_toml
+    from fsmount.cli.header_recording import is_header, recording_of_header
     from fsmount.host.recording import read_recording
 
-    recording = read_recording(Path(path))
+    header = is_header(path)
+    recording = recording_of_header(path, iomem) if header else read_recording(Path(path))
     found = derived(recording, arch, kernel)
     comments = [f"Derived from {Path(path).name} by `kdumpfs machines --from`."]
     comments += [f"Mended: {what}" for what in recording.mended]

@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import IO, Any
 
+MOST_LISTED = 64 << 20
 MOST = 1 << 30
 """Bytes of content that a recording may have, at most."""
 REMEDY = "record it with `kdumpfs record`, which reads each file to its end"
@@ -44,6 +45,8 @@ class Recorded(Record):
     target: str | None = None
     mode: int = 0
     """Permission bits; 0 where the recording does not keep them."""
+    listed: bool = False
+    """Whether only its name is known: a file, or a directory that a section of its own tells."""
 
 
 class Recording:
@@ -121,7 +124,8 @@ def read_recording(path: Path) -> Recording:
         if one.path.name in (HEAD, TAIL) and one.content is not None:
             _about(found, one)
         elif (place := _place(one.path)) is not None:
-            found.files[place] = one
+            known = found.files.get(place)
+            found.files[place] = known if one.listed and known is not None else one
     if not any(name == "sys" or name.startswith("sys/") for name in found.files):
         raise ProfileError(f"{path}: nothing below sys/ in it, expected a recording of a /sys")
     if found.head and not found.errors and "complete" not in found.head:
@@ -192,7 +196,7 @@ _ZSTD = b"\x28\xb5\x2f\xfd"
 def _from_file(path: Path) -> Iterator[Recorded]:
     try:
         with open(path, "rb") as file:
-            magic = file.read(6)
+            magic = file.read(512)
             for start, what, how in _OTHERS:
                 if magic.startswith(start):
                     raise ProfileError(
@@ -200,6 +204,10 @@ def _from_file(path: Path) -> Iterator[Recorded]:
                     )
             if magic.startswith(_ZSTD):
                 yield from _from_zstd(path)
+                return
+            # The name of a tar's first member ends in a NUL; so does no line of a listing.
+            if b":\n" in magic and b"\0" not in magic:
+                yield from _from_listing(file.read(MOST_LISTED + 1), magic)
                 return
         with tarfile.open(path) as tar:
             yield from _from_tar(path, tar)
@@ -216,6 +224,23 @@ def _from_file(path: Path) -> Iterator[Recorded]:
         raise ProfileError(
             f"{path}: {why}, expected a directory or a tar with sys/ in it"
         ) from None
+
+
+def _from_listing(rest: bytes, magic: bytes) -> Iterator[Recorded]:
+    """What `ls -lR` or `ls -R` printed: names, and where links lead; no contents."""
+    directory = PurePosixPath()
+    for line in (magic + rest).decode("utf-8", "surrogateescape").splitlines():
+        if line.endswith(":") and "/" in line:
+            directory = PurePosixPath(line.removesuffix(":").lstrip("/"))
+            yield Recorded(directory)
+        elif line and not line.startswith("total "):
+            words = line.split(maxsplit=8)
+            long = len(words) == 9 and re.fullmatch(r"[-dlcbps][-rwxsStT]{9}[+.@]?", words[0])
+            name, _, target = (words[8] if long else line).partition(" -> ")
+            if target:
+                yield Recorded(directory / name, target=target)
+            elif not (long and words[0].startswith("d")):
+                yield Recorded(directory / name, listed=True)
 
 
 def _from_zstd(path: Path) -> Iterator[Recorded]:
