@@ -63,7 +63,7 @@ def machines(
     from elfcorehdr import profiles
 
     if recording is not None:
-        from fsmount.cli.recordings import as_toml
+        from fsmount.cli.recorded.machine import as_toml
 
         click.echo(as_toml(recording, arch, kernel, iomem), nl=False)
         return

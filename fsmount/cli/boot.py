@@ -70,7 +70,7 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")
 def _load(machine: str) -> Machine:
     """A machine that is shipped, in a TOML file, or recorded."""
     if machine.endswith(ARCHIVES) or ("/" in machine and os.path.isdir(machine)):
-        from fsmount.cli.recordings import recorded_machine
+        from fsmount.cli.recorded.machine import recorded_machine
 
         return recorded_machine(machine)
     return profiles.load(machine)
@@ -135,8 +135,8 @@ def _booted_recording(
     """
     from pathlib import Path
 
-    from fsmount.cli.recorded_tree import recorded_tree
-    from fsmount.cli.recordings import derived
+    from fsmount.cli.recorded.machine import derived
+    from fsmount.cli.recorded.tree import recorded_tree
     from fsmount.host.recording import read_recording
 
     recording = read_recording(Path(options.recording))

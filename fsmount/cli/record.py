@@ -65,7 +65,7 @@ def diff_tree(
     kdumpfs diff-tree -m lpar.toml lpar.tar.gz
     """
     from fsmount.cli.boot import BootOptions, boot
-    from fsmount.cli.tree_diff import differences
+    from fsmount.cli.recorded.diff import differences
     from fsmount.host.recording import read_recording
 
     found = read_recording(Path(recording))

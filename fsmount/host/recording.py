@@ -308,13 +308,13 @@ def _judge(found: Recording) -> None:
         )
     if padded:
         found.mended.append(
-            f"{padded} files were padded with NULs to a page, as tar does with attributes: cut at their text"
+            f"{padded} files were padded with NULs, as tar does with attributes up to a page: cut at their text"
         )
 
 
 def _unpadded(name: str, content: bytes) -> bytes:
-    """A text attribute less the NULs that fill it up to a page; what is binary stays."""
-    if not content.endswith(b"\0") or len(content) % 4096 or "devicetree" in name:
+    """A text attribute less the NULs behind it, up to a page (tar) or one (old hwloc); what is binary stays."""
+    if not content.endswith(b"\0") or "devicetree" in name:
         return content
     text = content.rstrip(b"\0")
     return content if b"\0" in text or (text and not text.endswith(b"\n")) else text

@@ -12,7 +12,7 @@ from elfcorehdr.errors import ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from elfcorehdr.machine.reader import from_toml
-from fsmount.cli.recordings import as_toml
+from fsmount.cli.recorded.machine import as_toml
 from printer import from_bytes, read
 from tests.sysfs_dump import content_of, rows_of
 

@@ -173,3 +173,20 @@ def util_linux_tests() -> Path:
         tar.unlink()
 
     return made("util-linux-tests", make) / "tests"
+
+
+@functools.cache
+def hwloc_recordings() -> Path:
+    """tests/hwloc/linux of hwloc's source package: recordings of machines, as hwloc-gather-topology makes them."""
+
+    def make(work: Path) -> None:
+        where = lists(work, "deb-src http://deb.debian.org/debian bookworm main")
+        apt("apt-get", "-qq", *where, "source", "--download-only", "hwloc", cwd=work)
+        (tar,) = work.glob("hwloc_*.orig.tar.*")
+        apt("tar", "-xf", str(tar), "--wildcards", "*/tests/hwloc/linux/*.tar.bz2", cwd=work)
+        (top,) = work.glob("hwloc-*/tests/hwloc/linux")
+        top.rename(work / "linux")
+        shutil.rmtree(work / "lists")
+        tar.unlink()
+
+    return made("hwloc-recordings", make) / "linux"

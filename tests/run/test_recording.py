@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import pytest
 
 from tests.run.machine import ENVIRONMENT, PROJECT, run
+from tests.run.packages import hwloc_recordings
 
 pytestmark = [pytest.mark.fuse, pytest.mark.namespaces]
 KDUMPFS = [sys.executable, "-m", "fsmount.cli.main"]
@@ -137,3 +141,46 @@ def test_a_recording_that_cannot_be_written_is_one_sentence_and_leaves_nothing(t
         before.st_rdev,
         before.st_mode,
     )
+
+
+RECORDINGS = (
+    "16amd64-8n2c",
+    "16em64t-4s2c2t-offlines",
+    "256ppc-8n8s4t",
+    "128arm-2pa2n8cluster4co",
+    "48amd64-4d2n6c-sparse",
+    "96em64t-4n4d3ca2co",
+)
+
+
+@pytest.mark.apt
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_hwlocs_recordings_replay_as_lstopo_says_on_the_unpacked_files(name, tmp_path):
+    if shutil.which("lstopo-no-graphics") is None:
+        pytest.skip("lstopo is missing: apt install hwloc-nox")
+    archive = hwloc_recordings() / f"{name}.tar.bz2"
+    (tmp_path / "mnt").mkdir()
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "unpacked", filter="tar")
+    (top,) = (tmp_path / "unpacked").glob("*/sys")
+
+    def topology(root: Path) -> str:
+        environment = {
+            **ENVIRONMENT,
+            "HWLOC_FSROOT": str(root),
+            "HWLOC_COMPONENTS": "linux,stop",
+        }
+        return subprocess.run(
+            ["lstopo-no-graphics", "--of", "console", "--no-io"],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=True,
+        ).stdout
+
+    done = kdumpfs("mount", "--recording", str(archive), str(tmp_path / "mnt"))
+    assert done.returncode == 0, done.stderr
+    try:
+        assert topology(tmp_path / "mnt") == topology(top.parent)
+    finally:
+        kdumpfs("umount", str(tmp_path / "mnt"))

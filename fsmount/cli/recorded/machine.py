@@ -42,7 +42,7 @@ def as_toml(path: str, arch: str, kernel: str, iomem: str | None = None) -> str:
     """`kdumpfs machines --from`: the machine's file, with what could not be known at its top."""
     from elfcorehdr.machine.reader import from_toml
     from elfcorehdr.machine.writer import to_toml
-    from fsmount.cli.header_recording import is_header, recording_of_header
+    from fsmount.cli.recorded.header import is_header, recording_of_header
     from fsmount.host.recording import read_recording
 
     header = is_header(path)
