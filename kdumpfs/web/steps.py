@@ -28,10 +28,12 @@ class Side:
 
     def told(self) -> dict[str, Any]:
         """Its state, and what its log and uevents got since the last time."""
-        self.sequence = self.files.read("/control/sequence")
+        before, self.sequence = self.sequence, self.files.read("/control/sequence")
+        if before.split(" ")[0] != self.sequence.split(" ")[0]:
+            self.log_seen = (
+                self.uevent_seen
+            ) = -1  # another kernel has started, its numbers begin anew
         log = [*self.files.log()]
-        if log and log[-1][0] < self.log_seen:
-            self.log_seen = self.uevent_seen = -1  # another kernel has started
         new = [list(one) for one in log if one[0] > self.log_seen]
         if log:
             self.log_seen = log[-1][0]

@@ -199,6 +199,14 @@ def test_the_picture_of_262_144_blocks_is_a_few_lines():
     assert len(kernel.read("/control/picture")) < 4096
 
 
+def test_the_log_of_a_capture_kernel_is_told_from_its_first_line():
+    session = Session([("one", Here(options_of("pc-2g", load=True)))])
+    told = session.write("/proc/sysrq-trigger", "c\n")["sides"][0]
+    assert told["state"]["captured"]
+    assert told["log"][0][0] == 0
+    assert told["log"][0][3].startswith("Linux version")
+
+
 def test_what_happens_without_the_page_is_a_step_too():
     here = Here(options_of(load=True))
     session = Session([("one", here)])
