@@ -288,8 +288,9 @@ def test_262_144_blocks_are_drawn_at_30_frames_a_second_and_an_event_takes_less_
               spent.push(performance.now() - since); }
             return spent; }"""
         )
-        frame_ms = page.evaluate(
+        frame_ms = page.evaluate(  # the worst there is: no block is in its neighbours' state
             """async () => { const lens = window.kdumpfs.panels[0].lens, wide = lens.state.block_size, spent = [];
+            lens.state = {...lens.state, blocks: Array.from({length: 262144}, (_, n) => [n, 1, 1 + n % 2])};
             for (let n = 0; n < 60; n++) { const since = performance.now();
               lens.look(0, wide * 262144 * (n + 1) / 60); lens.draw(); spent.push(performance.now() - since);
               await new Promise((done) => requestAnimationFrame(done)); }
