@@ -8,7 +8,7 @@ gdb 13.1, drgn 0.3.0, libkdumpfile 0.5.1 on ELF cores in which two PT_LOADs cove
 and says nothing of overlap; Linux's vmcores do both: the row of the kernel's text comes first and its memory again below.
 Guess: the first row of the table wins everywhere; a row without bytes (p_filesz 0) gives way to one that has them.
 Seen: gdb takes the first row of the table, drgn the last, libkdumpfile the one that starts lower wherever it stands
-(drgn: docs, Program.add_memory_segment: "if the segment overlaps a previously registered segment, the new segment takes
+(drgn: docs, Program.add_memory_segment: "If it overlaps a previously registered segment, the new segment takes
 precedence"). In drgn a later row of p_filesz 0 hides the bytes of an earlier one: zeros are read, and no error.
 TEXT
 python - "$here" "$tmp" <<'PY'

@@ -5,7 +5,7 @@ deb hwloc-nox=2.9.0-1 libhwloc15=2.9.0-1
 cat <<TEXT
 hwloc $(lstopo-no-graphics --version | awk '{ print $NF }'), HWLOC_FSROOT on the /sys and /proc of an arm64 machine of one CPU without cache directories.
 Guess: what is shown comes from the tree alone: a core and a PU; the manual says of the variable that it reads the topology
-from that root, and that HWLOC_THISSYSTEM is then 0.
+from that root, and that it is then not taken for this system's.
 Seen: the x86 component runs CPUID on the machine it runs on and hangs its caches on the tree's cores, with status 0. With
 HWLOC_COMPONENTS=-x86 it is as guessed (hwloc, topology-x86.c: it annotates what another component found).
 TEXT
