@@ -19,7 +19,9 @@ DIRECT = 0xC000000000000000
 CAPTURED = sorted(
     path
     for path in GOLDEN.rglob("*.bin")
-    if path != VMCORE and "stale-tail" not in path.name and "identity" not in path.parts
+    if path != VMCORE
+    and "stale-tail" not in path.name
+    and "identity" not in path.relative_to(GOLDEN).parts
 )
 IDENTITY = GOLDEN / "identity"
 """Headers of /proc/kcore and /proc/vmcore of living and of capture kernels, with their /proc/iomem."""
