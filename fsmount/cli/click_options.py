@@ -21,6 +21,8 @@ class Directory(click.Path):
         return value
 
 
+_WHOLE = 1 << 16
+"""Characters of a first sentence, at most: none is cut."""
 DIRECTORY = click.argument("directory", metavar="DIR", type=Directory())
 
 
@@ -103,11 +105,10 @@ class LazyGroup(click.Group):
                 self._here[command.name] = command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands; nothing is imported for it."""
+        """The list of commands with their first sentences, whole; nothing is imported for it."""
         names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(map(len, names))
         lines = {name: line for table in self.elsewhere.values() for name, line in table.items()}
         known = {name: click.Command(name, help=line) for name, line in lines.items()} | self._here
-        rows = [(name, known[name].get_short_help_str(limit)) for name in names]
+        rows = [(name, known[name].get_short_help_str(_WHOLE)) for name in names]
         with formatter.section("Commands"):
             formatter.write_dl(rows)

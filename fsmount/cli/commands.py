@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -9,7 +10,8 @@ import click
 from elfcorehdr.errors import ProfileError
 from fsmount.cli.click_options import DIRECTORY, LazyGroup, with_options
 from fsmount.cli.options import MOUNT_OPTIONS
-from printer.cli.terminal import help_width, leave
+from printer.cli.extras import EXTRAS
+from printer.cli.terminal import help_width, leave, name_stdout, sentence_of
 from printer.version import __version__
 
 EXAMPLES = """
@@ -241,9 +243,17 @@ def unplug(directory: str, what: str, address: str, amount: str | None, how: str
     request(directory, "unplug", body)
 
 
+for extra in EXTRAS.values():
+    kdumpfs.add_command(extra)
+
+
 def run() -> None:
-    """The command line, by click."""
+    """The command line, by click; an I/O error is one sentence and exit status 2."""
+    name_stdout()
     try:
         kdumpfs(prog_name="kdumpfs", terminal_width=help_width())
+    except OSError as error:
+        sys.stderr.write(f"kdumpfs: {sentence_of(error)}\n")
+        leave(SystemExit(2))
     except SystemExit as end:
         leave(end)

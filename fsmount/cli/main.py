@@ -69,6 +69,11 @@ def _end(command: Callable[..., int | None], given: dict[str, Any]) -> NoReturn:
         sys.stderr.write(f"kdumpfs: {error}\n")
     except KeyboardInterrupt:
         sys.stderr.write("\nAborted!\n")
+    except OSError as error:
+        from printer.cli.terminal import sentence_of
+
+        status = 2
+        sys.stderr.write(f"kdumpfs: {sentence_of(error)}\n")
     except Exception:
         sys.excepthook(*sys.exc_info())
     finally:

@@ -5,12 +5,14 @@ Nothing but click is imported at the top: `--help` and shell completion cost cli
 
 from __future__ import annotations
 
+import os
 import sys
 from io import TextIOWrapper
 
 import click
 
-from printer.cli.terminal import INTERRUPTED, help_width, leave
+from printer.cli.extras import EXTRAS
+from printer.cli.terminal import INTERRUPTED, help_width, leave, name_stdout, sentence_of
 
 COMMANDS = {"print": "printing", "diff": "judging", "check": "judging", "map": "mapping"}
 """In the order in which they are learnt: the file that each is in, imported when it is asked for."""
@@ -21,10 +23,12 @@ class Commands(click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """Their names."""
-        return list(COMMANDS)
+        return [*COMMANDS, *EXTRAS]
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         """One of them, from its file; None for another name."""
+        if name in EXTRAS:
+            return EXTRAS[name]
         if name not in COMMANDS:
             return None
         from importlib import import_module
@@ -70,6 +74,7 @@ def cli() -> None:
 
 def run(begin: bytes = b"") -> None:
     """The click side of main(); begin is what `print -` has read of standard input before."""
+    name_stdout()
     for stream in (sys.stdout, sys.stderr):  # a name may be no UTF-8, a terminal not know a glyph
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -83,5 +88,11 @@ def run(begin: bytes = b"") -> None:
     except click.ClickException as error:
         error.show()
         leave(SystemExit(error.exit_code))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        leave(SystemExit(1))
+    except OSError as error:
+        sys.stderr.write(f"Error: {sentence_of(error)}\n")
+        leave(SystemExit(2))
     except SystemExit as end:
         leave(end)

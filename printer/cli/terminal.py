@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from io import BufferedWriter, FileIO, TextIOWrapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells give it: 128 + SIGINT."""
@@ -35,6 +36,44 @@ def leave(end: SystemExit) -> NoReturn:
             raise end from None  # Python says what is wrong with the stream
         os._exit(end.code or 0)
     raise end
+
+
+STDOUT = "standard output"
+
+
+class _Stdout(FileIO):
+    """Descriptor 1, whose errors say so."""
+
+    def write(self, data: Any, /) -> int:
+        """Write; OSError with its filename."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = STDOUT
+            raise
+
+
+def name_stdout() -> None:
+    """Let errors of sys.stdout say that they are its."""
+    was = sys.stdout
+    if isinstance(was, TextIOWrapper) and was is sys.__stdout__:
+        was.flush()
+        sys.stdout = TextIOWrapper(
+            BufferedWriter(_Stdout(1, "wb", closefd=False)),
+            encoding=was.encoding,
+            errors=was.errors,
+            line_buffering=was.line_buffering,
+            write_through=was.write_through,
+        )
+
+
+def sentence_of(error: OSError) -> str:
+    """What went wrong with which file; if that was standard output, nothing more goes there, not even at exit."""
+    if error.filename == STDOUT:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    where = f"{error.filename}: " if error.filename is not None else ""
+    text = f"{where}{error.strerror or error}"
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 class Progress:
