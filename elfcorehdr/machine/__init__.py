@@ -29,10 +29,15 @@ class MemoryRange(Record):
     """RAM at boot: one memblock region (ppc64, arm64) or top-level System RAM resource (x86_64, riscv64)."""
 
     start: Bytes
+    """Its first byte."""
     size: Bytes
+    """Its length."""
     node: int = 0
+    """NUMA node."""
     flags: str = ""
+    """memblock's: NOMAP, DRV_MNG, HOTPLUG or MIRROR."""
     name: str = "System RAM"
+    """What /proc/iomem calls it."""
 
     @property
     def end(self) -> int:
@@ -44,8 +49,11 @@ class Region(Record):
     """A stretch of physical memory with a name (firmware, a resource)."""
 
     start: Bytes
+    """Its first byte."""
     size: Bytes
+    """Its length."""
     name: str = ""
+    """What it is called, in /proc/iomem for one."""
 
     @property
     def range(self) -> Range:
@@ -57,17 +65,24 @@ class CrashRegion(Record):
     """A crashkernel reservation that is known, not computed; kind is crashk_res, crashk_low_res or cma."""
 
     start: Bytes
+    """Its first byte."""
     size: Bytes
+    """Its length."""
     kind: str = "crashk_res"
+    """crashk_res, crashk_low_res or cma."""
 
 
 class LoadSegment(Record):
     """One PT_LOAD of the capture kernel's vmlinux: sizes and alignment, in bytes."""
 
     memsz: Bytes
+    """p_memsz."""
     filesz: Bytes = 0
+    """p_filesz, at most memsz; the rest is zeros."""
     align: Bytes = 0x10000
+    """p_align."""
     paddr: Bytes = 0
+    """p_paddr."""
     setup: Bytes = 0x5000
     """x86_64: bytes of real-mode code in front, in the file alone."""
 
@@ -76,18 +91,26 @@ class KdumpFiles(Record):
     """What `kdumpfs load` loads when it is given no files: sizes of the capture kernel's parts, in bytes."""
 
     kernel: tuple[LoadSegment, ...] = ()
+    """The segments of its image."""
     purgatory: Bytes = 0x10000
+    """Size of kexec-tools' or the kernel's purgatory."""
     initrd: Bytes = 0
+    """Size of the initrd."""
     fdt: Bytes = 0
+    """Size of the flattened device tree."""
 
 
 class Lmbs(Record):
     """A run of logical memory blocks in the device tree's table, ibm,dynamic-memory-v2."""
 
     count: int
+    """How many LMBs, each as large as a memory block."""
     start: Bytes
+    """Address of the first."""
     drc: int = 0
+    """DRC index of the first; 0: none."""
     flags: int = 0
+    """Theirs: 0x8 assigned, 0x80 reserved."""
 
     ASSIGNED = 0x8
     """DRCONF_MEM_ASSIGNED"""
@@ -99,16 +122,22 @@ class KernelText(Record):
     """The running kernel's image: _text and _end - _text."""
 
     paddr: Bytes
+    """Physical address of _text."""
     vaddr: Bytes
+    """Virtual address of _text."""
     size: Bytes
+    """_end - _text."""
 
 
 class CpuTopology(Record):
     """Which CPUs there can be, are, and run, and how they form cores. Lists as the kernel prints them."""
 
     possible: str
+    """CPUs that there can be, such as 0-7."""
     present: str = ""
+    """CPUs that there are at boot; empty: all that are possible."""
     online: str = ""
+    """CPUs that run at boot; empty: all that are present."""
     threads: int = 1
     """CPUs (hardware threads) per core."""
     node: Mapping[int, int] = NONE
@@ -116,7 +145,7 @@ class CpuTopology(Record):
     refuse: Mapping[int, str] = NONE
     """The errno that stopping a CPU gives, for one that does not stop: EBUSY, ENOSPC, ..."""
     cores_per_package: int = 0
-    """0: one package a node."""
+    """x86_64: cores of a package; 0: one package a node."""
     type: str = "PowerPC,POWER10"
     """ppc64: name of a core's node in the device tree."""
     compatible: str = ""
@@ -129,13 +158,17 @@ class CacheLeaf(Record):
     """A cache, as an index directory of a CPU tells it; what is 0 is not told."""
 
     level: int
+    """1, 2, 3."""
     type: str
     """Data, Instruction or Unified."""
     size: Bytes = 0
+    """Its size; 0: not told."""
     line: int = 0
     """Bytes of a line."""
     ways: int = 0
+    """Ways of associativity."""
     sets: int = 0
+    """How many sets."""
     cores: int = 1
     """How many cores share it; 0: all of their package."""
 
@@ -144,8 +177,11 @@ class BlockState(Record):
     """Blocks that are not as the rest at boot: a list of block numbers, their state and zones."""
 
     blocks: str
+    """Their numbers, such as 0-7,9."""
     state: str = "online"
+    """online or offline."""
     valid_zones: str = ""
+    """What their valid_zones reads: none, DMA, DMA32, Normal, Movable; empty: computed."""
     node: int = -1
     """Their NUMA node, where the memory range around them spans several; -1: that of the range."""
 
@@ -160,7 +196,9 @@ class MemoryUse(Record):
     """What memory is used for, where it is not the mixture that a dump shows otherwise (mm/page_use.py)."""
 
     start: Bytes
+    """First byte."""
     size: Bytes
+    """Length."""
     kind: str = "kernel"
     """One of PAGE_KINDS."""
     order: int = 0
@@ -174,35 +212,47 @@ class Machine(Record):
     """One machine at boot. Where a field is absent, the architecture computes what a kernel computes."""
 
     name: str
+    """Its name."""
     source: str
     """Where the numbers come from."""
     arch: str
+    """ppc64, x86_64, arm64 or riscv64."""
     memory: tuple[MemoryRange, ...]
+    """Its memory at boot, ascending."""
     cpus: CpuTopology
+    """Its CPUs."""
     description: str = ""
+    """One sentence for `kdumpfs machines`."""
     platform: str = ""
     """Whose firmware: ppc64 pseries or powernv, x86_64 pc, arm64 and riscv64 virt, laptop, server, board; empty: the first of these."""
     page_size: Bytes = 4096
+    """Size of a page; not given: the architecture's."""
     memory_block_size: Bytes = 0x10000000
+    """Size of a block of /sys/devices/system/memory; not given: the architecture's."""
     cmdline: str = ""
+    """The kernel's command line."""
     kernel_end: Bytes = 0x2000000
-    """Physical address behind the running kernel's _end."""
+    """ppc64, x86_64: physical address behind the running kernel's _end, where kernel_text does not say it."""
     rma_size: Bytes = 0
-    """Real mode area of an LPAR; 0 for all of memory."""
+    """pseries: real mode area of an LPAR; 0 for all of memory."""
     rtas: Region | None = None
+    """ppc64: where RTAS lies."""
     opal: Region | None = None
+    """powernv: where OPAL lies."""
     crash_notes: Mapping[int, Bytes] = NONE
     """Physical address of a CPU's crash note, where known."""
     crash_notes_first: Bytes = 0
     """Address of CPU 0's note, the others follow at crash_notes_step; 0: computed."""
     crash_notes_step: Bytes = 0
+    """How far apart the notes of crash_notes_first are; 0: computed."""
     vmcoreinfo: Bytes = 0
     """Physical address of the vmcoreinfo note; 0: computed."""
     use: tuple[MemoryUse, ...] = ()
     """What some of the memory is used for; the rest holds a stated mixture."""
     kdump: KdumpFiles = KdumpFiles()
+    """The capture kernel's parts."""
     lmbs: tuple[Lmbs, ...] = ()
-    """ppc64: the LMB table; empty: one LMB a block of boot memory, DRC indexes from 0x80000000."""
+    """pseries: the LMB table; empty: one LMB a block of boot memory, DRC indexes from 0x80000000."""
     pinned: tuple[Region, ...] = ()
     """Memory that cannot be taken offline, besides what the kernel itself needs."""
     crashkernel: tuple[CrashRegion, ...] = ()
@@ -217,8 +267,9 @@ class Machine(Record):
     system_ram: tuple[MemoryRange, ...] = ()
     """arm64: the System RAM rows of /proc/iomem, where they differ from memory."""
     kernel_text: KernelText | None = None
+    """Where the running kernel lies."""
     direct_map_base: Bytes = 0
-    """Virtual address of physical 0 in the direct map, modulo 2^64 (not ppc64); 0: the architecture's."""
+    """x86_64, arm64, riscv64: virtual address of physical 0 in the direct map, modulo 2^64; 0: the architecture's."""
     nr_cpus: int = 0
     """CONFIG_NR_CPUS; 0: the architecture's in a distribution's kernel."""
     nr_cpus_default: int = 8192
@@ -226,6 +277,7 @@ class Machine(Record):
     crash_max_memory_ranges: int = 8192
     """CONFIG_CRASH_MAX_MEMORY_RANGES."""
     blocks: tuple[BlockState, ...] = ()
+    """Memory blocks that are not as the rest."""
     auto_online_blocks: str = ""
     """Policy at boot; empty: the kernel version's default."""
     kexec_file: bool = True
@@ -236,10 +288,11 @@ class Machine(Record):
     IOMMU_SUPPORT, UNACCEPTED_MEMORY, NO_HZ_FULL, CPU_FREQ, PROFILING, LOCKUP_DETECTOR, BUILD_SALT; ppc64:
     PPC_PERF_CTRS, PPC_UV, LPARCFG; CMA, KSM, ZSWAP, MEMORY_BALLOON. All are on where not named."""
     fadump: bool = False
-    """Firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
+    """ppc64: firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
     fadump_reserved: Bytes = 0
+    """ppc64: what fadump reserves; 0: computed."""
     devicetree: Mapping[str, str] = NONE
-    """Extra device-tree properties: path below base, value as text or 0x hex bytes."""
+    """ppc64: extra device-tree properties: path below base, value as text or 0x hex bytes."""
     cpuinfo: Mapping[str, str] = NONE
     """Rows of /proc/cpuinfo that all CPUs share, by the kernel's words; else those of the architecture's capture."""
     caches: tuple[CacheLeaf, ...] = ()

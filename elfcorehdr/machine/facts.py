@@ -139,7 +139,9 @@ CONFIG = frozenset(
         "CPU_FREQ",
         "HUGETLB_PAGE",
         "IOMMU_SUPPORT",
+        "KSM",
         "LOCKUP_DETECTOR",
+        "MEMORY_BALLOON",
         "MEMORY_FAILURE",
         "NO_HZ_FULL",
         "NUMA_BALANCING",
@@ -153,6 +155,7 @@ CONFIG = frozenset(
         "TRANSPARENT_HUGEPAGE",
         "UNACCEPTED_MEMORY",
         "ZSMALLOC",
+        "ZSWAP",
     ]
 )
 """The options that `config` may name."""

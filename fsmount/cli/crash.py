@@ -52,7 +52,12 @@ def crash(directory: str, why: str | None, oops: bool, hard: tuple[int, ...]) ->
 @click.command()
 @with_options(MACHINE_OPTIONS)
 @click.option(
-    "-o", "--output", metavar="FILE", required=True, type=click.Path(dir_okay=False, writable=True)
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    type=click.Path(dir_okay=False, writable=True),
+    help="The file to write.",
 )
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.argument("directory", metavar="[DIR]", required=False, type=Directory())

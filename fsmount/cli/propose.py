@@ -116,7 +116,14 @@ def skeleton(file: str, release: str) -> None:
 
 
 @click.command("check-api")
-@click.option("-m", "--machine", default="pseries-16g", show_default=True, metavar="NAME|FILE")
+@click.option(
+    "-m",
+    "--machine",
+    default="pseries-16g",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="The machine to try it on.",
+)
 @click.argument("file", metavar="FILE.py", type=click.Path())
 @click.pass_context
 def check_api(ctx: click.Context, file: str, machine: str) -> None:

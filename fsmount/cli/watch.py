@@ -128,7 +128,13 @@ def _texts(directory: str, files: list[str]) -> dict[str, str]:
     "-o", "--output", metavar="FILE.html", help="Do that, write one file that replays it, and end."
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: a free one]")
-@click.option("--bind", metavar="ADDRESS", default="127.0.0.1", show_default=True)
+@click.option(
+    "--bind",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on.",
+)
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
 @click.argument("directory", metavar="[DIR]", type=Directory(), required=False)
 def web(directory: str | None, **given: Any) -> None:

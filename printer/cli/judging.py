@@ -73,6 +73,8 @@ def diff_(a: str, b: str, fmt: str, quiet: bool, scan: bool) -> None:
     "fmt",
     type=click.Choice(["text", "json", "jsonl", "sarif"]),
     default="text",
+    help="How to print findings.",
+    show_default=True,
 )
 @click.option(
     "--fail-on",

@@ -1,0 +1,72 @@
+"""docs/machine.md and docs/commands.md are what the code says, whole: each key and option, with what it does."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from elfcorehdr.machine import Machine
+from elfcorehdr.machine.facts import CONFIG
+from elfcorehdr.machine.reader import _TABLES
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "scripts/pages"
+
+
+def script():
+    loader = importlib.machinery.SourceFileLoader("pages_script", str(SCRIPT))
+    spec = importlib.util.spec_from_loader("pages_script", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["pages_script"] = module
+    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
+    try:
+        loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+PAGES = script()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    subprocess.run([sys.executable, str(SCRIPT), str(folder)], check=True, timeout=120)
+    return folder
+
+
+@pytest.mark.parametrize("name", PAGES.pages())
+def test_the_page_is_what_the_script_makes(made, name):
+    assert (made / name).read_text() == (ROOT / "docs" / name).read_text(), "run scripts/pages"
+
+
+def test_every_table_that_the_reader_knows_is_there_with_every_key():
+    tables = {table.name: table for table in PAGES.tables()}
+    assert tables.keys() == {"Machine", *_TABLES}
+    page = (ROOT / "docs/machine.md").read_text()
+    for name, table in tables.items():
+        record = Machine if name == "Machine" else _TABLES[name]
+        section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)` \|", section, re.M) == list(record._fields)
+        assert [key.name for key in table.keys if not key.text] == []
+
+
+def test_the_options_of_the_kernel_that_a_machine_may_name_are_told():
+    (text,) = (key.text for key in PAGES.tables()[0].keys if key.name == "config")
+    told = re.findall(r"[A-Z][A-Z_]+[A-Z]|PM", text.replace("CONFIG_", ""))
+    assert sorted(told) == sorted(CONFIG)
+
+
+def test_every_option_says_what_it_does():
+    for name, group in PAGES.GROUPS:
+        for command in PAGES.commands(group, name):
+            assert command.text[0][0], command.name
+            assert [o.words for o in command.options if not o.text.split(" [default")[0]] == []
