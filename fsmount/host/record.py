@@ -41,6 +41,7 @@ TREES = (
     "proc/sys/kernel",
     "proc/sys/vm",
     "proc/ppc64",
+    "proc/powerpc",
 )
 """Directories that are recorded whole, less SKIPPED."""
 SKIPPED = re.compile(
@@ -101,6 +102,8 @@ def entries(top):
     def walk(path):
         # type: (str) -> None
         found.append(path)
+        if os.path.islink(os.path.join(top, path)):
+            return
         try:
             with os.scandir(os.path.join(top, path)) as names:
                 below = sorted(names, key=lambda entry: entry.name)
@@ -191,17 +194,20 @@ class Recorder:
         # type: () -> None
         """Whose recording this is."""
         name = os.uname()
+        here = {}  # type: dict[str, object]
+        if os.path.abspath(self._top) == "/":  # else it is another machine's files
+            here["uname"] = {
+                "release": name.release,
+                "version": name.version,
+                "machine": name.machine,
+                "nodename": "localhost" if self._anonymize else name.nodename,
+            }
+            here["page_size"] = os.sysconf("SC_PAGE_SIZE")
         self._text(
             HEAD,
             {
+                **here,
                 "format": FORMAT,
-                "uname": {
-                    "release": name.release,
-                    "version": name.version,
-                    "machine": name.machine,
-                    "nodename": "localhost" if self._anonymize else name.nodename,
-                },
-                "page_size": os.sysconf("SC_PAGE_SIZE"),
                 "root": os.geteuid() == 0,
                 "anonymized": self._anonymize,
                 "symbols": symbols(self._top),

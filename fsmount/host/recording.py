@@ -130,8 +130,21 @@ def read_recording(path: Path) -> Recording:
         raise ProfileError(f"{path}: nothing below sys/ in it, expected a recording of a /sys")
     if found.head and not found.errors and "complete" not in found.head:
         raise ProfileError(f"{path}: ends before its last entry {TAIL}: it was cut, copy it again")
+    links = {f"{name}/" for name, one in found.files.items() if one.target is not None}
+    if links:  # what was recorded through a link is where the link leads
+        found.files = {
+            name: one
+            for name, one in found.files.items()
+            if not any(f"{parent}/" in links for parent in _parents(name))
+        }
     _judge(found)
     return found
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        yield name
 
 
 def _about(found: Recording, one: Recorded) -> None:

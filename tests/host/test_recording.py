@@ -43,7 +43,7 @@ def test_what_was_recorded_is_read_again(machine, tmp_path, ending):
     found = read_recording(path)
     assert found.text("sys/devices/system/memory/memory1/state") == "offline"
     assert found.text("proc/version") == "Linux version 6.12.1 (x)"
-    assert found.head["uname"]["release"]
+    assert "uname" not in found.head  # of this host, and those are another machine's files
     assert found.mended == []
 
 
