@@ -1,4 +1,4 @@
-"""docs/proposing.md and docs/testing.md: whoever types what they say sees what they show."""
+"""docs/proposing.md, docs/testing.md, docs/troubleshooting.md: whoever types what they say sees what they show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.kdumpfs.plugins import MISSING
 
 @pytest.mark.fuse
 @pytest.mark.namespaces
-@pytest.mark.parametrize("name", ["proposing", "testing"])
+@pytest.mark.parametrize("name", ["proposing", "testing", "troubleshooting"])
 def test_a_reader_sees_what_the_page_shows(tmp_path, name):
     for program in ("bats", "make"):
         if name == "testing" and shutil.which(program) is None:
