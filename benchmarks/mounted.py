@@ -29,6 +29,7 @@ def round_trips(shop: Workshop, rounds: int) -> dict[str, float]:
     with ExitStack() as stack:
         ours = stack.enter_context(shop.ours(machines.write(shop.path, FEW)))
         cached = stack.enter_context(shop.high_level(FEW, 1))
+        in_c = stack.enter_context(shop.low_level(FEW))
         uncached = stack.enter_context(shop.high_level(FEW, 0))
         tmpfs = shop.static(FEW, files=True)
         return interleaved(
@@ -38,6 +39,7 @@ def round_trips(shop: Workshop, rounds: int) -> dict[str, float]:
                 "read uncached": lambda: _client(shop, "read", uncached, "state"),
                 "stat ours": lambda: _client(shop, "stat", ours, "state"),
                 "stat tmpfs": lambda: _client(shop, "stat", tmpfs, "state"),
+                "stat in C": lambda: _client(shop, "stat", in_c, "state"),
                 # 1 to `online` of a block that is online: taken, and nothing happens.
                 "write ours": lambda: _client(shop, "write", ours, "online"),
                 "write cached": lambda: _client(shop, "write", cached, "online"),
@@ -53,6 +55,7 @@ def _rates(shop: Workshop, rounds: int) -> list[Cost]:
         ("read uncached", "read ours"),
         ("stat tmpfs", "stat ours"),
         ("write cached", "write ours"),
+        ("stat in C", "stat ours"),
     )
     return [ratio(costs, reference, ours) for reference, ours in pairs]
 
@@ -193,6 +196,7 @@ ROWS = (
     Row("1", READ, HL1, ">=", 0.50, 0.60, "1", _rates),
     Row("2", READ, HL0, ">=", 1.3, 1.6, "2.6 to 3.3", _rates, 1),
     Row("3", "stat of a warm name, rate", TMPFS, ">=", 0.8, 1.0, "1", _rates, 2),
+    Row("3b", "stat of a warm name, rate", LL, ">=", 0.95, 1.0, "1: no request is made", _rates, 4),
     Row("4", "echo 1 > online of an online block, rate", HL1, ">=", 0.35, 0.47, "1", _rates, 3),
     Row("5", "ls -U | wc -l, 262,144 blocks", TMPFS, "<=", 3.0, 1.7, "0.5", _listing),
     Row("6", "readdir per entry, 262,144 blocks", "16,384 blocks", "<=", 1.5, 1.1, "1", _listing, 1),

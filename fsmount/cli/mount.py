@@ -43,6 +43,7 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
             if asked:
                 mounted.stop()
             gc.freeze()  # the start made no garbage, and nothing of it is ever freed
+            gc.set_threshold(20_000, 20, 20)  # a request leaves none in cycles
             gc.enable()
             close_door = open_door(mounted, kernel, tree)
             try:

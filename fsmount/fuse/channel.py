@@ -51,7 +51,7 @@ class Channel:
         """
         header = OUT_HEADER.pack(16 + len(payload), max(error, -MAX_FUSE_ERRNO), unique)
         try:
-            os.writev(self.fd, (header, payload))
+            os.write(self.fd, header + payload)
         except OSError as refused:
             if refused.errno in _GONE:
                 return

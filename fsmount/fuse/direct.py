@@ -105,13 +105,17 @@ class Connection(OpenFiles):
 
     def handle(self) -> bool:
         """Answer the request that is there; False if there is none, or the mount has gone."""
-        size = self.channel.receive()
-        if size:
-            self._resched.begin()
-            self._answer(size)
-            if self._resched.later:
-                self._resched.end()
-        return size > 0
+        receive, resched, handled = self.channel.receive, self._resched, False
+        while size := receive():
+            handled = True
+            resched.begin()
+            op = self._answer(size)
+            if resched.later:
+                resched.end()
+            # Behind a close(2), which does not wait, its process's next request is there already.
+            if op != proto.RELEASE and op != proto.RELEASEDIR:
+                break
+        return handled
 
     def close(self) -> None:
         """Answer nobody any more; the descriptor is its opener's."""
@@ -155,12 +159,13 @@ class Connection(OpenFiles):
         if self._table.names_changed() and self._table.names is NameCache.ANNOUNCED:
             self.channel.notify(proto.NOTIFY_INC_EPOCH)
 
-    def _answer(self, size: int) -> None:
+    def _answer(self, size: int) -> int:
+        """Answer the request in the buffer, or keep it for later; its opcode."""
         _, op, unique, nodeid = proto.IN_START.unpack_from(self._buf)
         if op == proto.WRITE and self._resched.inside:
             self._writes[unique] = bytes(self._view[:size])
             self._resched.later.append(partial(self._resume, unique))
-            return
+            return int(op)
         error, payload = 0, b""
         try:
             handler = self._ops.get(op)
@@ -169,7 +174,7 @@ class Connection(OpenFiles):
             payload = handler(nodeid, size)
         except Blocked:
             self._parked[unique] = bytes(self._view[:size])
-            return
+            return int(op)
         except Ended:
             raise
         except BaseException as raised:
@@ -177,7 +182,7 @@ class Connection(OpenFiles):
         if self.holds_answers and self._boots != (self._kernel.boots, self._kernel.dead):
             self._held.append(unique)
             self.sync_names()
-            return
+            return int(op)
         if self._names_seq != self._kernel.names_seq:
             self.sync_names()
         if op not in _UNANSWERED:
@@ -186,6 +191,7 @@ class Connection(OpenFiles):
             self._can_announce()
         elif op == proto.WRITE and self._parked:
             self.retry()  # whoever waits for something else than the log
+        return int(op)
 
     def answer_held(self) -> None:
         """EIO to the requests that ended the kernel: who made them is dying with it."""

@@ -61,7 +61,7 @@ class OpenDir:
         packs, sizes = DIRENT_PACKS, DIRENT_SIZES
         last: list[Name] = []
         given: list[int] = []
-        ahead = (entry for entry in self._ahead if self._there(entry[0]))
+        ahead = iter([entry for entry in self._ahead if self._there(entry[0])])
         self._ahead = []
         for entry in chain(ahead, self._entries):
             name = entry[0].encode(errors="surrogateescape")
@@ -81,14 +81,14 @@ class OpenDir:
     def _go_to(self, at: int) -> None:
         """Go on behind the entry that `at` names: the reader had no room for all, or used seekdir(3)."""
         given, first = self._given, len(self._given) - len(self._last)
-        found = _index(given, at, first)
+        found = _index(given, at, first) if at else -1
         if found >= 0:
             self._ahead[:0] = self._last[found - first + 1 :]
             self._given = given[: found + 1]
             return
         self._ahead, self._last = [], []
         entries = self._listed()
-        found = _index(given, at, 0)
+        found = _index(given, at, 0) if at else -1
         if found >= 0:
             self._given = given[: found + 1]
             passed = set(self._given)

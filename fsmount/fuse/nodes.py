@@ -132,6 +132,8 @@ class NodeTable:
 
     def __init__(self, nodes: Nodes, names: NameCache) -> None:
         self.nodes = nodes
+        self.valid = 0
+        """Seconds that a name or its attributes stay valid."""
         self.names = names
         self._numbers = Numbers()
         self._kernel = nodes.kernel
@@ -141,9 +143,14 @@ class NodeTable:
         self._time = 0, (0, 0)
 
     @property
-    def valid(self) -> int:
-        """Seconds that a name or its attributes stay valid."""
-        return 0 if self.names is NameCache.NONE else TIMEOUT_S
+    def names(self) -> NameCache:
+        """How the host's kernel keeps names."""
+        return self._names
+
+    @names.setter
+    def names(self, names: NameCache) -> None:
+        self._names = names
+        self.valid = 0 if names is NameCache.NONE else TIMEOUT_S
 
     def names_changed(self) -> bool:
         """Whether the names have changed since this was last asked."""
@@ -205,7 +212,9 @@ class NodeTable:
 
     def _attr(self, node: Any) -> tuple[int, ...]:
         mode, nlink, size, ino, uid, gid, atime, mtime, ctime = self.nodes.getattr(node)
-        (a, ansec), (m, mnsec), (c, cnsec) = map(self._seconds, (atime, mtime, ctime))
+        a, ansec = m, mnsec = c, cnsec = self._seconds(atime)
+        if mtime != atime or ctime != atime:
+            (m, mnsec), (c, cnsec) = self._seconds(mtime), self._seconds(ctime)
         return (
             ino, size, 0, a, m, c, ansec, mnsec, cnsec,
             mode, nlink, uid, gid, 0, self._blksize, 0,

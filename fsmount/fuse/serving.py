@@ -18,6 +18,8 @@ SPIN_FIRST_S, SPIN_MOST_S = 25e-6, 100e-6
 """How long a server looks for the next request before it sleeps."""
 SOON_S = 250e-6
 """A request that came so soon after the server slept was worth looking for."""
+TAKEN_S, BUSY_S = 1e-3, 1.0
+"""Who looks so much longer than it meant to has had its CPU taken by others, and leaves it to them for so long."""
 
 
 class Poller:
@@ -26,14 +28,15 @@ class Poller:
     A client that reads a file and then the next one sends its requests one at a time, and each would
     find the server asleep: waking it on another CPU costs more than the answer, on a CPU that
     has halted (a guest's above all) ten times more. So after an answer the server looks again for a
-    while, as long as that has been of use lately: what KVM's halt_poll_ns does for a guest.
+    while, as long as that has been of use lately: what KVM's halt_poll_ns does for a guest. Not while
+    others want the CPU: the client may be one of them.
     """
 
     def __init__(self) -> None:
         poll = select.poll()
         self._poll = poll.poll
         self.register, self.unregister = poll.register, poll.unregister
-        self._spin = 0.0
+        self._spin = self._busy_until = 0.0
         # With one CPU, who looks keeps the client from asking.
         self.may_spin = len(os.sched_getaffinity(0)) > 1
         """Whether to look again at all."""
@@ -42,15 +45,17 @@ class Poller:
         """Descriptors and events, at least one."""
         poll, clock = self._poll, time.perf_counter
         spin = self._spin if self.may_spin else 0.0
-        if spin:
-            until = clock() + spin
-            while True:
-                ready = poll(0)
-                if ready:
-                    return ready
-                if clock() > until:
-                    break
         since = clock()
+        if spin and since > self._busy_until:
+            until = since + spin
+            ready: list[tuple[int, int]] = []
+            while not ready and since < until:
+                ready = poll(0)
+                since = clock()
+            if since > until + TAKEN_S:
+                self._busy_until = since + BUSY_S
+            if ready:
+                return ready
         ready = poll()
         if clock() - since < SOON_S:
             self._spin = min(max(2 * spin, SPIN_FIRST_S), SPIN_MOST_S) if self.may_spin else 0.0

@@ -79,7 +79,7 @@ class DirEntry:
 
     __slots__ = (
         *("_listed", "always", "children", "declared", "families"),
-        *("fs", "identity", "subdirs", "visible"),
+        *("fs", "identity", "maybe", "subdirs", "visible"),
     )
 
     def __init__(self, fs: Filesystem | None, *, always: bool = False) -> None:
@@ -93,6 +93,8 @@ class DirEntry:
         """That of the kset whose objects' directory it is."""
         self.subdirs = 0
         """How many directories are among the children that listed() says are always there."""
+        self.maybe: tuple[tuple[Entry, ...], ...] = ()
+        """The alternatives of those that are not."""
         self._listed: tuple[Listed, ...] | None = None
 
     def listed(self) -> tuple[Listed, ...]:
@@ -104,6 +106,7 @@ class DirEntry:
             )
             kinds = [kind for _, kind, some in self._listed if not some]
             self.subdirs = kinds.count(stat.S_IFDIR)
+            self.maybe = tuple(some for _, _, some in self._listed if some)
         return self._listed
 
     def static(self, path: str = "") -> Iterator[tuple[str, DirEntry]]:

@@ -92,7 +92,8 @@ class Inodes(Directories):
             mode = stat.S_IFDIR | (0o555 if proc or root else 0o755)
             nlink = 2 + self._subdirs(node)
         uid, gid = self.owner
-        found = Stat(mode, nlink, size, node.ino, uid, gid, *[self.boot_ns] * 3)
+        boot = self.boot_ns
+        found = Stat(mode, nlink, size, node.ino, uid, gid, boot, boot, boot)
         return self._overridden(node, found) if self._setattr else found
 
     def _size(self, entry: FileEntry, obj: Any) -> int:
@@ -117,9 +118,9 @@ class Inodes(Directories):
             if counted is not None:
                 return int(counted())
             return sum(not isinstance(value, bytes) for value in obj.values())
-        listed = entry.listed()
+        entry.listed()
         count = entry.subdirs
-        for _, _, alternatives in listed:
+        for alternatives in entry.maybe:
             for found in alternatives:
                 if self._exists(found, obj):
                     count += type_of(found) == stat.S_IFDIR

@@ -113,20 +113,20 @@ def test_others_are_answered_within_a_second_and_the_server_stays_small(
     environment = os.environ | {
         "TMP": str(tmp_path), "OTHER": str(other), "PATH": f"{venv}:{os.environ['PATH']}"
     }  # fmt: skip
-    worst, reads = 0.0, 0
+    worst, done = 0.0, False
     with subprocess.Popen(
         ["bash", "-c", CALLS[name]], cwd=huge, env=environment, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,
     ) as call:  # fmt: skip
-        while call.poll() is None:
+        while not done:
+            done = call.poll() is not None
             since = time.monotonic()
             assert (huge / "sys/kernel/kexec_crash_loaded").read_text() in ("0\n", "1\n")
             os.listdir(huge / "sys/kernel/kexec")
-            worst, reads = max(worst, time.monotonic() - since), reads + 1
+            worst = max(worst, time.monotonic() - since)
         assert call.stderr is not None
         said = call.stderr.read()
     assert call.returncode == 0, said
     assert "Traceback" not in said
-    assert reads
     assert worst < BOUND_S
     assert peak(pid) < BOUND_KB
