@@ -1,12 +1,14 @@
-"""docs/machine.md and docs/commands.md are what the code says, whole: each key and option, with what it does."""
+"""docs/machine.md, docs/commands.md and the man pages are what the code says, whole: each key and option, with what it does."""
 
 from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,59 @@ def test_every_option_says_what_it_does():
         for command in PAGES.commands(group, name):
             assert command.text[0][0], command.name
             assert [o.words for o in command.options if not o.text.split(" [default")[0]] == []
+
+
+MANUALS = sorted((ROOT / "docs/man").iterdir())
+LINTS = {
+    "mandoc": ["mandoc", "-T", "lint", "-W", "warning"],
+    "groff": ["groff", "-man", "-ww", "-z", "-Kutf8", "-Tutf8"],
+}
+
+
+@pytest.mark.parametrize("tool", LINTS)
+@pytest.mark.parametrize("page", MANUALS, ids=lambda page: page.name)
+def test_a_man_page_is_clean(page, tool):
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is missing: apt install {tool}")
+    done = subprocess.run(
+        [*LINTS[tool], str(page)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.stdout + done.stderr, done.returncode) == ("", 0)
+
+
+def test_the_lint_finds_what_is_wrong(tmp_path):
+    if shutil.which("mandoc") is None:
+        pytest.skip("mandoc is missing: apt install mandoc")
+    wrong = tmp_path / "x.1"
+    wrong.write_text(MANUALS[0].read_text() + ".RE\n.XY\n")
+    assert subprocess.run(
+        [*LINTS["mandoc"], str(wrong)], capture_output=True, check=False
+    ).returncode
+
+
+def test_a_man_page_shows_every_key_and_option():
+    if shutil.which("mandoc") is None:
+        pytest.skip("mandoc is missing: apt install mandoc")
+
+    def shown(name):
+        command = ["mandoc", "-T", "ascii", "-O", "width=200", str(ROOT / "docs/man" / name)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return re.sub(".\b", "", text)
+
+    text = shown("kdumpfs-machine.5")
+    for table in PAGES.tables():
+        for key in table.keys:
+            assert re.search(rf"^ +{key.name} \(", text, re.M), key.name
+    for name, group in PAGES.GROUPS:
+        text = shown(f"{name}.1")
+        for command in PAGES.commands(group, name):
+            for option in command.options:
+                assert option.words in text
+
+
+def test_every_man_page_is_installed_with_the_package():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    files = project["tool"]["setuptools"]["data-files"]
+    listed = {(folder, name) for folder, names in files.items() for name in names}
+    pages = {(f"share/man/man{p.suffix[1:]}", f"docs/man/{p.name}") for p in MANUALS}
+    assert listed == pages
