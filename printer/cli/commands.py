@@ -92,7 +92,7 @@ def run(begin: bytes = b"") -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         leave(SystemExit(1))
     except OSError as error:
-        sys.stderr.write(f"Error: {sentence_of(error)}\n")
+        sys.stderr.write(f"elfcorehdr: {sentence_of(error)}\n")
         leave(SystemExit(2))
     except SystemExit as end:
         leave(end)

@@ -32,7 +32,7 @@ def _main() -> None:
         except BrokenPipeError:
             sys.exit(1)
         except OSError as error:
-            sys.stderr.write(f"Error: standard output: {error.strerror}\n")
+            sys.stderr.write(f"elfcorehdr: standard output: {error.strerror}\n")
             sys.exit(2)
         if done:
             return

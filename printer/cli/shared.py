@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -29,6 +29,10 @@ class Trouble(click.ClickException):
         from printer.layout.sizes import printable
 
         super().__init__(printable(message))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say it, and who does: `elfcorehdr: FILE: ...`."""
+        click.echo(f"elfcorehdr: {self.format_message()}", file=file, err=file is None)
 
 
 @contextmanager

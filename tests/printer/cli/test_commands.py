@@ -78,10 +78,10 @@ def test_scan_tells_of_other_headers(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("/nonexistent/file", "Error: /nonexistent/file: No such file or directory"),
-        ("/dev/zero", "Error: /dev/zero: offset 0: begins with 00 00 00 00"),
-        ("/dev/null", "Error: /dev/null: is empty"),
-        ("/proc", "Error: /proc: is a directory without control/elfcorehdr"),
+        ("/nonexistent/file", "elfcorehdr: /nonexistent/file: No such file or directory"),
+        ("/dev/zero", "elfcorehdr: /dev/zero: offset 0: begins with 00 00 00 00"),
+        ("/dev/null", "elfcorehdr: /dev/null: is empty"),
+        ("/proc", "elfcorehdr: /proc: is a directory without control/elfcorehdr"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_status_2(command, name, message):
@@ -191,7 +191,7 @@ def test_map_to_a_file_that_cannot_be_written():
     result = invoke("map", SEED_TEXT, "-o", "/nonexistent/x.svg")
     assert (result.exit_code, result.output) == (
         2,
-        "Error: /nonexistent/x.svg: No such file or directory\n",
+        "elfcorehdr: /nonexistent/x.svg: No such file or directory\n",
     )
 
 

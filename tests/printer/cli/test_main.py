@@ -161,7 +161,7 @@ def test_full_standard_output_is_one_sentence(seed_bin, how):
             cwd=ROOT,
             check=False,
         )
-    assert done.stderr == b"Error: standard output: No space left on device\n"
+    assert done.stderr == b"elfcorehdr: standard output: No space left on device\n"
     assert done.returncode == 2
 
 

@@ -110,5 +110,6 @@ def test_a_pipe_sees_nothing_of_it(tmp_path):
         os.close(out)
         _, errors = process.communicate(timeout=20)
     assert (
-        errors == b"Error: -: is empty, expected an ELF core header or the kernel's print of one\n"
+        errors
+        == b"elfcorehdr: -: is empty, expected an ELF core header or the kernel's print of one\n"
     )
