@@ -180,9 +180,21 @@ def _place(path: PurePosixPath) -> str | None:
     return None
 
 
+DEEPEST = 3
+"""How many directories may lie above sys/ and proc/: a sosreport has one."""
+
+
 def _from_directory(top: Path) -> Iterator[Recorded]:
+    for name in ("sys", "proc"):
+        if os.path.ismount(top / name):
+            raise ProfileError(
+                f"{top}: {name}/ is that of a running machine, expected a recording; `kdumpfs record` makes one"
+            )
     for directory, names, files in os.walk(top):
         here = PurePosixPath(Path(directory).relative_to(top))
+        if not {"sys", "proc"} & {*here.parts}:
+            files.clear()
+            names[:] = [] if len(here.parts) >= DEEPEST else names
         for name in (*names, *files):
             full = Path(directory, name)
             if full.is_symlink():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -133,3 +134,15 @@ def test_secrets_are_taken_out_and_lengths_stay():
     assert b"10.1.2.3" not in less
     assert b"0fc63daf" not in less
     assert b"crashkernel=256M" in less
+
+
+def test_a_running_machine_is_no_recording():
+    with pytest.raises(ProfileError, match="of a running machine, expected a recording"):
+        read_recording(Path("/"))
+
+
+def test_only_what_is_below_sys_and_proc_is_read(machine):
+    (machine / "home/someone").mkdir(parents=True)
+    os.mkfifo(machine / "home/someone/fifo")
+    (machine / "home/someone/secret").write_text("x")
+    assert not any("someone" in name for name in read_recording(machine).files)
