@@ -44,7 +44,8 @@ def run(ctx: click.Context, /, **given: Any) -> None:
     \b
     What it may write to:
       /sys, /proc, /dev/kmsg, kdump's system calls
-          the machine's; the host's other files there can be read
+          the machine's: processes, CPUs, memory, clock; the host's other
+          files of /sys can be read
       the current directory
           real, if it is below your home, a temporary directory or in a
           project under version control
