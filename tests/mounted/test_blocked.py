@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fsmount.host.mounting import server_pid
+from tests.mounted.running import running
 from tests.mounted.test_shell import kdumpfs
 
 pytestmark = [
@@ -84,14 +85,11 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A tree that another program serves, which never answers a read."""
     root = tmp_path_factory.mktemp("other")
     project = Path(__file__).parents[2]
-    with subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(root)], cwd=project, stdout=subprocess.PIPE
-    ) as server:
-        assert server.stdout is not None
+    command = [sys.executable, "-c", SLOW, str(root)]
+    with running(command, cwd=project, stdout=subprocess.PIPE) as server:
         server.stdout.readline()
         yield root
-        server.kill()
-        subprocess.run(["umount", "-l", root], check=True)
+    subprocess.run(["umount", "-l", root], check=True)
 
 
 def peak(pid: int) -> int:

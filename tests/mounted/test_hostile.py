@@ -13,6 +13,7 @@ import pytest
 
 from tests.mounted.conftest import Server
 from tests.mounted.hostile import FILES, RAISED, SHOWN
+from tests.mounted.running import running
 
 pytestmark = pytest.mark.fuse
 SYS = Path("sys")
@@ -30,7 +31,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def everybody_is_answered(hostile: Server) -> Iterator[None]:
     """During each test somebody waits in kmsg; afterwards he is there, and woken by what is written."""
-    with subprocess.Popen(["cat", hostile.root / "dev/kmsg"], stdout=subprocess.PIPE) as reader:
+    with running(["cat", hostile.root / "dev/kmsg"], stdout=subprocess.PIPE) as reader:
         assert reader.stdout is not None
         assert (hostile.root / "sys/kernel/text/text").read_text() == "hello\n"
         yield
@@ -38,7 +39,6 @@ def everybody_is_answered(hostile: Server) -> Iterator[None]:
         (hostile.root / "dev/kmsg").write_text("<5>all is well\n")
         while not reader.stdout.readline().endswith(b";all is well\n"):
             assert reader.poll() is None
-        reader.terminate()
 
 
 def outcome(act, *args) -> int:
@@ -115,7 +115,7 @@ def test_a_file_of_its_own_that_answers_wrongly_fails_that_call(hostile: Server,
 
 def test_a_read_that_has_to_wait_is_asked_again_after_each_write(hostile: Server):
     path = hostile.root / "sys/odd/read_again"
-    with subprocess.Popen(["cat", path]) as reader:
+    with running(["cat", path]) as reader:
         with pytest.raises(subprocess.TimeoutExpired):
             reader.wait(0.2)
         (hostile.root / "sys/kernel/text/clear").write_text("1")

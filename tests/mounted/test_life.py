@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fsmount.host.mounting import mounted_at, server_pid
+from tests.mounted.running import running
 from tests.mounted.test_shell import Shell, kdumpfs, shell
 
 pytestmark = pytest.mark.fuse
@@ -47,9 +48,8 @@ def test_a_signal_that_asks_to_end_unmounts(shell: Shell, name: str) -> None:
 
 def test_nohup_keeps_a_server_in_the_foreground_running(shell: Shell) -> None:
     command = ["nohup", *KDUMPFS, "mount", "--foreground", str(shell.dir)]
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    ) as server:
+    null = subprocess.DEVNULL
+    with running(command, stdin=null, stderr=null, stdout=null) as server:
         until = time.monotonic() + 20
         while not mounted_at(str(shell.dir)) and time.monotonic() < until:
             time.sleep(0.02)
@@ -199,9 +199,7 @@ def test_force_ends_a_server_that_is_stopped_or_stuck(shell: Shell, tmp_path: Pa
     )
     assert kdumpfs("mount", "--module", stuck, shell.dir).returncode == 0
     pid = served(shell)
-    with subprocess.Popen(
-        ["cat", shell.dir / "sys/own/endless"], stderr=subprocess.DEVNULL
-    ) as reader:
+    with running(["cat", shell.dir / "sys/own/endless"], stderr=subprocess.DEVNULL) as reader:
         time.sleep(0.5)
         done = kdumpfs("plug", shell.dir, "memory", "256M")
         assert f"its server (process {pid}) does not answer; `kdumpfs umount --force" in done.stderr
