@@ -112,7 +112,14 @@ def command_line(kernel: Kernel, image: Kimage) -> str:
 
 
 def _bootargs(fdt: bytes) -> str | None:
-    """/chosen/bootargs of a flattened device tree."""
+    """/chosen/bootargs of a flattened device tree; None if it has none, or is none: who loads it may write anything."""
+    try:
+        return _read_bootargs(fdt)
+    except (struct.error, ValueError, IndexError):
+        return None
+
+
+def _read_bootargs(fdt: bytes) -> str | None:
     structs, strings = struct.unpack_from(">2I", fdt, 8)
     at, path = structs, list[bytes]()
     while at + 4 <= len(fdt):
@@ -127,7 +134,7 @@ def _bootargs(fdt: bytes) -> str | None:
         elif token == 3:
             length, name = struct.unpack_from(">2I", fdt, at)
             at += 8
-            if path[-1:] == [b"chosen"] and fdt[strings + name :].startswith(b"bootargs\0"):
+            if path[-1:] == [b"chosen"] and fdt.startswith(b"bootargs\0", strings + name):
                 return fdt[at : at + length].rstrip(b"\0").decode(errors="surrogateescape")
             at = at + length + 3 & ~3
         elif token == 9:

@@ -12,9 +12,10 @@ from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoint, kstrtou32
 from elfcorehdr.lib.ranges import format_ids
-from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
+from fsmount.sysfs.device import device_uevent, named, subsystem
 from fsmount.sysfs.kexec_core import has_crash_hotplug
 from fsmount.sysfs.power import power
+from fsmount.tree.entries import numbered
 from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, Link, singleton
 
 cpu = AttributeGroup("devices/system/cpu", singleton)

@@ -82,14 +82,6 @@ def device_uevent(group: AttributeGroup[Any], name: str) -> None:
         kernel.uevents.synth(kernel.log, device.devpath, name, device.uevent_env(), buf)
 
 
-def numbered(prefix: str, name: str) -> int | None:
-    """The number in a name such as memory12; None for any other name, memory007 among them."""
-    digits = name.removeprefix(prefix)
-    if digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0"):
-        return int(digits)
-    return None
-
-
 def named(prefix: str, numbers: Iterator[int]) -> Iterator[str]:
     """The names of these numbers."""
     return (f"{prefix}{n}" for n in numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfcorehdr.drivers.firmware.memmap import FirmwareMapEntry
 from elfcorehdr.init.main import Kernel
+from fsmount.tree.entries import numbered
 from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, singleton
 
 
@@ -12,9 +13,10 @@ def _names(kernel: Kernel) -> list[str]:
 
 
 def _entry(kernel: Kernel, name: str) -> FirmwareMapEntry | None:
-    if not kernel.arch.has_firmware_memmap or not name.isdecimal() or str(int(name)) != name:
+    number = numbered("", name)
+    if number is None or not kernel.arch.has_firmware_memmap:
         return None
-    return kernel.firmware_map.entries.get(int(name))
+    return kernel.firmware_map.entries.get(number)
 
 
 entries: Kset[FirmwareMapEntry] = Kset(

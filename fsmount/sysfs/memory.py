@@ -10,9 +10,10 @@ from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
 from elfcorehdr.errors import KernelError, short
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtobool, kstrtoull, sysfs_streq
-from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
+from fsmount.sysfs.device import device_uevent, named, subsystem
 from fsmount.sysfs.kexec_core import has_crash_hotplug
 from fsmount.sysfs.power import power
+from fsmount.tree.entries import numbered
 from fsmount.tree.kobject import (
     CAP_SYS_ADMIN,
     AttributeGroup,

@@ -10,9 +10,10 @@ from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.crashkernel import memparse
 from elfcorehdr.lib.ranges import format_ids
 from fsmount.sysfs.cpu import cpulist, cpulist_bytes, cpumap, cpumap_bytes
-from fsmount.sysfs.device import device_uevent, named, numbered, subsystem
+from fsmount.sysfs.device import device_uevent, named, subsystem
 from fsmount.sysfs.power import power
 from fsmount.sysfs.vmstat import node_meminfo, node_vmstat
+from fsmount.tree.entries import numbered
 from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, Link, singleton
 
 root = AttributeGroup("devices/system/node", singleton)

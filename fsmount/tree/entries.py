@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+def numbered(prefix: str, name: str) -> int | None:
+    """The number, below 10^20, in a name such as memory12; None for any other name, memory007 among them."""
+    digits = name.removeprefix(prefix)
+    if digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0"):
+        return int(digits) if len(digits) <= 20 else None
+    return None
+
+
 class FileEntry:
     """A declared file, as compiled."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from fsmount.tree.entries import numbered
 from fsmount.tree.kobject import Kset, arguments
 
 TYPE_CHECKING = False
@@ -91,11 +92,11 @@ def indexed(objects: Callable[[Any], Sequence[T]], prefix: str = "") -> Kset[T]:
     """
 
     def lookup(kernel: Any, name: str) -> T | None:
-        digits = name.removeprefix(prefix)
-        if not (digits.isascii() and digits.isdigit()) or str(int(digits)) != digits:
+        number = numbered(prefix, name)
+        if number is None:
             return None
         found = objects(kernel)
-        return found[int(digits)] if int(digits) < len(found) else None
+        return found[number] if number < len(found) else None
 
     return Kset(
         names=lambda kernel: (f"{prefix}{n}" for n in range(len(objects(kernel)))),

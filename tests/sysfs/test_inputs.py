@@ -13,6 +13,7 @@ from elfcorehdr.drivers.base.memory import OnlineType
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from fsmount.cli.boot import BootOptions, tree_of
+from fsmount.tree.hooks import indexed
 from fsmount.tree.kernfs import Tree
 
 BASE = "sys/kernel/debug/notifier-error-inject/memory/actions"
@@ -59,6 +60,21 @@ def test_no_word_written_to_any_file_is_an_oops(machine: str) -> None:
             written += 1
     assert written > 1000
     assert all(0 < error.errno < 4096 and len(str(error)) < 400 for error in refusals)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_name_of_4301_digits_is_nothing_in_any_directory(machine: str) -> None:
+    """No file system's names are that long; programs that use the tree without a mount can ask."""
+    kernel = Kernel.boot(profiles.load(machine))
+    tree = tree_of(kernel, BootOptions())[0]
+    counters = indexed(lambda kernel: [kernel], "counter")
+    for path in {os.path.dirname(file) for file in files(tree)}:
+        for word in ("", "memory", "cpu", "node"):
+            with pytest.raises(KernelError) as refused:
+                tree.lookup(f"{path}/{word}{MANY}")
+            assert refused.value.errno == errno.ENOENT
+    assert counters.lookup(kernel, f"counter{MANY}") is None
+    assert counters.lookup(kernel, "counter0") is kernel
 
 
 @pytest.mark.parametrize(
