@@ -5,13 +5,11 @@ The mounts and what was written stay, as a disk does. Imports inside.
 
 from __future__ import annotations
 
-import _socket as socket
 import sys
 from collections.abc import Callable
 
 from elfcorehdr.init.main import Kernel
 from fsmount.fuse.direct import Connection
-from fsmount.run.inside import init
 
 STATUS = 1
 """The run's exit status when the machine died and nothing runs on a capture kernel."""
@@ -42,7 +40,7 @@ class CrashWatch:
         """Whether the kernel has gone since look() last looked."""
         return self._was != (self._kernel.boots, self._kernel.dead)
 
-    def look(self, channel: socket.socket, forget: Callable[[], None]) -> None:
+    def look(self, tell_init: Callable[..., None], forget: Callable[[], None]) -> None:
         """Tell init when the kernel has gone. forget() lets go of what belonged to the command, once it is dead."""
         kernel = self._kernel
         if not self.gone:
@@ -51,9 +49,9 @@ class CrashWatch:
         self.waiting, self._forget = True, forget
         if kernel.vmcore is not None and self._goes_on:
             self._goes_on = False
-            init.say(channel, "crashed", "then")
+            tell_init("crashed", "then")
             return
-        init.say(channel, "crashed")
+        tell_init("crashed")
         if kernel.dead:
             told = f"the machine is dead: Kernel panic - not syncing: {kernel.panic.why}"
         elif kernel.vmcore is not None:
@@ -63,11 +61,11 @@ class CrashWatch:
         sys.stderr.write(f"kdumpfs: {told}\n")
         self.status = STATUS
 
-    def rebooted(self, channel: socket.socket, forget: Callable[[], None]) -> None:
+    def rebooted(self, tell_init: Callable[..., None], forget: Callable[[], None]) -> None:
         """A capture kernel was asked to reboot: the run ends, with 0."""
         if not self.waiting:
             self.waiting, self._forget, self.status = True, forget, 0
-            init.say(channel, "crashed")
+            tell_init("crashed")
 
     def killed(self) -> None:
         """All of the old kernel's processes have been killed: those that wait for an answer end with one."""

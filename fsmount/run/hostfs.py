@@ -179,7 +179,10 @@ class Processes:
         except OSError:
             return ""
         with open(fd, errors="replace") as file:
-            return file.read().rstrip("\n")
+            try:
+                return file.read().rstrip("\n")
+            except OSError:  # ESRCH
+                return ""
 
     def tgid(self, pid: int) -> int:
         """The process a thread belongs to; KernelError(ENOENT) if it is gone."""

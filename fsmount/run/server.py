@@ -10,6 +10,7 @@ from __future__ import annotations
 import _socket as socket
 import os
 import select
+from functools import partial
 
 from elfcorehdr.errors import suppress
 from elfcorehdr.init.main import Kernel
@@ -192,11 +193,16 @@ class Serving:
         """Serve what is at the other end of the channel."""
         self._channel = channel
         self.goes_on = True
-        self._connects = Connects(lambda text: init.say(channel, "connect", text))
+        self._connects = Connects(partial(self._tell_init, "connect"))
         self._kernel.uevents.base = self._kernel.uevents.seqnum = uevents.host_seqnum()
         self._kernel.uevents.listeners.append(self._send_uevent)
         self._poll.register(channel.fileno(), select.POLLIN)
         self._resched.looks.append(self._let_in)
+
+    def _tell_init(self, word: str, text: str = "") -> None:
+        """Init may have ended, with whoever asks; what it said last is still to be read."""
+        with suppress(OSError):
+            init.say(self._channel, word, text)
 
     def end(self) -> None:
         """Let go of every descriptor that what is inside may wait for."""
@@ -252,13 +258,13 @@ class Serving:
             return told
         if self._calls.rebooted:
             self._calls.rebooted = False
-            self._crash.rebooted(self._channel, self._forget_command)
+            self._crash.rebooted(self._tell_init, self._forget_command)
         self.look()
         return told
 
     def look(self) -> None:
         """Something may have happened to the kernel: a crash, a record in the log, a change of names."""
-        self._crash.look(self._channel, self._forget_command)
+        self._crash.look(self._tell_init, self._forget_command)
         if not self._crash.waiting:
             self._wake()
 

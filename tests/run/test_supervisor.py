@@ -315,3 +315,30 @@ def test_filter_decides_by_arguments(name: str):
     assert returned(abi, known["socketpair"], 1, 0x80002, shared=True) == notify
     assert returned(abi, known["socketpair"], 1, 1, shared=True) == allow
     assert returned(abi, known["socketpair"], 1, 2) == allow
+
+
+def test_callers_that_were_all_killed_leave_nothing_to_answer():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if os.geteuid():
+                libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+            listener = filter.install()
+            socket.send_fds(theirs, [b"fd"], [listener])
+            os.close(listener)
+            os.uname()
+        finally:
+            os._exit(0)
+    theirs.close()
+    _, (listener,), _, _ = socket.recv_fds(ours, 8, 1)
+    supervisor = Supervisor(listener, {}, Printk())
+    try:
+        assert select.select([listener], [], [], 20)[0]  # it waits for its answer
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        supervisor.serve()  # ENOENT: there is a notification no more
+        supervisor.retry()
+    finally:
+        os.close(listener)
+        ours.close()

@@ -122,6 +122,26 @@ def test_normal_end(nothing_remains: list[str]):
     assert done.returncode == 7
 
 
+# Each connect(2) is a request to init, which may not read the last ones any more.
+CONNECTS = """
+import os, socket, threading, time
+def connect():
+    while True:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect_ex('/run/none')
+for _ in range(4):
+    threading.Thread(target=connect, daemon=True).start()
+time.sleep(0.1)
+os._exit(7)
+"""
+
+
+def test_status_is_the_commands_though_others_ask_for_something_at_its_end():
+    for _ in range(15):
+        done = run("python3", "-c", CONNECTS)
+        assert (done.returncode, done.stderr) == (7, "")
+
+
 def test_command_is_killed(nothing_remains: list[str]):
     process = begin(nothing_remains)
     os.kill(command_of_run(), signal.SIGKILL)

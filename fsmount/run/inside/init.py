@@ -91,7 +91,12 @@ def say(channel: socket.socket, word: str, text: str = "", fds: tuple[int, ...] 
 
 def hear(channel: socket.socket) -> tuple[str, str, list[int]]:
     """The next message; word "" when the other end is closed."""
-    data, ancillary, _, _ = channel.recvmsg(1 << 16, socket.CMSG_SPACE(4 * 4))
+    size, room = 1 << 16, socket.CMSG_SPACE(4 * 4)
+    try:
+        data, ancillary, _, _ = channel.recvmsg(size, room)
+    except ConnectionResetError:
+        # It was closed before it had read all that we said: told once, and before what it had said itself.
+        data, ancillary, _, _ = channel.recvmsg(size, room)
     fds = [fd for _, _, raw in ancillary for (fd,) in struct.iter_unpack("i", raw)]
     word, _, text = data.decode().partition(" ")
     return word, text, fds
