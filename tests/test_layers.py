@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("elfcorehdr", "printer", "fsmount", "kdumpfs", "benchmarks")
+PACKAGES = ("elfcorehdr", "printer", "fsmount", "kdumpfs", "benchmarks", "pages")
 KERNEL = "elfcorehdr.init.main"
 """Where Kernel is: the parts of a kernel may name it as a type, because in C they would be globals."""
 
@@ -127,10 +127,11 @@ ROOMS: dict[str, set[str]] = {
     "kdumpfs.web": {ENGINE, "fsmount", "printer", "kdumpfs"},
     "kdumpfs": {ENGINE, "fsmount", "printer"},
     "benchmarks": {ENGINE, "fsmount", "printer"},
+    "pages": {ENGINE, "fsmount", "printer", "kdumpfs"},
 }
 """A room to the rooms that its files may import from, besides itself."""
 
-FACES = {"kdumpfs", "kdumpfs.web", "benchmarks", "printer.cli"}
+FACES = {"kdumpfs", "kdumpfs.web", "benchmarks", "pages", "printer.cli"}
 """Rooms for which any package's name stands for all its rooms."""
 NARROW = {room for room, may in ROOMS.items() if ENGINE in may and "elfcorehdr.lib" in may}
 """Rooms that may import the files directly in elfcorehdr/ and no other room for that."""
@@ -139,7 +140,7 @@ HOMES = {
     "fuse": {"benchmarks/"},
     "tabulate": {"printer/forms/tables.py"},
     "matplotlib": {"printer/pictures/plot.py"},
-    "click": {"printer/cli", "fsmount/cli"},
+    "click": {"printer/cli", "fsmount/cli", "pages/"},
     "starlette": {"kdumpfs/web/server.py"},
     "uvicorn": {"kdumpfs/web/server.py"},
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import re
 import shutil
 import subprocess
@@ -16,26 +14,12 @@ import pytest
 from elfcorehdr.machine import Machine
 from elfcorehdr.machine.facts import CONFIG
 from elfcorehdr.machine.reader import _TABLES
+from pages import pages
+from pages.commands import GROUPS, commands
+from pages.machine import tables
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts/pages"
-
-
-def script():
-    loader = importlib.machinery.SourceFileLoader("pages_script", str(SCRIPT))
-    spec = importlib.util.spec_from_loader("pages_script", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["pages_script"] = module
-    sys.dont_write_bytecode, before = True, sys.dont_write_bytecode
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = before
-    return module
-
-
-PAGES = script()
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +29,16 @@ def made(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("name", PAGES.pages())
+@pytest.mark.parametrize("name", pages())
 def test_the_page_is_what_the_script_makes(made, name):
     assert (made / name).read_text() == (ROOT / "docs" / name).read_text(), "run scripts/pages"
 
 
 def test_every_table_that_the_reader_knows_is_there_with_every_key():
-    tables = {table.name: table for table in PAGES.tables()}
-    assert tables.keys() == {"Machine", *_TABLES}
+    found = {table.name: table for table in tables()}
+    assert found.keys() == {"Machine", *_TABLES}
     page = (ROOT / "docs/machine.md").read_text()
-    for name, table in tables.items():
+    for name, table in found.items():
         record = Machine if name == "Machine" else _TABLES[name]
         section = page.split(f"\n## {name}\n")[1].split("\n## ")[0]
         assert re.findall(r"^\| `(\w+)` \|", section, re.M) == list(record._fields)
@@ -62,14 +46,14 @@ def test_every_table_that_the_reader_knows_is_there_with_every_key():
 
 
 def test_the_options_of_the_kernel_that_a_machine_may_name_are_told():
-    (text,) = (key.text for key in PAGES.tables()[0].keys if key.name == "config")
+    (text,) = (key.text for key in tables()[0].keys if key.name == "config")
     told = re.findall(r"[A-Z][A-Z_]+[A-Z]|PM", text.replace("CONFIG_", ""))
     assert sorted(told) == sorted(CONFIG)
 
 
 def test_every_option_says_what_it_does():
-    for name, group in PAGES.GROUPS:
-        for command in PAGES.commands(group, name):
+    for name, group in GROUPS:
+        for command in commands(group, name):
             assert command.text[0][0], command.name
             assert [o.words for o in command.options if not o.text.split(" [default")[0]] == []
 
@@ -112,12 +96,12 @@ def test_a_man_page_shows_every_key_and_option():
         return re.sub(".\b", "", text)
 
     text = shown("kdumpfs-machine.5")
-    for table in PAGES.tables():
+    for table in tables():
         for key in table.keys:
             assert re.search(rf"^ +{key.name} \(", text, re.M), key.name
-    for name, group in PAGES.GROUPS:
+    for name, group in GROUPS:
         text = shown(f"{name}.1")
-        for command in PAGES.commands(group, name):
+        for command in commands(group, name):
             for option in command.options:
                 assert option.words in text
 
