@@ -71,8 +71,8 @@ class Tree(Inodes):
                     raise KernelError(errno.EACCES)
         elif writes:
             raise KernelError(errno.EACCES)
-        if flags & os.O_DIRECT:
+        opens = isinstance(entry, FileEntry) and entry.attr.open
+        file = opens(node.obj, caller, flags) if opens else OpenFile(self, node, caller)
+        if flags & os.O_DIRECT and not getattr(file, "cached", False):
             raise KernelError(errno.EINVAL, "no FMODE_CAN_ODIRECT: do_dentry_open()")
-        if isinstance(entry, FileEntry) and entry.attr.open is not None:
-            return entry.attr.open(node.obj, caller, flags)
-        return OpenFile(self, node, caller)
+        return file
