@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from fsmount.cli.options import Option
+from printer.cli.ending import Ending
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +60,7 @@ def _settings(option: Option) -> dict[str, Any]:
     return settings
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Ending):
     """A group of which some commands are in other files, imported when they are run.
 
     `--help` and shell completion know their names and first sentences.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -10,8 +9,9 @@ import click
 from elfcorehdr.errors import ProfileError
 from fsmount.cli.click_options import DIRECTORY, LazyGroup, with_options
 from fsmount.cli.options import MOUNT_OPTIONS
+from printer.cli import ending
 from printer.cli.extras import EXTRAS
-from printer.cli.terminal import help_width, leave, name_stdout, sentence_of
+from printer.cli.terminal import bounded
 from printer.version import __version__
 
 EXAMPLES = """
@@ -70,7 +70,7 @@ class Command(LazyGroup):
         try:
             return super().invoke(ctx)
         except ProfileError as error:
-            click.echo(f"kdumpfs: {error}", err=True)
+            click.echo(f"kdumpfs: {bounded(str(error))}", err=True)
             ctx.exit(2)
 
 
@@ -248,12 +248,5 @@ for extra in EXTRAS.values():
 
 
 def run() -> None:
-    """The command line, by click; an I/O error is one sentence and exit status 2."""
-    name_stdout()
-    try:
-        kdumpfs(prog_name="kdumpfs", terminal_width=help_width())
-    except OSError as error:
-        sys.stderr.write(f"kdumpfs: {sentence_of(error)}\n")
-        leave(SystemExit(2))
-    except SystemExit as end:
-        leave(end)
+    """The command line, by click."""
+    ending.run(kdumpfs, "kdumpfs")

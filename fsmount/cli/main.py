@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 def main() -> None:
     """Entry point: exit status 0 done, 2 for what the user got wrong; of `run` the command's."""
     gc.disable()  # starting makes no garbage; what then serves for long enables it
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        from printer.cli.terminal import hold_streams
+
+        hold_streams()
     words = sys.argv[1:]
     if "_KDUMPFS_COMPLETE" not in os.environ:
         if words in (["--version"], ["-V"]):
@@ -65,10 +69,12 @@ def _end(command: Callable[..., int | None], given: dict[str, Any]) -> NoReturn:
     try:
         status = command(**given) or 0
     except ProfileError as error:
+        from printer.cli.terminal import bounded
+
         status = 2
-        sys.stderr.write(f"kdumpfs: {error}\n")
+        sys.stderr.write(f"kdumpfs: {bounded(str(error))}\n")
     except KeyboardInterrupt:
-        sys.stderr.write("\nAborted!\n")
+        status = 130
     except OSError as error:
         from printer.cli.terminal import sentence_of
 

@@ -173,10 +173,11 @@ def transcript(ctx: click.Context, /, script: Any, prompt: str, **options: Any) 
     from fsmount.run.launch import RunOptions
     from fsmount.run.server import run_command
 
-    text = driver(script.read(), script.name, prompt)
+    first, text = driver(script.read(), script.name, prompt)
     kernel, tree, _ = booted(BootOptions(**options), clock=clock)
     tree.boot_ns = BOOT_S * 10**9
     environment = {**os.environ, **ENVIRONMENT}
+    click.echo(first, nl=False)  # by us: if it cannot be written, that is said
     ctx.exit(run_command(kernel, tree, ("bash", "-c", text), RunOptions(environment=environment)))
 
 

@@ -38,7 +38,7 @@ def record(output: str | None, anonymize: bool, script: bool) -> None:
         click.echo(Path(recorder.__file__).read_text("utf-8"), nl=False)
         return
     words = ["-o", output or f"{'machine' if anonymize else os.uname().nodename}.tar.gz"]
-    raise SystemExit(recorder.main([*words, *(["--anonymize"] if anonymize else [])]))
+    raise SystemExit(recorder.main([*words, *(["--anonymize"] if anonymize else [])], "kdumpfs"))
 
 
 @click.command("diff-tree")

@@ -113,11 +113,12 @@ def userland(
     from fsmount.foreign import userland as fetching
 
     guest, directory = fetching.guest_of(architecture), Path(output)
-    with click.progressbar(length=1000, label=guest.machine, file=sys.stderr) as bar:
+    shown = sys.stderr.isatty()  # else each step would be a line
+    with click.progressbar(
+        length=1000, label=guest.machine, file=sys.stderr, hidden=not shown
+    ) as bar:
 
         def told(what: str, done: float) -> None:
-            if not sys.stderr.isatty():
-                return  # each step would be a line
             bar.label = what.ljust(24)[:24]
             bar.update(max(0, int(done * 1000) - bar.pos))
 

@@ -55,9 +55,9 @@ def _state_of(directory: str) -> str:
 
 
 def _file(directory: str, name: str) -> str:
-    """A file of a tree; ProfileError if DIR is none."""
+    """A file of a tree; ProfileError if DIR is none: / of this very host has a dev/kmsg, too."""
     path = os.path.join(directory, name)
-    if not os.path.exists(path):
+    if not os.path.exists(path) or not os.path.exists(os.path.join(directory, "control/error")):
         raise ProfileError(
             f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
         )

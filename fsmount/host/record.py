@@ -302,8 +302,8 @@ def archive(path):
     """An archive to write, compressed as its name says; for .zst by zstd(1), which is returned too."""
     if path.endswith(".zst"):
         if shutil.which("zstd") is None:
-            raise SystemExit(
-                f"record: {path}: zstd is not installed; name the file .tar.gz or .tar.xz instead"
+            raise OSError(
+                errno.ENOENT, "zstd is not installed; name the file .tar.gz or .tar.xz instead"
             )
         process = subprocess.Popen(["zstd", "-q", "-f", "-o", path, "-"], stdin=subprocess.PIPE)
         return tarfile.open(fileobj=process.stdin, mode="w|", format=tarfile.PAX_FORMAT), process
@@ -367,10 +367,10 @@ def bar(stream):
     return show
 
 
-def main(argv=None):
-    # type: ("list[str] | None") -> int
-    """The command line: exit status 0 recorded, 2 trouble."""
-    parser = argparse.ArgumentParser(prog="record", description=(__doc__ or "").split("\n")[0])
+def main(argv=None, name="record"):
+    # type: ("list[str] | None", str) -> int
+    """The command line of a program of that name: exit status 0 recorded, 2 trouble."""
+    parser = argparse.ArgumentParser(prog=name, description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
         "-o", "--output", default="recording.tar.gz", metavar="FILE.tar[.gz|.xz|.zst]"
     )
@@ -382,7 +382,7 @@ def main(argv=None):
     try:
         errors = record(given.output, given.root, given.anonymize, bar(sys.stderr))
     except OSError as error:
-        sys.stderr.write(f"record: {given.output}: {error.strerror or error}\n")
+        sys.stderr.write(f"{name}: {given.output}: {error.strerror or error}\n")
         return 2
     sys.stdout.write(f"{given.output}: recorded")
     if errors:

@@ -26,25 +26,29 @@ def clock() -> int:
 _ticks = count()
 
 
-def driver(script: str, name: str, prompt: str) -> str:
-    """A bash script that prints each command of `script` and then does it.
+def driver(script: str, name: str, prompt: str) -> tuple[str, str]:
+    """What is to be printed first, and a bash script for what follows: each command is printed and then done.
 
     Comments become prose, a shebang goes, empty lines stay. ProfileError names the line of a
     command that does not end.
     """
-    lines = [
-        "exec 2>&1 </dev/null",
-        *_steps(script, name, prompt),
-    ]
+    first, lines = "", ["exec 2>&1 </dev/null"]
+    for number, (shown, commands) in enumerate(_steps(script, name, prompt)):
+        if number:
+            lines.append(f"printf '%s' {shlex.quote(shown)}")
+        else:
+            first = shown
+        lines += commands
     text = "\n".join(lines) + "\n"
-    if len(text.encode(errors="surrogateescape")) > MOST:
+    if len((first + text).encode(errors="surrogateescape")) > MOST:
         raise ProfileError(
             f"{name}: is longer than {MOST // 2:,} bytes, expected a script of a page"
         )
-    return text
+    return first, text
 
 
-def _steps(script: str, name: str, prompt: str) -> Iterator[str]:
+def _steps(script: str, name: str, prompt: str) -> Iterator[tuple[str, list[str]]]:
+    """What is printed, whole lines, and the commands that are then done."""
     pending: list[str] = []
     first = 0
     for number, line in enumerate(script.splitlines(), 1):
@@ -52,14 +56,13 @@ def _steps(script: str, name: str, prompt: str) -> Iterator[str]:
             continue
         bare = line.strip()
         if not pending and (not bare or bare.startswith("#")):
-            yield _printed(bare.lstrip("#").removeprefix(" "))
+            yield bare.lstrip("#").removeprefix(" ") + "\n", []
             continue
         if not pending:
             first = number
         pending.append(line)
         if _complete("\n".join(pending) + "\n"):
-            yield _printed(*_shown(pending, prompt))
-            yield from pending
+            yield "".join(line + "\n" for line in _shown(pending, prompt)), pending
             pending = []
     if pending:
         raise ProfileError(
@@ -70,10 +73,6 @@ def _steps(script: str, name: str, prompt: str) -> Iterator[str]:
 def _shown(lines: list[str], prompt: str) -> Iterator[str]:
     yield prompt + lines[0]
     yield from ("> " + line for line in lines[1:])
-
-
-def _printed(*lines: str) -> str:
-    return f"printf '%s\\n' {' '.join(map(shlex.quote, lines))}"
 
 
 def _complete(text: str) -> bool:

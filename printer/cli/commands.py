@@ -1,24 +1,20 @@
-"""The commands of `elfcorehdr` as click has them, and how they end. Each is a file of its own beside this one.
+"""The commands of `elfcorehdr` as click has them. Each is a file of its own beside this one.
 
 Nothing but click is imported at the top: `--help` and shell completion cost click alone.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from io import TextIOWrapper
-
 import click
 
+from printer.cli import ending
 from printer.cli.extras import EXTRAS
-from printer.cli.terminal import INTERRUPTED, help_width, leave, name_stdout, sentence_of
 
 COMMANDS = {"print": "printing", "diff": "judging", "check": "judging", "map": "mapping"}
 """In the order in which they are learnt: the file that each is in, imported when it is asked for."""
 
 
-class Commands(click.Group):
+class Commands(ending.Ending):
     """The commands of COMMANDS."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
@@ -74,25 +70,4 @@ def cli() -> None:
 
 def run(begin: bytes = b"") -> None:
     """The click side of main(); begin is what `print -` has read of standard input before."""
-    name_stdout()
-    for stream in (sys.stdout, sys.stderr):  # a name may be no UTF-8, a terminal not know a glyph
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        end = cli.main(
-            prog_name="elfcorehdr", terminal_width=help_width(), obj=begin, standalone_mode=False
-        )
-        sys.exit(end if isinstance(end, int) else 0)
-    except click.Abort:  # Ctrl-C: neither "found" nor "different"
-        leave(SystemExit(INTERRUPTED))
-    except click.ClickException as error:
-        error.show()
-        leave(SystemExit(error.exit_code))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        leave(SystemExit(1))
-    except OSError as error:
-        sys.stderr.write(f"elfcorehdr: {sentence_of(error)}\n")
-        leave(SystemExit(2))
-    except SystemExit as end:
-        leave(end)
+    ending.run(cli, "elfcorehdr", begin)

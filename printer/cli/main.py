@@ -24,6 +24,10 @@ def main() -> None:
 
 def _main() -> None:
     gc.disable()  # the process is short; what it makes has no cycles
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        from printer.cli.terminal import hold_streams
+
+        hold_streams()
     argv = sys.argv[1:]
     begin = b""
     if len(argv) == 2 and argv[0] == "print" and "_ELFCOREHDR_COMPLETE" not in os.environ:

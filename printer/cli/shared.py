@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from printer.cli.terminal import bounded
+
 if TYPE_CHECKING:
     from printer.cli.terminal import Progress
     from printer.inputs.source import Core
@@ -32,7 +34,8 @@ class Trouble(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Say it, and who does: `elfcorehdr: FILE: ...`."""
-        click.echo(f"elfcorehdr: {self.format_message()}", file=file, err=file is None)
+        text = bounded(self.format_message())
+        click.echo(f"elfcorehdr: {text}", file=file, err=file is None)
 
 
 @contextmanager

@@ -38,6 +38,30 @@ def leave(end: SystemExit) -> NoReturn:
     raise end
 
 
+def bounded(text: str, most: int = 500) -> str:
+    """Lines without their middle, where a word of the user's makes one longer than any terminal."""
+    if len(text) <= most:
+        return text
+    lines = (
+        line if len(line) <= most else f"{line[: most // 2]}...{line[-most // 2 :]}"
+        for line in text.split("\n")
+    )
+    return "\n".join(lines)
+
+
+def hold_streams() -> None:
+    """Take the place of what the caller has closed of 0, 1 and 2, so that no file of ours gets that number.
+
+    What stands there is opened the other way round: to use it is EBADF, as it was. Errors go nowhere.
+    """
+    for fd, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDWR)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, mode), True)  # the lowest that is free: fd
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
+
+
 STDOUT = "standard output"
 
 
@@ -56,7 +80,9 @@ class _Stdout(FileIO):
 def name_stdout() -> None:
     """Let errors of sys.stdout say that they are its."""
     was = sys.stdout
-    if isinstance(was, TextIOWrapper) and was is sys.__stdout__:
+    if was is None:
+        sys.stdout = TextIOWrapper(BufferedWriter(_Stdout(1, "wb", closefd=False)))
+    elif isinstance(was, TextIOWrapper) and was is sys.__stdout__:
         was.flush()
         sys.stdout = TextIOWrapper(
             BufferedWriter(_Stdout(1, "wb", closefd=False)),
@@ -72,7 +98,7 @@ def sentence_of(error: OSError) -> str:
     if error.filename == STDOUT:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     where = f"{error.filename}: " if error.filename is not None else ""
-    text = f"{where}{error.strerror or error}"
+    text = bounded(f"{where}{error.strerror or error}")
     return text if text.isprintable() else ascii(text)[1:-1]
 
 

@@ -101,7 +101,7 @@ class StreamReader:
 
 @contextmanager
 def open_reader(name: str, begin: bytes = b"") -> Iterator[Reader]:
-    """A reader for a path, or for standard input if name is `-`; OSError if it cannot be opened.
+    """A reader for a path, or for standard input if name is `-`; OSError, with its name, if it cannot be read.
 
     begin is what somebody has taken from the stream already.
     """
@@ -112,6 +112,9 @@ def open_reader(name: str, begin: bytes = b"") -> Iterator[Reader]:
             yield FileReader(fd)
         else:
             yield StreamReader(fd, begin)
+    except OSError as error:  # of a read, which does not say of what
+        error.filename = error.filename or ("standard input" if name == "-" else name)
+        raise
     finally:
         if fd:
             os.close(fd)

@@ -96,7 +96,7 @@ def test_a_command_that_does_not_end_is_named(script: str, line: int, command: s
 
 
 def test_what_is_wrong_in_another_way_is_said_by_bash() -> None:
-    assert "fi" in driver("fi\n", "demo.sh", "$ ")
+    assert driver("fi\n", "demo.sh", "$ ") == ("$ fi\n", "exec 2>&1 </dev/null\nfi\n")
 
 
 def test_a_script_that_is_too_long() -> None:
