@@ -38,7 +38,7 @@ def run(ctx: click.Context, /, **given: Any) -> None:
     kdumpfs run --record seen.txt -- kdump-config status; grep ENOENT seen.txt
     kdumpfs run --package unpacked/ -- kdump-config load
     kdumpfs run --load --then 'kdump-config savecore' -- sh -c 'echo c > /proc/sysrq-trigger'
-    kdumpfs run --crashed -- makedumpfile -d 31 /proc/vmcore dump
+    kdumpfs run -m pc-2g --crashed -- makedumpfile -d 31 /proc/vmcore dump
     kdumpfs run
 
     \b

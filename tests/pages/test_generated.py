@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
 from elfcorehdr.machine import Machine
@@ -112,3 +114,51 @@ def test_every_man_page_is_installed_with_the_package():
     listed = {(folder, name) for folder, names in files.items() for name in names}
     pages = {(f"share/man/man{p.suffix[1:]}", f"docs/man/{p.name}") for p in MANUALS}
     assert listed == pages
+
+
+EXAMPLE = r"^ *(?:(?:sudo )?(?:kdumpfs|elfcorehdr) |.*\| elfcorehdr ).*"
+
+
+def examples():
+    """Each command of ours in the examples of --help, as words."""
+    for name, group in GROUPS:
+        for command in commands(group, name):
+            for text, is_code in command.text:
+                for line in re.findall(EXAMPLE, text, re.M) if is_code else ():
+                    yield from commands_in(re.sub(r"\s{2,}\S.*$", "", line.strip()))
+
+
+def commands_in(line):
+    """Those of ours in a line of shell, without redirections."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|;<>")
+    lexer.whitespace_split = True
+    words = []
+    for word in [*lexer, ";"]:
+        if word not in ("|", ";"):
+            words.append(word)
+            continue
+        if words[:1] == ["sudo"]:
+            words.pop(0)
+        if ">" in words:
+            words = words[: words.index(">")]
+        if words[:1] in (["kdumpfs"], ["elfcorehdr"]):
+            yield words
+        words = []
+
+
+@pytest.mark.parametrize("words", [*examples()], ids=" ".join)
+def test_an_example_of_help_has_words_that_the_command_knows(words):
+    group = dict(GROUPS)[words[0]]
+    outer = click.Context(group, info_name=words[0])
+    if len(words) == 1:
+        return
+    command = group.get_command(outer, words[1])
+    assert command is not None
+    context = click.Context(command, info_name=words[1], parent=outer, **command.context_settings)
+    values, rest, _ = command.make_parser(context).parse_args(words[2:])
+    assert rest == []
+    for parameter in command.params:
+        if isinstance(parameter.type, click.Choice) and parameter.name in values:
+            parameter.type_cast_value(context, values[parameter.name])
+        if isinstance(parameter, click.Argument) and parameter.required:
+            assert values[parameter.name], parameter.name
