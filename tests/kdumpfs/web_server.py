@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import required
+
 BROWSER = (
     "--no-sandbox",
     "--disable-gpu",
@@ -71,7 +73,7 @@ def serving(*words: str) -> Iterator[Server]:
     """`kdumpfs web WORDS` while this lasts."""
     for name in ("starlette", "uvicorn"):
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is missing: pip install 'kdumpfs[web]'")
+            pytest.skip(f"{name} is missing: pip install {name}")
     process = subprocess.Popen(
         [sys.executable, "-m", "kdumpfs", "web", *words], stdout=subprocess.PIPE, text=True
     )
@@ -86,12 +88,17 @@ def serving(*words: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    """A headless Chromium by playwright; skipped where either is missing."""
+    """A headless Chromium by playwright; where either is missing skipped, or failed if it is required."""
     path = shutil.which("chromium")
+    lack = ""
     if path is None:
-        pytest.skip("chromium is missing: apt install chromium")
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("playwright, which drives it, is missing: pip install playwright")
+        lack = "chromium is missing: apt install chromium"
+    elif importlib.util.find_spec("playwright") is None:
+        lack = "playwright, which drives it, is missing: pip install playwright"
+    if lack and required("browser"):
+        pytest.fail(f"browser is required, but: {lack}", pytrace=False)
+    if lack:
+        pytest.skip(lack)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
