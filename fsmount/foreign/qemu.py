@@ -168,8 +168,9 @@ def register(parked: str, which: Guest) -> int:
     os.makedirs(sockets, exist_ok=True)
     os.chmod(sockets, 0o1777)
     script = f"{sockets}/%d"
-    with open(script, "w", encoding="ascii") as file:
-        file.write(f"#!{parked}/{NAME} -g\n")
+    # As bytes: init imports nothing any more, a codec neither.
+    with open(script, "wb") as file:
+        file.write(f"#!{parked}/{NAME} -g\n".encode())
     os.chmod(script, 0o755)
     place = f"{parked}/{BINFMT}"
     os.makedirs(place, exist_ok=True)
@@ -182,8 +183,8 @@ def register(parked: str, which: Guest) -> int:
         ) from None
     head, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in magic(which))
     try:
-        with open(f"{place}/register", "w", encoding="ascii") as file:
-            file.write(f":{which.machine}:M::{head}:{mask}:{script}:FP")
+        with open(f"{place}/register", "wb") as file:
+            file.write(f":{which.machine}:M::{head}:{mask}:{script}:FP".encode())
     except OSError as error:
         what = error.strerror or errno.errorcode.get(error.errno or 0, "")
         raise RunError(f"binfmt_misc does not take {which.machine}: {what}") from None

@@ -11,7 +11,7 @@ import pytest
 
 from elfcorehdr import Kernel, load
 from elfcorehdr.kexec_tools.ppc64 import header
-from tests.run.machine import inside, run
+from tests.run.machine import ENVIRONMENT, inside, run
 from tests.run.userlands import emulator, options, userland
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.apt]
@@ -145,6 +145,16 @@ def perl(script: str, *more: str) -> str:
 def test_environment_that_was_cleared_makes_no_difference():
     printed = inside("env -i /usr/sbin/kexec -p -u; echo $?; kexec --version", *ppc("sid"))
     assert printed == "0\nkexec-tools 2.0.32\n"
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
+def test_locale_of_the_caller_makes_no_difference(locale: str):
+    # Before the command starts init stops importing, and a codec is a module.
+    environment = {**ENVIRONMENT, "LC_ALL": locale, "PYTHONUTF8": "1"}
+    if locale == "C":
+        environment |= {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run("kexec", "--version", options=ppc("sid"), env=environment)
+    assert done.stdout == "kexec-tools 2.0.32\n", done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's machine has one user id only")
