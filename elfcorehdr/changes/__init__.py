@@ -330,9 +330,9 @@ def find(name: str) -> Change:
         return BY_NAME[name]
     import difflib
 
-    near = difflib.get_close_matches(name, BY_NAME, n=3)
+    near = difflib.get_close_matches(name[:80], BY_NAME, n=3)
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-    raise ProfileError(f"change {name!r} is not known{hint}; `kdumpfs changes` lists all")
+    raise ProfileError(f"change {name[:80]!r} is not known{hint}; `kdumpfs changes` lists all")
 
 
 def changes_of(

@@ -80,6 +80,8 @@ def parse_version(text: str) -> Version:
     """
     match = _VERSION.fullmatch(text)
     shown = text if len(text) <= UTS_LEN else text[:UTS_LEN] + "..."
+    if match and match[3] is None and re.match(r"\.\d", text[match.end(2) :]):
+        match = None  # a third number of too many digits
     if not match or len(text) > UTS_LEN:
         raise ProfileError(
             f"kernel {shown!r}: expected a release such as {', '.join(RELEASES)} or 6.12.107"

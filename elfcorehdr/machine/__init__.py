@@ -236,7 +236,7 @@ class Machine(Record):
     rma_size: Bytes = 0
     """pseries: real mode area of an LPAR; 0 for all of memory."""
     rtas: Region | None = None
-    """ppc64: where RTAS lies."""
+    """pseries: where RTAS lies."""
     opal: Region | None = None
     """powernv: where OPAL lies."""
     crash_notes: Mapping[int, Bytes] = NONE
@@ -265,7 +265,7 @@ class Machine(Record):
     nested_memory: tuple[MemoryRange, ...] = ()
     """System RAM below another resource of /proc/iomem."""
     system_ram: tuple[MemoryRange, ...] = ()
-    """arm64: the System RAM rows of /proc/iomem, where they differ from memory."""
+    """arm64, ppc64: the System RAM rows of /proc/iomem, where they differ from memory."""
     kernel_text: KernelText | None = None
     """Where the running kernel lies."""
     direct_map_base: Bytes = 0

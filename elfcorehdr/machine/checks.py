@@ -7,50 +7,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.machine import Machine, MemoryRange
 from elfcorehdr.machine.cpus import check_cpus
 from elfcorehdr.machine.facts import (
     BLOCKS_MAX,
-    CACHE_TYPES,
     COMMAND_LINE_SIZE,
     CONFIG,
     FACTS,
-    LPARCFG,
     POLICIES,
     REGION_FLAGS,
     STATES,
-    VULNERABILITIES,
-    ZONES,
 )
 from elfcorehdr.machine.faults import Faults
-from elfcorehdr.machine.places import check_places
+from elfcorehdr.machine.places import check_places, kernel_place
+from elfcorehdr.machine.platforms import check_devicetree, check_lmbs, check_lparcfg, check_owners
+from elfcorehdr.machine.processor import check_processor
 from elfcorehdr.machine.sizes import U64, parse_runs, shown, size_text
 from elfcorehdr.machine.spans import Spans
 from elfcorehdr.machine.uses import check_use
 
-_NODES = frozenset({"chosen", "cpus", "rtas", "ibm,opal", "ibm,dynamic-reconfiguration-memory"})
-"""Nodes that the tree has: no property may take their place."""
+SETUP_MAX = 256 * 512
+"""The boot sector and 255 more: setup_sects is a byte, Documentation/arch/x86/boot.rst."""
+COMPUTED_ROWS = {
+    "System RAM": "memory or nested_memory",
+    "Crash kernel": "crashkernel= on the command line, or crashkernel",
+}
+"""Rows of /proc/iomem that follow from other keys."""
 
 
 def check(machine: Machine, faults: Faults) -> None:
     """Tell what is wrong with a machine whose fields have the right types."""
     _check_words(machine, faults)
+    check_owners(machine, faults)
     if _check_pages(machine, faults) and _check_memory(machine, faults):
         ram = Spans((m.start, m.end) for m in _rows_of_ram(machine))
         check_places(machine, ram, faults)
         _check_rows(machine, faults)
         check_use(machine, ram, faults)
         _check_blocks(machine, ram, faults)
-        _check_lmbs(machine, faults)
+        check_lmbs(machine, faults)
         nodes = {m.node for m in (*machine.memory, *machine.nested_memory)}
         check_cpus(machine, nodes | {g.node for g in machine.blocks if g.node >= 0}, faults)
     _check_kdump(machine, faults)
-    _check_devicetree(machine, faults)
-    _check_lparcfg(machine, faults)
-    _check_processor(machine, faults)
+    check_devicetree(machine, faults)
+    check_lparcfg(machine, faults)
+    check_processor(machine, faults)
 
 
 def _rows_of_ram(machine: Machine) -> Iterator[MemoryRange]:
@@ -84,6 +87,14 @@ def _check_words(machine: Machine, faults: Faults) -> None:
             parse_version(machine.kernel)
         except ProfileError as error:
             faults.say(str(error))
+    if machine.without:
+        from elfcorehdr.changes import find
+
+        for name in machine.without:
+            try:
+                find(name)
+            except ProfileError as error:
+                faults.say(f"without: {error}")
     if machine.pinned_for and not machine.crashkernel:
         faults.say("pinned_for: there is no crashkernel that it pins, expected one")
     for word in machine.pinned_for.split():
@@ -140,7 +151,21 @@ def _check_memory(machine: Machine, faults: Faults) -> bool:
             )
     for key in ("nested_memory", "system_ram"):
         for i, m in enumerate(getattr(machine, key)):
-            _check_range(machine, m, f"{key}[{i}]", limit, faults)
+            at = f"{key}[{i}]"
+            if not _check_range(machine, m, at, limit, faults) or key != "system_ram":
+                continue
+            if not Spans((r.start, r.end) for r in machine.memory).covers(m.start, m.size):
+                faults.say(f"{at}: {m.start:#x} + {m.size:#x}, expected a place in memory")
+    for key in ("name", "flags"):
+        usual = MemoryRange._defaults[key]
+        # memory of a driver, or that firmware keeps, holds no kernel
+        if all(
+            getattr(m, key) != usual and (key == "name" or m.flags == "NOMAP")
+            for m in machine.memory
+        ):
+            faults.add(
+                f"memory[0].{key}", getattr(machine.memory[0], key), f"a range that has {usual!r}"
+            )
     if facts.powerpc and machine.memory[0].start:
         faults.say(f"memory[0].start: {machine.memory[0].start:#x}, expected 0 on ppc64")
     if facts.four_level_bits and block > facts.block_min and (last + 1) % block:
@@ -192,6 +217,14 @@ def _check_rows(machine: Machine, faults: Faults) -> None:
                 rows.append((row.start, -(row.start + row.size - 1), len(rows), at))
             if not row.name.strip():
                 faults.add(f"{at}.name", row.name, "a name as /proc/iomem has it")
+            elif key == "resources" and row.name in COMPUTED_ROWS:
+                faults.add(f"{at}.name", row.name, f"{COMPUTED_ROWS[row.name]} in its place")
+            if key == "nested_memory" and not any(
+                r.start <= row.start and row.end < r.start + r.size for r in machine.resources
+            ):
+                faults.say(
+                    f"{at}: {row.start:#x} + {row.size:#x}, expected inside a row of resources"
+                )
     for i, m in enumerate(machine.system_ram or machine.memory):
         rows.append((m.start, -m.end, -1, f"memory[{i}]"))
     around: list[tuple[int, str]] = []
@@ -210,7 +243,13 @@ def _check_rows(machine: Machine, faults: Faults) -> None:
         around.append((-minus_end, at))
     ram = Spans((m.start, m.end) for m in machine.memory)
     known: dict[tuple[int, int, str], int] = {}
+    whole = {(m.start, m.size): i for i, m in enumerate(machine.memory)}
     for i, row in enumerate(machine.resources):
+        if (row.start, row.size) in whole:
+            at = f"memory[{whole[row.start, row.size]}]"
+            faults.say(
+                f"resources[{i}]: {shown(row.name)} is all of {at}, expected to leave some of it"
+            )
         if row.name.startswith("Kernel ") and row.size and not ram.covers(row.start, row.size):
             faults.say(f"resources[{i}]: {row.name!r}, expected a place in memory")
         first = known.setdefault((row.start, row.size, row.name), i)
@@ -243,11 +282,45 @@ def _check_blocks(machine: Machine, ram: Spans, faults: Faults) -> None:
             seen.append((first, last))
         if group.state not in STATES:
             faults.word(f"{at}.state", group.state, STATES)
-        for zone in group.valid_zones.split(" ") if group.valid_zones else ():
-            if zone not in ZONES:
-                faults.word(f"{at}.valid_zones", zone, ZONES)
+        elif group.state == "offline":
+            spans = ((first * size, (last + 1) * size - 1) for first, last in runs)
+            _check_offline(machine, Spans(spans), at, faults)
+        _check_zones(machine, group.valid_zones, f"{at}.valid_zones", faults)
         if group.node >= nodes:
             faults.add(f"{at}.node", group.node, f"a node below {nodes}")
+
+
+def _check_offline(machine: Machine, offline: Spans, at: str, faults: Faults) -> None:
+    """No block that holds what the kernel cannot do without."""
+    held = [("the kernel", *kernel_place(machine))]
+    held += [(f"crash_notes.{cpu}", place, 1) for cpu, place in machine.crash_notes.items()]
+    held += [(f"crashkernel[{i}]", r.start, r.size) for i, r in enumerate(machine.crashkernel)]
+    held += [
+        ("crash_notes_first", machine.crash_notes_first, 1),
+        ("vmcoreinfo", machine.vmcoreinfo, 1),
+    ]
+    for what, start, length in held:
+        if (
+            length
+            and (start or what == "the kernel")
+            and offline.touches(start, start + length - 1)
+        ):
+            faults.say(f"{at}.state: 'offline', expected online: {what} lies there, at {start:#x}")
+            return
+
+
+def _check_zones(machine: Machine, text: str, at: str, faults: Faults) -> None:
+    """valid_zones_show(): none alone, or zones of the architecture, each once."""
+    zones, known = text.split(" ") if text else [], FACTS[machine.arch].zones
+    if "none" in zones and len(zones) > 1:
+        faults.add(at, text, "zones, or none alone")
+        return
+    for zone in zones:
+        if zone not in (*known, "none"):
+            faults.word(at, zone, ("none", *known))
+            return
+    if len(set(zones)) < len(zones):
+        faults.add(at, text, "each zone once")
 
 
 def _all_backed(ram: Spans, first: int, last: int, size: int) -> bool:
@@ -257,108 +330,29 @@ def _all_backed(ram: Spans, first: int, last: int, size: int) -> bool:
     return all(ram.touches(n * size, (n + 1) * size - 1) for n in range(first, last + 1))
 
 
-def _check_lmbs(machine: Machine, faults: Faults) -> None:
-    """The LMB table: one LMB a block of boot memory, none over another, each connector once."""
-    if not machine.lmbs:
-        return
-    if not FACTS[machine.arch].powerpc or machine.platform == "powernv":
-        faults.say("lmbs: only pseries has a table of logical memory blocks")
-        return
-    size = machine.memory_block_size
-    spans: list[tuple[int, int, str]] = []
-    connectors: list[tuple[int, int, str]] = []
-    for i, run in enumerate(machine.lmbs):
-        at = f"lmbs[{i}]"
-        if not 0 < run.count <= BLOCKS_MAX:
-            faults.add(f"{at}.count", run.count, f"1 to {BLOCKS_MAX}")
-            continue
-        if run.start % size:
-            faults.say(f"{at}.start: {run.start:#x}, expected a multiple of {size_text(size)}")
-        end = run.start + run.count * size
-        if end > BLOCKS_MAX * size:
-            faults.say(f"{at}: ends at {end:#x}, expected at most {BLOCKS_MAX * size:#x}")
-        spans.append((run.start, end - 1, at))
-        if run.drc:
-            connectors.append((run.drc, run.drc + run.count - 1, at))
-        if run.drc and not 8 << 28 <= run.drc <= (9 << 28) - run.count:
-            faults.say(
-                f"{at}.drc: {run.drc:#x} and {run.count - 1} more, expected 0x80000000 to 0x8fffffff"
-            )
-        if run.flags >= 1 << 32:
-            faults.say(f"{at}.flags: {run.flags:#x}, expected 32 bits")
-    for what, taken in (("address", spans), ("drc", connectors)):
-        taken.sort()
-        for (_, before, one), (start, _, other) in pairwise(taken):
-            if start <= before:
-                faults.say(f"{other}: {what} {start:#x} is in {one} too, expected each once")
-    table = Spans((start, end) for start, end, _ in spans)
-    for i, m in enumerate(machine.memory):
-        if not table.covers(m.start, m.size):
-            faults.say(
-                f"lmbs: too few: memory[{i}], {m.start:#x} + {m.size:#x}, is in no LMB or only in part"
-            )
-
-
 def _check_kdump(machine: Machine, faults: Faults) -> None:
     """Sizes of the capture kernel's parts."""
     parts = machine.kdump
+    if FACTS[machine.arch].one_image and len(parts.kernel) > 1:
+        faults.say(
+            f"kdump.kernel: {len(parts.kernel)} parts, expected one: {machine.arch} boots an image"
+        )
     for i, part in enumerate(parts.kernel):
         at = f"kdump.kernel[{i}]"
         if not machine.page_size <= part.memsz < 1 << 40:
             faults.say(f"{at}.memsz: {part.memsz:#x}, expected a page or more, less than 1T")
+        if part.paddr + part.memsz > 1 << 40:
+            faults.say(f"{at}.paddr: {part.paddr:#x}, expected an end of at most 1T")
+        if part.setup > SETUP_MAX or part.setup % 512:
+            faults.say(
+                f"{at}.setup: {part.setup:#x}, expected sectors of 512 bytes, at most {SETUP_MAX:#x}"
+            )
         if part.filesz > part.memsz:
             faults.say(f"{at}.filesz: {part.filesz:#x}, expected at most memsz, {part.memsz:#x}")
         if not part.align or part.align & (part.align - 1) or part.align > 1 << 30:
             faults.say(f"{at}.align: {part.align:#x}, expected a power of two, at most 1G")
+    if not parts.purgatory:
+        faults.say("kdump.purgatory: 0, expected more than nothing")
     for key in ("purgatory", "initrd", "fdt"):
         if getattr(parts, key) >= 1 << 40:
             faults.say(f"kdump.{key}: {getattr(parts, key):#x}, expected less than 1T")
-
-
-def _check_processor(machine: Machine, faults: Faults) -> None:
-    """What the machine says of its processors' caches and faults."""
-    for name in machine.vulnerabilities:
-        if name not in VULNERABILITIES:
-            faults.word(f"vulnerabilities.{name[:60]}", name, VULNERABILITIES)
-    for i, leaf in enumerate(machine.caches):
-        if leaf.type not in CACHE_TYPES:
-            faults.word(f"caches[{i}].type", leaf.type, CACHE_TYPES)
-
-
-def _check_lparcfg(machine: Machine, faults: Faults) -> None:
-    """Rows that are firmware's, of a partition."""
-    platform = machine.platform or next(iter(FACTS[machine.arch].platforms), "")
-    if machine.lparcfg and platform != "pseries":
-        faults.say("lparcfg: there is none here, only on pseries")
-    for name in machine.lparcfg:
-        if name not in LPARCFG:
-            faults.word(f"lparcfg.{name[:60]}", name, LPARCFG)
-
-
-def _check_devicetree(machine: Machine, faults: Faults) -> None:
-    """Properties by their path below the root; values as text, or 0x and bytes in hex."""
-    if machine.devicetree and not FACTS[machine.arch].powerpc:
-        faults.say(f"devicetree: none is emulated on {machine.arch}, only on ppc64")
-        return
-    nodes = {path.rpartition("/")[0] for path in machine.devicetree}
-    nodes |= {p for path in nodes for p in _parents(path)}
-    for path, value in machine.devicetree.items():
-        at = f"devicetree.{shown(path)}"
-        parts = path.split("/")
-        if any(part in ("", ".", "..") or len(part) > 255 for part in parts):
-            faults.say(
-                f"{at}: expected a path below the root, without a slash in front or behind, "
-                "such as 'model' or 'chosen/stdout-path'"
-            )
-        elif path in nodes or path in _NODES or path.startswith("memory@"):
-            faults.say(f"{at}: is a node, expected a property")
-        if value.startswith("0x") and (
-            len(value) % 2 or not re.fullmatch(r"0x[0-9a-fA-F]*", value)
-        ):
-            faults.add(at, value, "text, or 0x and two hex digits a byte")
-
-
-def _parents(path: str) -> Iterator[str]:
-    while path:
-        yield path
-        path = path.rpartition("/")[0]

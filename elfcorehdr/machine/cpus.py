@@ -42,8 +42,11 @@ def check_cpus(machine: Machine, nodes: set[int], faults: Faults) -> None:
             faults.add(
                 f"cpus.{key}", getattr(cpus, key), f"{of} CPUs alone, which {missing[0]} is not"
             )
+    if possible[0][0] or present[0][0]:
+        key = "possible" if possible[0][0] else "present"
+        faults.add(f"cpus.{key}", getattr(cpus, key), "CPU 0 among them: a kernel boots on it")
     _check_cores(machine, possible, present, faults)
-    count = _count(possible)
+    count = count_of(possible)
     for cpu, node in cpus.node.items():
         if _outside([(cpu, cpu)], possible):
             faults.say(f"cpus.node.{cpu}: no such CPU, expected one of {cpus.possible[:60]}")
@@ -84,7 +87,7 @@ def _check_nodes_of_cores(machine: Machine, possible: Runs, faults: Faults) -> N
 def _check_cores(machine: Machine, possible: Runs, present: Runs, faults: Faults) -> None:
     """Cores are whole."""
     cpus, facts = machine.cpus, FACTS[machine.arch]
-    threads, count = cpus.threads, _count(possible)
+    threads, count = cpus.threads, count_of(possible)
     if not 1 <= threads <= facts.threads or threads & (threads - 1):
         known = ", ".join(str(1 << i) for i in range(facts.threads.bit_length()))
         faults.add("cpus.threads", threads, f"one of {known} on {machine.arch}")
@@ -95,8 +98,9 @@ def _check_cores(machine: Machine, possible: Runs, present: Runs, faults: Faults
             if first % threads or (last + 1) % threads:
                 faults.add("cpus.present", cpus.present, f"whole cores of {threads} threads")
                 break
-    if cpus.cores_per_package > count:
-        faults.add("cpus.cores_per_package", cpus.cores_per_package, f"at most {count}")
+    if cpus.cores_per_package > max(count // max(threads, 1), 1):
+        most = f"at most the {count // max(threads, 1)} cores"
+        faults.add("cpus.cores_per_package", cpus.cores_per_package, most)
     if not re.fullmatch(r"[\w,.+-]{1,31}", cpus.type, re.ASCII):
         faults.add("cpus.type", cpus.type, "the name of a node such as PowerPC,POWER10")
 
@@ -109,7 +113,9 @@ def _check_notes(machine: Machine, count: int, faults: Faults) -> None:
         if address < before + size:
             faults.say(f"crash_notes.{other}: {address:#x}, overlaps that of CPU {one}")
     first, step = machine.crash_notes_first, machine.crash_notes_step
-    if step and step < size:
+    if step and not first:
+        faults.say(f"crash_notes_step: {step:#x}, expected with crash_notes_first")
+    elif step and step < size:
         faults.say(f"crash_notes_step: {step:#x}, expected at least {size:#x}, a note's size")
     elif first:
         step = step or max(2 * machine.page_size, 0x20000)
@@ -122,7 +128,8 @@ def _check_notes(machine: Machine, count: int, faults: Faults) -> None:
             )
 
 
-def _count(runs: Runs) -> int:
+def count_of(runs: Runs) -> int:
+    """How many ids."""
     return sum(last - first + 1 for first, last in runs)
 
 

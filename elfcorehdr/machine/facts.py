@@ -41,6 +41,12 @@ class Facts(Record):
     """Size of a memory block with pages of 64 KiB, where it is another."""
     nr_cpus_default: bool = False
     """Whether there is a CONFIG_NR_CPUS_DEFAULT."""
+    zones: tuple[str, ...] = ("DMA", "DMA32", "Normal", "Movable")
+    """Zones that its kernels are built with: CONFIG_ZONE_DMA, CONFIG_ZONE_DMA32."""
+    text: tuple[int, int] = (1 << 63, 1 << 64)
+    """Where _text can be, the end not included."""
+    one_image: bool = False
+    """Whether the capture kernel's file is one piece: bzImage, Image."""
 
     def block_of(self, page_size: int) -> tuple[int, int, int]:
         """The size of a memory block with such pages: where a machine does not say, least, most."""
@@ -65,6 +71,8 @@ FACTS = {
         note_bytes=536,
         powerpc=True,
         kernel_at=0,
+        zones=("Normal", "Movable"),  # ZONE_DMA is Book3E's, arch/powerpc/Kconfig
+        text=(0xC << 60, (0xC << 60) + (1 << 30)),  # it copies itself to 0: head_64.S
     ),
     "x86_64": Facts(
         platforms=("pc",),
@@ -81,6 +89,8 @@ FACTS = {
         kernel_at=16 * M,
         four_level_bits=46,
         nr_cpus_default=True,
+        text=(0xFFFFFFFF80000000, 0xFFFFFFFFC0000000),  # __START_KERNEL_map, KERNEL_IMAGE_SIZE
+        one_image=True,
     ),
     "arm64": Facts(
         platforms=("virt", "laptop", "server", "board"),
@@ -94,6 +104,7 @@ FACTS = {
         nodes=1024,
         threads=4,
         note_bytes=424,
+        one_image=True,
         block_64k=512 * M,  # SECTION_SIZE_BITS is 29, arch/arm64/include/asm/sparsemem.h
     ),
     "riscv64": Facts(
@@ -108,6 +119,8 @@ FACTS = {
         nodes=1024,
         threads=4,
         note_bytes=408,
+        zones=("DMA32", "Normal", "Movable"),
+        text=(0xFFFFFFFF80000000, 1 << 64),  # KERNEL_LINK_ADDR
     ),
 }
 
@@ -123,7 +136,6 @@ BLOCKS_MAX = 1 << 23
 """Memory blocks from address 0 to the end of memory, at most: a byte is kept for each."""
 
 STATES = ("online", "offline")
-ZONES = ("none", "DMA", "DMA32", "Normal", "Movable")
 POLICIES = ("offline", "online", "online_kernel", "online_movable")
 """What auto_online_blocks can read: online_type_to_str[], drivers/base/memory.c."""
 REGION_FLAGS = ("", "NOMAP", "DRV_MNG", "HOTPLUG", "MIRROR")

@@ -8,13 +8,15 @@ from itertools import pairwise
 from elfcorehdr.machine import Machine, Region
 from elfcorehdr.machine.facts import CRASH_KINDS, CRASHK_CMA_RANGES_MAX, FACTS
 from elfcorehdr.machine.faults import Faults
-from elfcorehdr.machine.sizes import U64
+from elfcorehdr.machine.sizes import U64, parse_size, shown
 from elfcorehdr.machine.spans import Spans
 
 VMCOREINFO_HEAD = 36
 """Bytes of vmcoreinfo's note besides a page: VMCOREINFO_NOTE_SIZE, include/linux/crash_core.h."""
 PAPR_PAGE = 4096
 LEAST_KERNEL = 1 << 20
+MOST_KERNEL = 1 << 30
+"""KERNEL_IMAGE_SIZE of x86, with which the others' are compared."""
 
 
 def check_places(machine: Machine, ram: Spans, faults: Faults) -> None:
@@ -26,8 +28,7 @@ def check_places(machine: Machine, ram: Spans, faults: Faults) -> None:
         if region is None:
             continue
         if not facts.powerpc:
-            faults.say(f"{key}: only ppc64 has it")
-            continue
+            continue  # .owners says it
         in_memory.append((key, region.start, region.size))
         if region.start % PAPR_PAGE:
             faults.say(f"{key}.start: {region.start:#x}, expected a multiple of 4096")
@@ -50,17 +51,27 @@ def check_places(machine: Machine, ram: Spans, faults: Faults) -> None:
         in_memory.append(("kernel_text", text.paddr, text.size))
         if text.vaddr + text.size > U64:
             faults.say(f"kernel_text.vaddr: {text.vaddr:#x} + {text.size:#x}, expected below 2^64")
-        if text.vaddr < 1 << 63 or text.vaddr % machine.page_size:
+        low, high = facts.text
+        if not low <= text.vaddr < high or text.vaddr % machine.page_size:
+            upto = "" if high == U64 else f", below {high:#x}"
             faults.say(
-                f"kernel_text.vaddr: {text.vaddr:#x}, expected whole pages in the upper half, from 2^63 on"
+                f"kernel_text.vaddr: {text.vaddr:#x}, expected whole pages from {low:#x} on{upto}"
             )
-        if 0 < text.size < machine.page_size:
-            faults.say(f"kernel_text.size: {text.size:#x}, expected a page or more")
+        elif facts.powerpc and text.vaddr != low + text.paddr:
+            faults.say(
+                f"kernel_text.vaddr: {text.vaddr:#x}, expected {low + text.paddr:#x}: it is mapped linearly"
+            )
+        if facts.powerpc and text.paddr:
+            faults.say(f"kernel_text.paddr: {text.paddr:#x}, expected 0: it copies itself there")
+        if text.paddr % PAPR_PAGE:
+            faults.say(f"kernel_text.paddr: {text.paddr:#x}, expected whole pages")
+        if 0 < text.size < machine.page_size or text.size > MOST_KERNEL:
+            faults.say(f"kernel_text.size: {text.size:#x}, expected a page or more, at most 1G")
     elif facts.kernel_at >= 0:
         size = max(machine.kernel_end - facts.kernel_at, 0)
-        if 0 < size < LEAST_KERNEL or machine.kernel_end % 16:
+        if 0 < size < LEAST_KERNEL or machine.kernel_end % 16 or size > MOST_KERNEL:
             faults.say(
-                f"kernel_end: {machine.kernel_end:#x}, expected a kernel of 1M or more from "
+                f"kernel_end: {machine.kernel_end:#x}, expected a kernel of 1M to 1G from "
                 f"{facts.kernel_at:#x} on"
             )
         in_memory.append(("kernel_end", facts.kernel_at, size))
@@ -68,6 +79,11 @@ def check_places(machine: Machine, ram: Spans, faults: Faults) -> None:
     if base and (base < 1 << 63 or base % machine.page_size):
         faults.say(
             f"direct_map_base: {base:#x}, expected whole pages in the upper half, from 2^63 on"
+        )
+    if base and facts.nr_cpus_default and base + ram.end > facts.text[0]:
+        faults.say(
+            f"direct_map_base: {base:#x}, expected room for the memory up to {ram.end:#x} "
+            f"below {facts.text[0]:#x}"
         )
     in_memory += _check_reservation(machine, faults)
     for at, start, size in in_memory:
@@ -80,12 +96,20 @@ def check_places(machine: Machine, ram: Spans, faults: Faults) -> None:
         faults.say(f"rma_size: {machine.rma_size:#x}, expected at most the memory from 0 on")
     if machine.rma_size % LEAST_KERNEL:
         faults.say(f"rma_size: {machine.rma_size:#x}, expected a multiple of 1M")
-    if machine.fadump and not facts.powerpc:
-        faults.say("fadump: true, expected false: only ppc64 has it")
     if machine.fadump_reserved and not machine.fadump:
         faults.say("fadump_reserved: expected with fadump = true")
-    elif machine.fadump_reserved >= ram.end:
-        faults.say(f"fadump_reserved: {machine.fadump_reserved:#x}, expected less than memory")
+    elif machine.fadump_reserved >= ram.end or machine.fadump_reserved % machine.page_size:
+        faults.say(
+            f"fadump_reserved: {machine.fadump_reserved:#x}, expected whole pages, less than memory"
+        )
+
+
+def kernel_place(machine: Machine) -> tuple[int, int]:
+    """Where the running kernel lies, and its size; 0 where a file does not say it."""
+    text, at = machine.kernel_text, FACTS[machine.arch].kernel_at
+    if text is not None:
+        return text.paddr, text.size
+    return (at, max(machine.kernel_end - at, 0)) if at >= 0 else (0, 0)
 
 
 def _check_note(at: str, address: int, faults: Faults) -> None:
@@ -121,6 +145,34 @@ def _check_reservation(machine: Machine, faults: Faults) -> Iterator[tuple[str, 
         and not any(r.kind not in CRASH_KINDS for r in machine.crashkernel)
     ):
         faults.say("crashkernel: none of kind crashk_res, expected one")
+    if machine.crashkernel:
+        _check_words(machine, count, faults)
+
+
+def _check_words(machine: Machine, count: dict[str, int], faults: Faults) -> None:
+    """A reservation is pinned for crashkernel= words, and a part of it for those that ask for it."""
+    key = "pinned_for" if machine.pinned_for else "cmdline"
+    words = [w for w in getattr(machine, key).split() if w.startswith("crashkernel=")]
+    if not getattr(machine, key).strip():
+        return  # a header alone, or a recording, does not say what was asked for
+    if not words:
+        faults.say(
+            f"crashkernel: pinned, but {key} has no crashkernel=, expected what it was reserved for"
+        )
+        return
+    if count["cma"] and not any(w.endswith(",cma") for w in words):
+        faults.say(f"crashkernel: one is of kind cma, expected a crashkernel=SIZE,cma in {key}")
+    if count["crashk_low_res"] and FACTS[machine.arch].powerpc:
+        faults.say("crashkernel: one is of kind crashk_low_res, expected none on ppc64")
+    if len(words) != 1:
+        return
+    size = parse_size(words[0].removeprefix("crashkernel=").partition("@")[0].partition(",high")[0])
+    main = next((r for r in machine.crashkernel if r.kind == "crashk_res"), None)
+    slack = 16 << 20  # ppc64 rounds to 16 MiB for a hash page table, others to less
+    if size and main and not size <= main.size < size + slack and main.size != size:
+        faults.say(
+            f"crashkernel: {main.size:#x} bytes pinned, but {shown(words[0])} in {key} asks for {size:#x}"
+        )
 
 
 def _check_apart(places: list[tuple[str, int, int]], faults: Faults) -> None:

@@ -66,7 +66,12 @@ def quick(machine: Machine, wanted: Quick) -> Machine:
         cpus, threads = _count("--cpus", wanted.cpus), _count("--threads", wanted.threads)
         changes |= _cpus(machine, cpus, threads or machine.cpus.threads, nodes)
     if {"memory", "page_size"} & changes.keys():
-        changes |= {"crash_notes": {}, "crash_notes_first": 0, "vmcoreinfo": 0}
+        changes |= {
+            "crash_notes": {},
+            "crash_notes_first": 0,
+            "crash_notes_step": 0,
+            "vmcoreinfo": 0,
+        }
     changes["source"] = f"{machine.source}; changed: {wanted.said}"
     made = replace(machine, **changes)
     faults = Faults(f"{wanted.said} over {machine.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfcorehdr.machine import PAGE_KINDS, Machine
 from elfcorehdr.machine.faults import Faults, near_of
+from elfcorehdr.machine.places import kernel_place
 from elfcorehdr.machine.spans import Spans
 
 ORDER_MAX = 18
@@ -27,6 +28,13 @@ def check_use(machine: Machine, ram: Spans, faults: Faults) -> None:
             faults.say(f"{at}: {where}, expected whole pages, at least one")
         elif not ram.covers(u.start, u.size):
             faults.say(f"{at}: {where}, expected a place in memory")
+        if u.kind in ("hugetlb", "slab", "free") and u.size % (page << min(u.order, ORDER_MAX)):
+            faults.say(f"{at}.size: {u.size:#x}, expected whole blocks of order {u.order}")
+        start, size = kernel_place(machine)
+        if size and u.kind != "kernel" and u.start < start + size and start < u.start + u.size:
+            faults.say(
+                f"{at}.kind: {u.kind!r}, expected 'kernel': the running one lies there, at {start:#x}"
+            )
         if u.content.startswith("file:") and not u.content.startswith("file:/"):
             faults.say(f"{at}.content: {u.content!r}, expected the absolute path of a file")
         if u.start <= behind:
