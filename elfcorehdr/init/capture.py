@@ -5,6 +5,8 @@ Only a kernel that crashes imports this.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from elfcorehdr import changes
 from elfcorehdr.arch import dump_of
 from elfcorehdr.arch.crash_dump import elfcorehdr_addr
@@ -62,13 +64,14 @@ def crash_kexec(kernel: Kernel, crash: Crash) -> None:
     kernel.memory_image = memory
     if at is None:
         return
+    vmcore_init(kernel, _header(memory, at), memory.mem.read)
+
+
+def vmcore_init(kernel: Kernel, header: bytes, read: Callable[[int, int], bytes]) -> None:
+    """/proc/vmcore, of an ELF core header and the memory that it speaks of."""
+    align = 4 if kernel.has(changes.VMCORE_NOTE_ALIGN) else 0
     try:
-        made = ProcVmcore(
-            _header(memory, at),
-            kernel.page_size,
-            memory.mem.read,
-            4 if kernel.has(changes.VMCORE_NOTE_ALIGN) else 0,
-        )
+        made = ProcVmcore(header, kernel.page_size, read, align)
     except ElfFormatError:
         kernel.log.warning("vmcore: Warning: Core image elf header not sane")
         kernel.log.warning("Kdump: vmcore not initialized")
@@ -77,6 +80,17 @@ def crash_kexec(kernel: Kernel, crash: Crash) -> None:
         kernel.log.warning("vmcore: Warning: Zero PT_NOTE entries found")
     kernel.vmcore = made
     kernel.names_changed()
+
+
+def crash_fadump(kernel: Kernel, crash: Crash) -> None:
+    """crash_fadump(), arch/powerpc/kernel/fadump.c: the same kernel boots, and finds what firmware has kept."""
+    from elfcorehdr.arch.powerpc.kernel.fadump_crash import next_machine, taken
+
+    dump = dump_of(kernel.arch.name)
+    memory = crash_save(kernel, crash, dump.memory_layout)
+    dump.crashed(kernel, memory.mem)
+    kept = taken(kernel, crash, memory)
+    kernel.restart(next_machine(kernel), kept)
 
 
 def _header(memory: MemoryImage, at: int) -> bytes:

@@ -35,6 +35,7 @@ from elfcorehdr.mm.page_isolation import PageIsolation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from elfcorehdr.arch.powerpc.kernel.fadump_crash import Dump
     from elfcorehdr.fs.proc.kcore import ProcKcore
     from elfcorehdr.fs.proc.vmcore import ProcVmcore
     from elfcorehdr.mm.mm_init import MemoryImage
@@ -59,6 +60,8 @@ class Kernel:
         """/proc/vmcore, of a capture kernel."""
         self.memory_image: MemoryImage | None = None
         """The memory of the kernel that crashed."""
+        self.firmware_dump: Dump | None = None
+        """ppc64: what firmware has of the kernel that crashed, until its memory is released."""
         self.vmcoreinfo_edits: tuple[str, ...] = ()
         """What a tester wants of VMCOREINFO: see VmcoreInfo.edit()."""
         self.read_file: Callable[[str, int, int], bytes] = lambda path, offset, size: b""
@@ -151,10 +154,20 @@ class Kernel:
         """Whether it has panicked, and no other kernel has started: nothing answers any more."""
         return bool(self.panic.why)
 
-    def restart(self, machine: Machine) -> None:
-        """The machine starts anew, with the same kernel: nothing of before is left but who listens to it."""
+    @property
+    def after_crash(self) -> bool:
+        """Whether it was booted because one crashed: a capture kernel, or one that found a dump of firmware's."""
+        fadump = self.platform.fadump
+        return self.vmcore is not None or (fadump is not None and fadump.had_dump)
+
+    def restart(self, machine: Machine, dump: Dump | None = None) -> None:
+        """The machine starts anew, with the same kernel: nothing of before is left but who listens to it.
+
+        dump: what firmware has of the kernel that crashed.
+        """
         self.boots += 1
         self.vmcore = self.memory_image = None
+        self.firmware_dump = dump
         self._build(machine, self.changes, self.release)
         self._start()
         self.names_changed()
@@ -176,6 +189,18 @@ class Kernel:
         from elfcorehdr.init.capture import crash_kexec
 
         crash_kexec(self, crash)
+
+    def crash_fadump(self, crash: Crash) -> None:
+        """crash_fadump(): firmware keeps memory and boots the same kernel."""
+        from elfcorehdr.init.capture import crash_fadump
+
+        crash_fadump(self, crash)
+
+    def vmcore_init(self, header: bytes, read: Callable[[int, int], bytes]) -> None:
+        """vmcore_init(): /proc/vmcore of an ELF core header and the memory that it speaks of."""
+        from elfcorehdr.init.capture import vmcore_init
+
+        vmcore_init(self, header, read)
 
     # what this kernel is
 

@@ -75,7 +75,10 @@ class Panic:
         self.why, self.crash = why, crash
         self._log.emit(KERN_EMERG, f"Kernel panic - not syncing: {why}")
         kernel.dump_stack(crash)
-        if kernel.kexec.crash_image is not None:
+        fadump = kernel.platform.fadump
+        if fadump is not None and fadump.takes_crash:
+            kernel.crash_fadump(crash)
+        elif kernel.kexec.crash_image is not None:
             kernel.crash_kexec(crash)
         elif self.timeout:
             self._log.emit(KERN_EMERG, f"Rebooting in {self.timeout} seconds..")

@@ -291,6 +291,9 @@ class Machine(Record):
     """ppc64: firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
     fadump_reserved: Bytes = 0
     """ppc64: what fadump reserves; 0: computed."""
+    fadump_dump: str = ""
+    """ppc64: complete or incomplete: whether firmware saves the CPUs' registers after a crash; empty: QEMU does not, as
+    captured, PowerVM (another `model` in devicetree) does."""
     devicetree: Mapping[str, str] = NONE
     """ppc64: extra device-tree properties: path below base, value as text or 0x hex bytes."""
     cpuinfo: Mapping[str, str] = NONE

@@ -96,6 +96,10 @@ def check_places(machine: Machine, ram: Spans, faults: Faults) -> None:
         faults.say(f"rma_size: {machine.rma_size:#x}, expected at most the memory from 0 on")
     if machine.rma_size % LEAST_KERNEL:
         faults.say(f"rma_size: {machine.rma_size:#x}, expected a multiple of 1M")
+    if machine.fadump_dump not in ("", "complete", "incomplete"):
+        faults.say(f"fadump_dump: {machine.fadump_dump!r:.60}, expected complete or incomplete")
+    elif machine.fadump_dump and not machine.fadump:
+        faults.say("fadump_dump: expected with fadump = true")
     if machine.fadump_reserved and not machine.fadump:
         faults.say("fadump_reserved: expected with fadump = true")
     elif machine.fadump_reserved >= ram.end or machine.fadump_reserved % machine.page_size:

@@ -47,7 +47,11 @@ class Hugetlb:
     def sizes(self) -> tuple[int, ...]:
         """The sizes there are, the largest first."""
         kernel = self._kernel
-        return kernel.arch.huge_page_sizes(kernel) if kernel.config("HUGETLB_PAGE") else ()
+        fadump = kernel.platform.fadump
+        disabled = fadump is not None and fadump.had_dump and fadump.enabled  # hugetlb_disabled
+        if disabled or not kernel.config("HUGETLB_PAGE"):
+            return ()
+        return kernel.arch.huge_page_sizes(kernel)
 
     @property
     def supported(self) -> bool:

@@ -89,6 +89,8 @@ class MemoryImage:
         for r in (kernel.kexec.crashk_res, kernel.kexec.crashk_low_res):
             if r is not None:
                 yield r.start, r.end + 1
+        if kernel.platform.fadump is not None and kernel.platform.fadump.area is not None:
+            yield kernel.platform.fadump.area.start, kernel.platform.fadump.area.end + 1
         start, size = vmcoreinfo_note(kernel)
         yield start, start + size
         for region in (machine.rtas, machine.opal):

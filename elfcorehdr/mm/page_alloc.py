@@ -71,6 +71,7 @@ def _zone(kernel: Kernel, node: int, name: str, limits: Range) -> Zone:
             kernel.arch.kernel_image(kernel),
             kernel.kexec.crashk_res,
             kernel.kexec.crashk_low_res,
+            kernel.platform.fadump.kept if kernel.platform.fadump is not None else None,
         ):
             if taken is not None and taken.start <= end and taken.end >= start:
                 gone += min(taken.end, end) - max(taken.start, start) + 1

@@ -43,6 +43,8 @@ class BootOptions(Record):
     block_size: str = ""
     recording: str = ""
     load: bool = False
+    crashes: bool = False
+    """It is to crash at once: kdump is loaded, unless firmware takes the dump."""
     modules: tuple[str, ...] = ()
     print_mode: str = PrintMode.TEXT.value
     page_limit: bool = True
@@ -116,7 +118,8 @@ def booted(
         vmcoreinfo_of(kernel.arch.name, kernel.page_size, kernel.release).edit(options.vmcoreinfo)
         kernel.vmcoreinfo_edits = options.vmcoreinfo
     tree, modules = tree_of(kernel, options)
-    if options.load:
+    fadump = kernel.platform.fadump
+    if options.load or (options.crashes and not (fadump is not None and fadump.takes_crash)):
         try:
             kernel.kexec.file_load(
                 None, None, kernel.kexec.capture_cmdline().encode(), KEXEC_FILE_ON_CRASH

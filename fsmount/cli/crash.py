@@ -83,8 +83,7 @@ def vmcore(directory: str | None, output: str, quiet: bool, **options: Any) -> N
         return
     from fsmount.cli.boot import BootOptions, boot
 
-    options["load"] = True
-    kernel, _ = boot(BootOptions(**options))
+    kernel, _ = boot(BootOptions(**options, crashes=True))
     kernel.panic.sysrq("c")
     if kernel.vmcore is None:
         raise ProfileError(f"machine {kernel.machine.name}: its capture kernel has no /proc/vmcore")

@@ -104,8 +104,6 @@ def run(
             raise ProfileError(f"--package {directory}: expected a directory")
     if root is not None and not os.path.isdir(root):
         raise ProfileError(f"--root {root}: expected a directory")
-    if crashed:
-        options["load"] = True
     wanted = RunOptions(
         share=share,
         share_directory=share_directory,
@@ -132,7 +130,7 @@ def run(
         from fsmount.cli.boot import BootOptions, boot
         from fsmount.run.server import serve
 
-        kernel, tree = boot(BootOptions(**options))
+        kernel, tree = boot(BootOptions(**options, crashes=crashed))
         if crashed:
             kernel.panic.sysrq("c")
         gc.freeze()

@@ -20,11 +20,13 @@ class Vmcore:
 
     cached = True
 
-    def __init__(self, vmcore: ProcVmcore) -> None:
-        self._vmcore = vmcore
+    def __init__(self, kernel: Kernel, vmcore: ProcVmcore) -> None:
+        self._kernel, self._vmcore = kernel, vmcore
 
     def read(self, size: int, offset: int, flags: int = 0) -> bytes:
-        """At most size bytes at offset."""
+        """At most size bytes at offset. KernelError(EIO) once its memory was released: proc_reg_read() of a file that is gone."""
+        if self._kernel.vmcore is not self._vmcore:
+            raise KernelError(errno.EIO)
         return self._vmcore.read(offset, size)
 
     def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
@@ -42,7 +44,7 @@ def vmcore_open(kernel: Kernel, caller: Caller, flags: int) -> Vmcore:
     """The memory of the kernel that crashed, as an ELF core."""
     if kernel.vmcore is None:
         raise KernelError(errno.ENOENT)
-    return Vmcore(kernel.vmcore)
+    return Vmcore(kernel, kernel.vmcore)
 
 
 GROUPS: tuple[Declaration, ...] = (proc,)

@@ -47,14 +47,14 @@ class CrashWatch:
             return
         self._was = kernel.boots, kernel.dead
         self.waiting, self._forget = True, forget
-        if kernel.vmcore is not None and self._goes_on:
+        if kernel.after_crash and self._goes_on:
             self._goes_on = False
             tell_init("crashed", "then")
             return
         tell_init("crashed")
         if kernel.dead:
             told = f"the machine is dead: Kernel panic - not syncing: {kernel.panic.why}"
-        elif kernel.vmcore is not None:
+        elif kernel.after_crash:
             told = "the machine crashed; --then COMMAND runs on its capture kernel"
         else:
             told = "the machine panicked and started anew; what ran in it is gone"

@@ -231,7 +231,7 @@ class Syscalls:
             raise KernelError(errno.EINVAL)
         if cmd == _KEXEC and self.kernel.kexec.image is None:
             raise KernelError(errno.EINVAL, "no image to start")
-        if cmd not in _CAD_COMMANDS and self.kernel.vmcore is not None:
+        if cmd not in _CAD_COMMANDS and self.kernel.after_crash:
             self.rebooted = True  # a capture kernel has done its work
             raise Later
         if cmd not in _CAD_COMMANDS:

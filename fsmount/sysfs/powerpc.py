@@ -82,6 +82,16 @@ def hotplug_ready_show(kernel: Kernel) -> str:
     return "1\n"
 
 
+def _had_dump(kernel: Kernel, obj: object) -> bool:
+    return kernel.platform.fadump is not None and kernel.platform.fadump.had_dump
+
+
+@fadump.store(is_visible=_had_dump)
+def release_mem_store(kernel: Kernel, buf: str) -> None:
+    """1 takes /proc/vmcore away and frees the memory that is kept for it; EPERM without a dump, EINVAL."""
+    _fadump(kernel).release_mem(buf)
+
+
 def _has_param_area(kernel: Kernel, obj: object) -> bool:
     return kernel.platform.fadump is not None and kernel.platform.fadump.has_param_area
 
@@ -193,5 +203,11 @@ GROUPS: tuple[Declaration, ...] = (
     *(
         Link(f"kernel/fadump_{name}", singleton, f"kernel/fadump/{name}", is_visible=_has_fadump)
         for name in ("enabled", "registered")
+    ),
+    Link(
+        "kernel/fadump_release_mem",
+        singleton,
+        "kernel/fadump/release_mem",
+        is_visible=_had_dump,
     ),
 )

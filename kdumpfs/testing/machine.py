@@ -199,6 +199,7 @@ def options_of(
     if unknown:
         raise TypeError(f"unknown option {unknown[0]!r}, expected one of {', '.join(QUICK)}")
     files = [*([module] if module is not None else []), *modules]
+    of_size: dict[str, Any] = {name: str(size) for name, size in sizes.items()}
     return BootOptions(
         machine=os.fspath(name),
         kernel=kernel,
@@ -211,7 +212,7 @@ def options_of(
         page_limit=page_limit,
         debug=debug,
         vmcoreinfo=_words(vmcoreinfo),
-        **{name: str(size) for name, size in sizes.items()},
+        **of_size,
     )
 
 

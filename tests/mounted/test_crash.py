@@ -180,6 +180,26 @@ def test_makedumpfile_counts_what_the_machine_says(mounted, tmp_path, machine, o
         assert (name, found[name]) == (name, right + lost * ("anon" in kinds))
 
 
+def test_firmwares_dump_is_counted_as_the_machine_says(mounted, tmp_path):
+    """fadump, PowerVM's: boot memory is read from where firmware copied it to."""
+    text = (ROOT / "tests/golden/ours/machines/lpar-fadump.toml").read_text()
+    machine = tmp_path / "lpar.toml"
+    text = text.replace("fadump = true", 'fadump = true\nfadump_dump = "complete"')
+    machine.write_text(text.replace("crashkernel=1G", "crashkernel=1G fadump=on"))
+    directory = mounted("-m", machine, "--kernel", "6.12.107")
+    (directory / "proc/sysrq-trigger").write_text("c")
+    vmcore = directory / "proc/vmcore"
+    done = run_tool(
+        "makedumpfile", "sid", "ppc64el", "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
+    )
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    found, said = counters(done.stdout + done.stderr), statement(directory)
+    for name, kinds in EXACT.items():
+        assert (name, found[name]) == (name, sum(said["pages"].get(kind, 0) for kind in kinds))
+    (directory / "sys/kernel/fadump/release_mem").write_text("1")
+    assert not vmcore.exists()
+
+
 def statement(directory: Path) -> dict[str, Any]:
     """The machine's own statement."""
     release = (directory / "proc/version").read_text().split()[2]

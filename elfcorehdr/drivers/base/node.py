@@ -70,4 +70,10 @@ class Nodes:
         )
         taken = [Range(0, kernel.machine.kernel_end - 1), kernel.kexec.crashk_res]
         total -= sum(r.size for r in taken if r and self.of(r.start, r.start) == [node])
+        kept = kernel.platform.fadump.kept if kernel.platform.fadump is not None else None
+        if kept is not None:
+            total -= sum(
+                max(0, min(r.end, kept.end) - max(r.start, kept.start) + 1)
+                for r in kernel.memblock.node_regions(node)
+            )
         return max(total, 0), max(total - kernel.hugetlb.node_bytes(node), 0)

@@ -1,6 +1,6 @@
 """Firmware-assisted dump: arch/powerpc/kernel/fadump.c, platforms/{pseries/rtas,powernv/opal}-fadump.c (6.1 to 7.3).
 
-What firmware does after a crash is not emulated: no dump is ever active.
+What happens at a crash, and what the kernel that boots then finds, is in fadump_crash.py. Under OPAL no dump is taken.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import itertools
 
 from elfcorehdr import changes
 from elfcorehdr.arch.powerpc.kernel.setup_common import radix_enabled
+from elfcorehdr.arch.powerpc.platforms.pseries import rtas_fadump
 from elfcorehdr.arch.powerpc.platforms.pseries.firmware import cpu_state_size
+from elfcorehdr.arch.powerpc.platforms.pseries.rtas_fadump import Section
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_reserve import phys_alloc_range
 from elfcorehdr.kernel.crashkernel import Invalid, Parser, memparse
@@ -20,6 +22,7 @@ from elfcorehdr.lib.ranges import Range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from elfcorehdr.elf import ElfCoreHdr
     from elfcorehdr.init.main import Kernel
 
 COMMAND_LINE_SIZE = 2048
@@ -49,19 +52,55 @@ class Fadump:
         self._param_area = 0
         """Where the capture kernel's further parameters are; 0: nowhere."""
         self._params = ""
+        self.header: ElfCoreHdr | None = None
+        """Before 6.10: the ELF header, made when it was registered."""
+        self._active = _kernel_dump(kernel) if not opal else ()
+        """The sections of the dump that waits to be taken (ibm,kernel-dump); none once it was released."""
+        self.had_dump = bool(self._active)
+        """Whether this kernel was booted with a dump that waits: release_mem exists."""
 
     @property
     def size(self) -> int:
         """mem_reserved: bytes of the dump area."""
         return self.area.size if self.area else 0
 
+    @property
+    def takes_crash(self) -> bool:
+        """should_fadump_crash(); what OPAL does then is not emulated."""
+        return self.registered and not self._opal
+
+    @property
+    def active(self) -> bool:
+        """dump_active: whether memory above boot memory is kept for a dump."""
+        return bool(self._active)
+
+    @property
+    def kept(self) -> Range | None:
+        """Memory that nobody else gets: all above boot memory, later (or without CMA) the dump area."""
+        if self._active:
+            return Range(self.boot_memory_size, self._kernel.memblock.end_of_dram() - 1)
+        if self.area is None or not (self._nocma or self.had_dump):
+            return None
+        page = self._kernel.page_size
+        return Range(align_down(self.area.start, page), align_up(self.area.end + 1, page) - 1)
+
+    @property
+    def boot_mem_dest_addr(self) -> int:
+        """Where firmware copies boot memory to: behind the CPUs' registers."""
+        start = align_down(self.area.start, self._kernel.page_size) if self.area else 0
+        return align_up(start + self._cpu_state_size(), self._kernel.page_size)
+
     # at boot
 
     def reserve(self) -> bool:
         """fadump_reserve_mem(): whether memory is reserved, so that there is none for kdump."""
         kernel, log = self._kernel, self._kernel.log
+        if self._active:
+            log.info("rtas fadump: Firmware-assisted dump is active.")
         if not self.enabled:
             return False
+        if self._active:
+            return self._reserve_crash_area()
         self.boot_memory_size = align_up(self._calculate_reserve_size(), kernel.page_size)
         if not self._nocma and not kernel.has(changes.FADUMP_CMA_LATE):
             align = kernel.arch.cma_align(kernel)
@@ -88,13 +127,70 @@ class Fadump:
         self.enabled = False
         return False
 
+    def _reserve_crash_area(self) -> bool:
+        """rtas_fadump_get_config(), fadump_reserve_crash_area(): sizes are those of the kernel that crashed."""
+        kernel, log = self._kernel, self._kernel.log
+        for s in self._active:
+            if s.kind == rtas_fadump.REAL_MODE_REGION:
+                self.boot_memory_size += s.size
+            elif s.kind == rtas_fadump.PARAM_AREA:
+                self._param_area = s.destination
+        start = next(s.destination for s in self._active if s.kind == rtas_fadump.CPU_STATE_DATA)
+        self.area = Range.sized(start, self._area_size())
+        if self._param_area:
+            self._params = kernel.firmware_dump.params if kernel.firmware_dump else ""
+            log.info(f"fadump: Updated cmdline: {kernel.cmdline}")
+        log.info("fadump: Firmware-assisted dump is active.")
+        for m in kernel.machine.memory:
+            at = max(m.start, self.boot_memory_size)
+            if at <= m.end:
+                log.info(
+                    f"fadump: Reserving {m.end + 1 - at >> 20}MB of memory at {at:#016x} "
+                    "for preserving crash data"
+                )
+        return True
+
     def setup(self) -> None:
         """fadump_setup_param_area(), fadump_cma_init(), setup_fadump(): the rest of a boot."""
+        if self._active:
+            if self.enabled:
+                self._process()
+            return
         self._setup_param_area()
         if not self.enabled:
             return
         self._cma_init()
         self._register()
+
+    def _process(self) -> None:
+        """fadump_process(): /proc/vmcore, or the memory goes back."""
+        from elfcorehdr.arch.powerpc.kernel.fadump_crash import useless
+
+        kernel, dump = self._kernel, self._kernel.firmware_dump
+        if useless(kernel, self._active) or dump is None:
+            self._invalidate()
+            return
+        kernel.vmcore_init(dump.header, dump.read)
+        kernel.memory_image = dump.memory
+
+    def release_mem(self, buf: str) -> None:
+        """release_mem_store(). KernelError: EPERM without a dump, EINVAL for anything but 1."""
+        if not self._active:
+            raise KernelError(errno.EPERM, "no dump is active")
+        if kstrtoint(buf) != 1:
+            raise KernelError(errno.EINVAL, "expected 1")
+        self._invalidate()
+        self._kernel.names_changed()
+
+    def _invalidate(self) -> None:
+        """vmcore_cleanup(), fadump_invalidate_release_mem()"""
+        from elfcorehdr.arch.powerpc.kernel.fadump_crash import released
+
+        kernel = self._kernel
+        kernel.vmcore = kernel.memory_image = kernel.firmware_dump = None
+        self._active = ()
+        for start, end in released(kernel, self.boot_memory_size, self.area):
+            kernel.log.info(f"fadump: freeing reserved memory ({start:#x} - {end:#x})")
 
     def _calculate_reserve_size(self) -> int:
         """fadump_calculate_reserve_size(): crashkernel='s size, else 5 % of memory in multiples of 256 MiB."""
@@ -212,13 +308,34 @@ class Fadump:
         prefix = "opal" if self._opal else "rtas"
         self._kernel.log.info(f"{prefix} fadump: Registration is successful!")
         self.registered = True
+        if not self._kernel.has(changes.FADUMP_HOTPLUG_READY):
+            from elfcorehdr.arch.powerpc.kernel.fadump_crash import header_of
+
+            self.header = header_of(self._kernel)
+
+    def sections(self) -> tuple[Section, ...]:
+        """rtas_fadump_init_mem_struct(): what firmware is asked to copy; while a dump waits, what it has."""
+        if self._active or self.area is None:
+            return self._active
+        at = align_down(self.area.start, self._kernel.page_size)
+        state = self._cpu_state_size()
+        made = [
+            Section(rtas_fadump.CPU_STATE_DATA, 0, state, at),
+            Section(rtas_fadump.HPTE_REGION, 0, 0, at + state),
+            Section(
+                rtas_fadump.REAL_MODE_REGION, 0, self.boot_memory_size, self.boot_mem_dest_addr
+            ),
+        ]
+        if self._param_area:
+            param = self._param_area
+            made.append(Section(rtas_fadump.PARAM_AREA, param, COMMAND_LINE_SIZE, param))
+        return tuple(made)
 
     # files
 
     def store(self, buf: str) -> None:
         """registered_store(): 1 registers (anew), 0 takes it back. KernelError: EPERM unless enabled, EINVAL."""
-        if not self.enabled:
-            raise KernelError(errno.EPERM, "fadump is not enabled")
+        self._may_change()
         value = kstrtoint(buf)
         if value not in (0, 1):
             raise KernelError(errno.EINVAL, "neither 0 nor 1")
@@ -226,6 +343,10 @@ class Fadump:
             self._register()
         else:
             self.registered = False
+
+    def _may_change(self) -> None:
+        if not self.enabled or self._active:
+            raise KernelError(errno.EPERM, "fadump is not enabled, or a dump is active")
 
     @property
     def has_param_area(self) -> bool:
@@ -238,8 +359,7 @@ class Fadump:
 
     def append_bootargs(self, buf: str) -> None:
         """bootargs_append_store(). KernelError: EPERM unless enabled, EINVAL, ENOSPC if the line gets too long."""
-        if not self.enabled:
-            raise KernelError(errno.EPERM, "fadump is not enabled")
+        self._may_change()
         count = len(buf.encode(errors="surrogateescape"))
         if count >= COMMAND_LINE_SIZE:
             raise KernelError(errno.EINVAL, "longer than a command line")
@@ -252,20 +372,26 @@ class Fadump:
         """fadump_region of debugfs: what firmware is to copy where."""
         if not self.enabled or self.area is None:
             return ""
-        at, size = align_down(self.area.start, self._kernel.page_size), self.boot_memory_size
         text = ""
-        if not self._opal:
-            state = self._cpu_state_size()
-            for name, length in (("CPU ", state), ("HPTE", 0)):
+        for part in self.sections():
+            end, size = part.destination + part.size - 1, part.size
+            if part.kind == rtas_fadump.PARAM_AREA:
+                where = f"{part.destination:#016x}-{end:#016x}"
+                text += f"\n[{where}]: cmdline append: '{self._params}'\n"
+            elif part.kind == rtas_fadump.REAL_MODE_REGION:
                 text += (
-                    f"{name}:[{at:#016x}-{at + length - 1:#016x}] {length:#x} bytes, Dumped: 0x0\n"
+                    f"DUMP: Src: {part.source:#016x}, Dest: {part.destination:#016x}, "
+                    f"Size: {size:#x}, Dumped: {part.dumped:#x} bytes\n"
                 )
-                at += length
-            at = align_up(at, self._kernel.page_size)
-        text += f"DUMP: Src: {0:#016x}, Dest: {at:#016x}, Size: {size:#x}, Dumped: 0x0 bytes\n"
-        if self._param_area:
-            end = self._param_area + COMMAND_LINE_SIZE - 1
-            text += f"\n[{self._param_area:#016x}-{end:#016x}]: cmdline append: '{self._params}'\n"
+            elif not self._opal:
+                name = "CPU " if part.kind == rtas_fadump.CPU_STATE_DATA else "HPTE"
+                text += (
+                    f"{name}:[{part.destination:#016x}-{end:#016x}] {size:#x} bytes, "
+                    f"Dumped: {part.dumped:#x}\n"
+                )
+        if self._active:
+            top = self.boot_memory_size
+            text += f"\nMemory above {top:#016x} is reserved for saving crash dump\n"
         return text
 
     # memory
@@ -293,6 +419,15 @@ def _early_fadump_param(cmdline: str) -> tuple[bool, bool]:
         elif value.startswith("nocma"):
             enabled = nocma = True
     return enabled, nocma
+
+
+def _kernel_dump(kernel: Kernel) -> tuple[Section, ...]:
+    """rtas_fadump_dt_scan(): the dump that waits."""
+    said = kernel.machine.devicetree.get(rtas_fadump.PROPERTY, "")
+    try:
+        return rtas_fadump.unpack(bytes.fromhex(said.removeprefix("0x")))
+    except ValueError:
+        return ()
 
 
 def _pairs(kernel: Kernel) -> list[tuple[Range, Range]]:
