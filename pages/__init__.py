@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pages.commands import GROUPS, commands_page
+from pages.files import files_page
 from pages.machine import machine_page
 from pages.man import command_man, machine_man
 
 
 def pages() -> dict[str, str]:
     """Every generated file below docs/, by its path there."""
-    made = {"machine.md": machine_page(), "commands.md": commands_page()}
+    made = {
+        "machine.md": machine_page(),
+        "commands.md": commands_page(),
+        "files.md": files_page(),
+    }
     made |= {f"man/{name}.1": command_man(name, group) for name, group in GROUPS}
     return made | {"man/kdumpfs-machine.5": machine_man()}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from fsmount.cli.commands import kdumpfs
-from pages.markdown import GENERATED, one_line, table
+from pages.markdown import GENERATED, escaped, one_line, table
 from printer.cli.commands import cli
 
 
@@ -101,15 +101,10 @@ def commands_page() -> str:
                 f"{'##' if command.name == name else '###'} {command.name}\n\n    {command.usage}\n\n"
             )
             for text, is_code in command.text:
-                lines = text.splitlines() if is_code else [_markdown(text)]
+                lines = text.splitlines() if is_code else [escaped(text)]
                 parts += [f"{'    ' if is_code else ''}{line}".rstrip() + "\n" for line in lines]
                 parts.append("\n")
             if command.options:
-                rows = [[f"`{o.words}`", _markdown(o.text)] for o in command.options]
+                rows = [[f"`{o.words}`", escaped(o.text)] for o in command.options]
                 parts += [*table(["option", "what"], rows), "\n"]
     return "".join(parts).rstrip("\n") + "\n"
-
-
-def _markdown(text: str) -> str:
-    """A text of --help, where * and < are themselves."""
-    return re.sub(r"(?<!`)([*<_])(?!`)", r"\\\1", text) if "`" not in text else text

@@ -243,7 +243,10 @@ dev = AttributeGroup("", singleton, fs=Filesystem.DEVTMPFS)
 
 @dev.open(mode=0o644, size=KMSG_SIZE)
 def kmsg_open(kernel: Any, caller: Caller, flags: int) -> KmsgFile:
-    """The kernel log, one record a read; what is written becomes a record of facility user."""
+    """The kernel log, one record a read.
+
+    Writing: what is written becomes a record of facility user.
+    """
     return KmsgFile(kernel.log, caller, flags)
 
 

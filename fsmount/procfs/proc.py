@@ -112,6 +112,8 @@ def _switch(name: str, default: int, most: int | None, doc: str) -> None:
         show=lambda kernel: f"{kernel.panic.sysctls.get(name, default)}\n",
         store=store,
         doc=doc,
+        store_doc="Kept; EINVAL"
+        + (" for what is no number." if most is None else f" beyond 0 to {most}."),
     )
 
 
@@ -137,7 +139,8 @@ def _limit(name: str, of: Callable[[Kernel], LoadLimit], what: str) -> None:
         show=lambda kernel: f"{of(kernel).limit}\n",
         store=lambda kernel, buf: of(kernel).set(kstrtoint(buf)),
         is_visible=lambda kernel, obj: kernel.has(in_sysfs.LOAD_LIMITS),
-        doc=f"How often {what} may still be loaded or unloaded; -1 without limit. It can only be lowered: EINVAL.",
+        doc=f"How often {what} may still be loaded or unloaded; -1 without limit.",
+        store_doc="Lower it; EINVAL for a higher one.",
     )
 
 

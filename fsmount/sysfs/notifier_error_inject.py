@@ -27,6 +27,7 @@ def _action(action: MemAction) -> AttributeGroup[Kernel]:
         return f"{kernel.memory_errors.errors[action]}\n"
 
     def error_store(kernel: Kernel, buf: str) -> None:
+        """Set it; EINVAL for what is no errno."""
         kernel.memory_errors.set(action, _parse(buf))
 
     group.add(

@@ -54,6 +54,12 @@ def _store(name: str, key: str, kernel: Kernel, buf: str) -> None:
     kernel.modules.set_parameter(name, key, buf)
 
 
+def _written(kind: str) -> str:
+    """What a parameter takes."""
+    words = {"bool": "A boolean", "int": "A number"}.get(kind) or " or ".join(kind.split())
+    return f"{words}, kept; EINVAL for anything else."
+
+
 def _built_in() -> list[Declaration]:
     """The parameters of what is linked into the kernel."""
     groups: list[Declaration] = []
@@ -66,6 +72,7 @@ def _built_in() -> list[Declaration]:
                 store=partial(_store, name, key) if parameter.mode & 0o200 else None,
                 mode=parameter.mode,
                 doc=f"{name}.{key} of the command line.",
+                store_doc=_written(parameter.kind),
             )
         groups.append(group)
     return groups

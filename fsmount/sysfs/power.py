@@ -73,7 +73,12 @@ def power(path: str, kset: Kset[Any], *, latency: bool = False) -> AttributeGrou
         """EIO, as reading."""
         autosuspend(device)
 
-    group.add("autosuspend_delay_ms", show=lambda d: autosuspend(d), store=set_autosuspend)
+    group.add(
+        "autosuspend_delay_ms",
+        show=lambda d: autosuspend(d),
+        store=set_autosuspend,
+        doc=autosuspend.__doc__ or "",
+    )
     _setting(group, path, "control", ("auto", "on"), "auto")
     _setting(group, path, "async", ("disabled", "enabled"), "disabled", _has_debug)
     if latency:
@@ -116,5 +121,6 @@ def _setting(
         show=lambda d: _setting_of(d, path, name, usual) + "\n",
         store=store,
         is_visible=visible,
-        doc=f"{words[0]} or {words[1]}; EINVAL for any other word.",
+        doc=f"{words[0]} or {words[1]}.",
+        store_doc="Kept, nothing follows from it; EINVAL for any other word.",
     )

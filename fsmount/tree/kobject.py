@@ -194,10 +194,7 @@ class AttributeGroup(Generic[T]):
 
         def declare(fn: Fn) -> Fn:
             self.add(
-                name or name_of(fn, "_show"),
-                show=checked(fn, 1),
-                mode=mode,
-                is_visible=is_visible,
+                name or name_of(fn, "_show"), show=checked(fn, 1), mode=mode, is_visible=is_visible
             )
             return fn
 
@@ -298,15 +295,20 @@ class AttributeGroup(Generic[T]):
         binary: bool = False,
         size: int | Callable[[T], int] | None = None,
         doc: str = "",
+        store_doc: str = "",
     ) -> None:
-        """Declare the file `name`; a second call for the name adds the method that was missing."""
+        """Declare the file `name`; a second call for the name adds the method that was missing.
+
+        doc, store_doc: what reading and writing do, where the functions' docstrings do not say it."""
         if not name or "/" in name or name in (".", ".."):
             raise ValueError(f"{self.path}: {name!r} is not a file name")
         if mode is not None:
             check_mode(f"{self.path}/{name}", mode)
         method = show or store or open
         doc = doc or (getattr(method, "__doc__", None) or "")
-        new = Attribute(name, show, store, open, mode, is_visible, binary, size, doc)
+        if store is not method and isinstance(store, FunctionType):
+            store_doc = store_doc or store.__doc__ or ""
+        new = Attribute(name, show, store, open, mode, is_visible, binary, size, doc, store_doc)
         alternatives = self.attributes.setdefault(name, [])
         if not alternatives:
             alternatives.append(new)
@@ -317,15 +319,14 @@ class AttributeGroup(Generic[T]):
                 raise ValueError(f"{self.path}/{name} is declared twice")
             alternatives.append(new)
             return
-        docs = (doc, old.doc) if show else (old.doc, doc)
         alternatives[-1] = replace(
             old,
             show=old.show or show,
             store=old.store or store,
             given_mode=mode if mode is not None else old.given_mode,
             is_visible=is_visible or old.is_visible,
-            doc=docs[0],
-            store_doc=docs[1],
+            doc=doc if show else old.doc,
+            store_doc=store_doc or (old.doc if show else doc),
         )
 
 
