@@ -147,6 +147,11 @@ class Kernel:
         self.memory_hotplug.boot()
         self.hugetlb.boot()
 
+    def switched_on(self, ns: int) -> None:
+        """The machine was switched on at this value of its clock, before its kernel ran: all its clocks count from there."""
+        self.timekeeping.began(ns)
+        self.log.boot_ns = ns
+
     # how it ends
 
     @property

@@ -110,7 +110,8 @@ class Printk:
         self.dmesg_restrict = False
         self.clear_seq = 0
         """Where SYSLOG_ACTION_CLEAR has put the start of what dmesg shows."""
-        self._boot = self.clock()
+        self.boot_ns = self.clock()
+        """The clock's value that times count from."""
         self._head = 0
         self._records: deque[Record] = deque()
         self._begins: deque[int] = deque()
@@ -175,7 +176,7 @@ class Printk:
         if self._open is not None:
             self._records.append(self._open)
             self._open = None
-        ts_usec = (self.clock() - self._boot) // 1000
+        ts_usec = (self.clock() - self.boot_ns) // 1000
         record = Record(self._next_seq, level, facility, ts_usec, text, subsystem, device)
         self._reserve(len(text.encode(errors="surrogateescape")) + newline + 1)
         self._next_seq += 1

@@ -43,10 +43,12 @@ def main() -> None:
             if given is not None:
                 _mount(given)
         if words[:1] == ["run"]:
+            from fsmount.cli import packed
             from fsmount.cli.options import parse_run
 
             given = parse_run(words[1:])
             if given is not None:
+                packed.use()
                 from fsmount.cli.mount import run as run_command
 
                 _end(run_command, given)

@@ -6,6 +6,7 @@ import gc
 import os
 
 from elfcorehdr.errors import ProfileError
+from fsmount.cli import packed
 from fsmount.cli.background import in_background
 
 TYPE_CHECKING = False  # of typing, which is imported behind the fork
@@ -26,6 +27,7 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
         raise ProfileError("--direct and --libfuse: expected one of them, or neither")
 
     def serve(ready: Callable[[], None]) -> None:
+        packed.use()
         from fsmount.host.mounting import check_mountpoint, claimed, on_signals
 
         check_mountpoint(directory)
@@ -42,6 +44,7 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
             on_signals(mounted.stop)
             if asked:
                 mounted.stop()
+            packed.settle()
             gc.freeze()  # the start made no garbage, and nothing of it is ever freed
             gc.set_threshold(20_000, 20, 20)  # a request leaves none in cycles
             gc.enable()
@@ -124,6 +127,7 @@ def run(
     if within is not None:
         from fsmount.run.join import run_in
 
+        packed.settle()
         return run_in(within, command, wanted)
     launch = Launch(command, wanted)
     with launch as channel:  # forked before the engine is imported
@@ -133,6 +137,7 @@ def run(
         kernel, tree = boot(BootOptions(**options, crashes=crashed))
         if crashed:
             kernel.panic.sysrq("c")
+        packed.settle()
         gc.freeze()
         gc.enable()
         return serve(kernel, tree, launch, channel, wanted, goes_on=not command)

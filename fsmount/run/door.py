@@ -6,7 +6,7 @@ knock. Who does is asked for by SO_PEERCRED: the server's user, or root. Then
     run     joins            uname: machine or host; the foreign architecture, or -
     server  facts            the machine's Facts
     run     channel          our end of the channel to what is inside: from here on the server's
-    server  init, missing, warning, stopped, error, end
+    server  missing, warning, stopped, error, end
     run     signal N
 
 When either goes, its sockets are closed, and with them the channel: init ends, and the run with it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket as socket
 import os
 import sys
+import time
 
 from elfcorehdr.errors import Ended, suppress
 from elfcorehdr.lib.record import Record
@@ -79,6 +80,8 @@ class Launch:
         self._options = options
         self._in_front = session.in_front()
         self._children: list[int] = []
+        self.began_ns = 0
+        """When its first process was made, by CLOCK_MONOTONIC."""
         self._handlers: dict[int, Any] = {}
         session.open_streams()
         places.check_streams(mountns.table())
@@ -91,21 +94,18 @@ class Launch:
                 raise RunError(f"--keep {options.keep}: {error.strerror}") from None
 
     def start(self) -> socket.socket:
-        """Fork, the earlier the less there is to copy; our end of the channel to what is inside.
+        """Fork init, the earlier the less there is to copy; our end of the channel to it.
 
-        It waits for the machine's facts. Its init will be our child.
+        It waits for the machine's facts. RunError if the host gives us no namespaces.
         """
-        mountns.become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sys.stdout.flush()
         sys.stderr.flush()
-        maker = os.fork()
-        if maker == 0:
-            ours.close()
-            keeps = init.Keeps(self._in_front, self._options.pass_fds)
-            init.make(theirs, lambda text: self.inside(read_facts(text)), keeps)
+        keeps = init.Keeps(self._in_front, self._options.pass_fds)
+        self.began_ns = time.monotonic_ns()
+        pid = init.start(theirs, lambda text: self.inside(read_facts(text)), keeps)
+        self._children.append(pid)
         theirs.close()
-        self._children.append(maker)
         return ours
 
     def __enter__(self) -> socket.socket:
@@ -159,12 +159,6 @@ class Launch:
             emulator,
             options.keep,
         )
-
-    def made(self, init: int) -> None:
-        """The maker has ended: init is our child from here on."""
-        for child in self._children:
-            os.waitpid(child, 0)
-        self._children = [init]
 
     def take_signals(self, send: socket.socket) -> None:
         """A terminal's signals are the command's affair; SIGTERM and SIGHUP raise Signalled."""
@@ -225,8 +219,6 @@ class Launch:
 def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:
     """What the serving side has for the caller's; the sentence of an error comes back."""
     match word:
-        case "init":
-            launch.made(int(text))
         case "missing":
             sys.stderr.write(f"kdumpfs: missing here: {text}\n")
         case "warning":

@@ -81,6 +81,8 @@ def serve(
     """Serve the machine to a command that was launched; as run_command(). goes_on: also after a crash."""
     # Inside, whoever runs this is root, and the machine's files are root's.
     tree.owner = 0, 0
+    if launch.began_ns < kernel.timekeeping.began_ns:
+        kernel.switched_on(launch.began_ns)  # no process is older than its machine
     record = None
     if options.record is not None:
         try:
@@ -318,7 +320,6 @@ class Serving:
                 self._crash.serves(self._fuse)
                 self._processes.dir_fd = fds[1]
                 self._poll.register(fds[0], select.POLLIN)
-                return "init", text
             case "listener":
                 self._user_namespace = self._calls.user_namespace = text
                 self._supervisor = Supervisor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime
 
@@ -39,6 +40,13 @@ def test_names_that_speak_of_a_machine_are_the_machines_or_absent() -> None:
     ours = {"cpuinfo", "meminfo", "stat", "uptime", "loadavg", "interrupts", "version", "vmstat"}
     assert ours <= shown
     assert not shown & {"schedstat", "bus", "irq", "kpageflags", "mtrr", "slabinfo"}
+
+
+def test_no_process_is_older_than_its_machine() -> None:
+    *starts, uptime = inside("cut -d' ' -f22 /proc/[0-9]*/stat; cat /proc/uptime").splitlines()
+    ticks = float(uptime.split()[0]) * os.sysconf("SC_CLK_TCK") + 1
+    assert len(starts) >= 2
+    assert all(0 <= int(start) <= ticks for start in starts), (starts, uptime)
 
 
 @pytest.mark.parametrize("before", USERS)

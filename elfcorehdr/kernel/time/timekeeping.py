@@ -16,6 +16,11 @@ class Timekeeping:
         self.boot_realtime_ns = time.time_ns()
         """When it booted, in ns since 1970: what getboottime64() gives."""
 
+    def began(self, ns: int) -> None:
+        """It booted at another value of the clock."""
+        self.boot_realtime_ns += ns - self.began_ns
+        self.began_ns = ns
+
     def uptime_ns(self) -> int:
         """ktime_get_boottime(), in ns."""
         return self._clock() - self.began_ns

@@ -1,8 +1,7 @@
-"""The processes inside `kdumpfs run`: the one that makes the namespaces, their init, the command.
+"""The processes inside `kdumpfs run`: their namespaces' init, and the command.
 
-    run (serves, outside) -- forks --> maker -- unshares, forks, exits
-                                         init (pid 1) -- mounts, forks, reaps, ends with the command
-                                           command -- second user namespace, filter, guards, exec
+    run (serves, outside) -- clones --> init (pid 1) -- mounts, forks, reaps, ends with the command
+                                          command -- second user namespace, filter, guards, exec
 
 The command's user and mount namespaces are below init's: that locks the mounts (no unmounting to
 see the host's files below, no read-write remount) and leaves no capability over the host. Init ends
@@ -12,6 +11,7 @@ when `run` is gone, and with init everything in its pid namespace.
 from __future__ import annotations
 
 import _socket as socket
+import errno
 import fcntl
 import os
 import select
@@ -119,27 +119,30 @@ def _never_returns(channel: socket.socket, act: Callable[[], int]) -> NoReturn:
         os._exit(status)
 
 
-def make(channel: socket.socket, prepare: Callable[[str], Inside], keeps: Keeps) -> NoReturn:
-    """The maker: namespaces, then init. Never returns. prepare makes of the machine's facts what is to be done."""
+def start(channel: socket.socket, prepare: Callable[[str], Inside], keeps: Keeps) -> int:
+    """Fork init, with namespaces of its own; its pid. RunError where the host gives none.
+
+    prepare makes of the machine's facts what is to be done.
+    """
+    uid, gid, host_ns = os.geteuid(), os.getegid(), guards.namespaces()
+    ordinary = bool(uid) or not mountns.may_mount()
+    if ordinary:
+        pid = mountns.clone(mountns.CLONE_NEWUSER | _OUTER, "a user namespace")
+    else:
+        pid = mountns.clone(_OUTER, "private mount, pid and cgroup namespaces")
+    if pid:
+        return pid
 
     def act() -> int:
         session.close_inherited((channel.fileno(), *keeps.pass_fds))
         if not keeps.in_front:
             os.setsid()
+        if ordinary:
+            mountns.write_id_maps("/proc/self", f"0 {uid} 1", f"0 {gid} 1", setgroups=False)
         word, text, _ = hear(channel)
         if word != "facts":
             return _FAILED  # there is no machine
-        inside = prepare(text)
-        host_ns = guards.namespaces()
-        if os.geteuid() or not mountns.may_mount():
-            uid, gid = os.geteuid(), os.getegid()
-            mountns.unshare(mountns.CLONE_NEWUSER, "a user namespace")
-            mountns.write_id_maps(os.getpid(), f"0 {uid} 1", f"0 {gid} 1", setgroups=False)
-        mountns.unshare(_OUTER, "private mount, pid and cgroup namespaces")
-        _time_namespace(channel, inside.booted_ns)
-        if os.fork() == 0:
-            _never_returns(channel, lambda: _init(channel, inside, host_ns))
-        return 0
+        return _init(channel, prepare(text), host_ns)
 
     _never_returns(channel, act)
 
@@ -156,6 +159,8 @@ def _time_namespace(channel: socket.socket, booted_ns: int) -> None:
         with open("/proc/self/timens_offsets", "w", encoding="utf-8") as file:
             file.write("".join(lines))
     except (RunError, OSError) as error:
+        if error.errno == errno.EPERM:
+            raise  # who forbids unshare(2) will forbid what there can be no run without
         say(channel, "missing", f"the time since the boot is the host's to processes: {error}")
 
 
@@ -166,6 +171,7 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
         # Host pid first: /proc is still the host's.
         say(channel, "fuse", os.readlink("/proc/self"), (fd, procfs))
 
+    _time_namespace(channel, inside.booted_ns)
     session.limit()
     session.make_input_readonly()
     directory = -1
@@ -219,7 +225,7 @@ def _start(channel: socket.socket, inside: Inside, host_ns: dict[str, str], wake
             _identity(mountns.read(f"{PARKED}/proc/self/{name}_map")) for name in ("uid", "gid")
         )
         setgroups = mountns.read(f"{PARKED}/proc/self/setgroups").strip() == "allow"
-        mountns.write_id_maps(pid, uids, gids, setgroups=setgroups)
+        mountns.write_id_maps(f"{PARKED}/proc/{pid}", uids, gids, setgroups=setgroups)
         os.write(mapped[1], b"m")
     os.close(mapped[1])
     os.close(unshared[0])
