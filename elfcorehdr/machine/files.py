@@ -14,7 +14,7 @@ class Files(Protocol):
 
     @property
     def head(self) -> Mapping[str, Any]:
-        """What the recorder says: uname, page_size, symbols, kcore (hex); may be empty."""
+        """What the recorder says: uname, page_size, symbols, kcore (hex), blocks (runs); may be empty."""
 
     def text(self, path: str) -> str | None:
         """A file's content without its last newline; None if it is not there."""
@@ -29,4 +29,4 @@ class Files(Protocol):
         """The names in a directory; none if there is no such directory."""
 
     def matching(self, pattern: str) -> list[str]:
-        """The paths that a regular expression matches as a whole, in any order."""
+        """The paths whose components match those of a regular expression, in any order; its groups have no slash in them."""

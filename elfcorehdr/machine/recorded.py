@@ -104,8 +104,9 @@ def derive(
         "caches": caches_of(files),
         "vulnerabilities": vulnerabilities_of(files),
     }
-    printed = files.matching(r"sys/kernel/(kexec/)?crash_elfcorehdr_print")
-    if not printed and "notes" in files.names("sys/kernel"):
+    kernel, printed = "sys/kernel", "crash_elfcorehdr_print"
+    has_it = files.matching(f"{kernel}/{printed}") or files.matching(f"{kernel}/kexec/{printed}")
+    if files.matching(f"{kernel}/notes") and not has_it:
         fields["without"] = ("crash-elfcorehdr-print",)
     if files.text("proc/cmdline") is None:
         missing.append("the command line: no /proc/cmdline")
@@ -187,7 +188,7 @@ def config_of(files: Files, arch: str) -> dict[str, bool]:
             continue  # the file in which it would stand was not recorded
         directory = pattern.rpartition("/")[0].replace(r"node\d+", "node0")
         always = "notes" if directory == "sys/kernel" else "uevent"
-        if not word and always not in files.names(directory.removesuffix("/power")):
+        if not word and not files.matching(f"{directory.removesuffix('/power')}/{always}"):
             continue  # the directory was not recorded whole
         wanted = word.encode()
         has = any(not word or re.search(wanted, files.data(path) or b"") for path in paths)

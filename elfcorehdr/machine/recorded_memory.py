@@ -44,13 +44,10 @@ def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
         block = USUAL_BLOCK[arch]
         missing.append(f"the size of a memory block: {block >> 20} MiB are assumed")
     rows = iomem_rows(files.text("proc/iomem") or "")
-    blocks = sorted(
-        int(m[1]) for p in files.matching(rf"{MEMORY}/memory\d+") if (m := re.search(r"(\d+)$", p))
-    )
+    blocks = blocks_of(files)
     if not rows:
         missing.append("/proc/iomem: not there, or its addresses are hidden (root alone sees them)")
     memblock = _memblock(files.text("sys/kernel/debug/memblock/memory") or "")
-    node_of = _nodes(files, blocks)
     ram = [Row(0, r.start, r.end, r.name) for r in rows if not r.level and r.name == SYSTEM_RAM]
     memory = (
         memblock if memblock and arch in ("ppc64", "arm64") else [(r.start, r.end, "") for r in ram]
@@ -63,7 +60,7 @@ def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
             f" of /{MEMORY}"
         )
     fields: dict[str, Any] = {"memory_block_size": block}
-    fields["memory"] = _split(memory, node_of, block)
+    fields["memory"] = _split(memory, blocks, block)
     rows_differ = [(r.start, r.end) for r in ram] != [m[:2] for m in memory]
     if ram and rows_differ and (arch == "arm64" or sum(r.size for r in ram) == _bytes(memory)):
         fields["system_ram"] = tuple(MemoryRange(r.start, r.size) for r in ram)
@@ -73,7 +70,7 @@ def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
     else:
         fields |= _rows(rows)
         fields |= _kernel_text(files, arch, rows, missing)
-    fields["blocks"] = _blocks(files, blocks, node_of, fields["memory"], block)
+    fields["blocks"] = _block_states(blocks, fields["memory"], block)
     return fields
 
 
@@ -97,12 +94,39 @@ def _memblock(text: str) -> list[tuple[int, int, str]]:
     return found
 
 
-def _nodes(files: Files, blocks: list[int]) -> dict[int, int]:
-    """The NUMA node of each block: of its links the lowest."""
-    found: dict[int, int] = {}
-    for path in files.matching(rf"{MEMORY}/memory\d+/node\d+"):
-        block, node = (int(re.sub(r"\D", "", part)) for part in path.split("/")[-2:])
-        found[block] = min(node, found.get(block, node))
+class Blocks(NamedTuple):
+    """A run of memory blocks that are alike; last included. node is the lowest of those that they are linked to."""
+
+    first: int
+    last: int
+    state: str
+    zones: str
+    node: int
+
+
+def blocks_of(files: Files) -> list[Blocks]:
+    """The memory blocks in order, in runs: as the recorder says, else by their files."""
+    said = files.head.get("blocks")
+    if said is None:
+        numbers = [int(p.rpartition("/memory")[2]) for p in files.matching(rf"{MEMORY}/memory\d+")]
+        said = (
+            (
+                n,
+                n,
+                files.text(f"{MEMORY}/memory{n}/state") or "online",
+                files.text(f"{MEMORY}/memory{n}/valid_zones") or "",
+                [int(m[1]) for name in names if (m := re.fullmatch(r"node(\d+)", name))],
+            )
+            for n in sorted(numbers)
+            for names in [files.names(f"{MEMORY}/memory{n}")]
+        )
+    found: list[Blocks] = []
+    for first, last, state, zones, nodes in said:
+        one = Blocks(int(first), int(last), str(state), str(zones), min(nodes, default=0))
+        if found and found[-1].last == one.first - 1 and found[-1][2:] == one[2:]:
+            found[-1] = found[-1]._replace(last=one.last)
+        else:
+            found.append(one)
     return found
 
 
@@ -110,56 +134,57 @@ def _bytes(memory: list[tuple[int, int, str]]) -> int:
     return sum(end - start + 1 for start, end, _ in memory)
 
 
-def _from_blocks(blocks: list[int], size: int) -> list[tuple[int, int, str]]:
-    """Runs of blocks, where nothing better is there."""
+def _from_blocks(blocks: list[Blocks], size: int) -> list[tuple[int, int, str]]:
+    """What is between holes, where nothing better is there."""
     runs: list[tuple[int, int, str]] = []
-    for n in blocks if size else ():
-        start = n * size
+    for one in blocks if size else ():
+        start, end = one.first * size, (one.last + 1) * size - 1
         if runs and runs[-1][1] == start - 1:
-            runs[-1] = (runs[-1][0], start + size - 1, "")
+            runs[-1] = (runs[-1][0], end, "")
         else:
-            runs.append((start, start + size - 1, ""))
+            runs.append((start, end, ""))
     return runs
 
 
 def _split(
-    memory: list[tuple[int, int, str]], node_of: dict[int, int], block: int
+    memory: list[tuple[int, int, str]], blocks: list[Blocks], size: int
 ) -> tuple[MemoryRange, ...]:
     """Each region with the node of its first block; what its other blocks say is in `blocks`."""
     return tuple(
-        MemoryRange(start, end - start + 1, node_of.get(start // block, 0) if block else 0, flags)
+        MemoryRange(start, end - start + 1, _node(blocks, start // size), flags)
         for start, end, flags in memory
     )
 
 
-def _blocks(
-    files: Files,
-    blocks: list[int],
-    node_of: dict[int, int],
-    memory: tuple[MemoryRange, ...],
-    size: int,
+def _node(blocks: list[Blocks], n: int) -> int:
+    return next((one.node for one in blocks if one.first <= n <= one.last), 0)
+
+
+def _block_states(
+    blocks: list[Blocks], memory: tuple[MemoryRange, ...], size: int
 ) -> tuple[BlockState, ...]:
     """Runs of blocks that are not as a boot leaves them: their state, zones or node."""
-
-    def said(n: int) -> tuple[str, str, int]:
-        state = files.text(f"{MEMORY}/memory{n}/state") or "online"
-        zones = files.text(f"{MEMORY}/memory{n}/valid_zones") or ""
-        odd = zones == "none" or zones.startswith("Movable")
-        node = node_of.get(n, 0)
-        of_range = next((m.node for m in memory if m.start <= n * size <= m.end), node)
-        return state, zones if odd else "", -1 if node == of_range else node
-
-    runs: list[tuple[int, int, tuple[str, str, int]]] = []
-    for n in blocks:
-        what = said(n)
-        if runs and runs[-1][1] == n - 1 and runs[-1][2] == what:
-            runs[-1] = (runs[-1][0], n, what)
-        else:
-            runs.append((n, n, what))
+    # Where the node that a boot gives changes: at the ranges' ends.
+    edges = sorted({edge // size for m in memory for edge in (m.start, m.end + size)})
+    found: list[tuple[int, int, tuple[str, str, int]]] = []
+    for one in blocks:
+        cuts = [e for e in edges if one.first < e <= one.last]
+        for first, last in zip([one.first, *cuts], [*(c - 1 for c in cuts), one.last], strict=True):
+            at = first * size
+            given = next(
+                (m.node for m in memory if m.start <= at + size - 1 and at <= m.end), one.node
+            )
+            odd = one.zones == "none" or one.zones.startswith("Movable")
+            what = (one.state, one.zones if odd else "", -1 if one.node == given else one.node)
+            if what == ("online", "", -1):
+                continue
+            if found and found[-1][1] == first - 1 and found[-1][2] == what:
+                found[-1] = (found[-1][0], last, what)
+            else:
+                found.append((first, last, what))
     return tuple(
         BlockState(str(first) if first == last else f"{first}-{last}", state, zones, node)
-        for first, last, (state, zones, node) in runs
-        if (state, zones, node) != ("online", "", -1)
+        for first, last, (state, zones, node) in found
     )
 
 

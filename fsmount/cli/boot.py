@@ -11,7 +11,7 @@ from elfcorehdr.errors import KernelError, ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_core import PrintMode
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
-from elfcorehdr.lib.record import Record, replace
+from elfcorehdr.lib.record import Record
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import Declaration
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from elfcorehdr.machine import Machine
     from fsmount.control.requests import UserModules
+    from fsmount.host.recordings.recording import Recording
 
 
 QUICK = ("memory", "cpus", "threads", "nodes", "page_size", "block_size")
@@ -95,8 +96,9 @@ def booted(
 
     clock: nanoseconds, for the log's time stamps.
     """
+    recording, alone = None, False
     if options.recording:
-        return _booted_recording(options, machine, clock)
+        machine, recording, alone = _recorded(options, machine)
     if machine is None:
         machine = machine_of(options)
     kernel = Kernel.boot(
@@ -117,7 +119,7 @@ def booted(
 
         vmcoreinfo_of(kernel.arch.name, kernel.page_size, kernel.release).edit(options.vmcoreinfo)
         kernel.vmcoreinfo_edits = options.vmcoreinfo
-    tree, modules = tree_of(kernel, options)
+    tree, modules = tree_of(kernel, options, recording, alone=alone)
     fadump = kernel.platform.fadump
     if options.load or (options.crashes and not (fadump is not None and fadump.takes_crash)):
         try:
@@ -129,29 +131,25 @@ def booted(
     return kernel, tree, modules
 
 
-def _booted_recording(
-    options: BootOptions, machine: Machine | None, clock: Callable[[], int]
-) -> tuple[Kernel, Tree, UserModules]:
-    """As booted(): the recorded machine, with its files as they are in place of the emulated ones.
+def _recorded(
+    options: BootOptions, machine: Machine | None
+) -> tuple[Machine | None, Recording, bool]:
+    """The recording whose files are shown, its machine unless another is asked for, and whether none could be derived.
 
-    Where the recording does not tell enough to boot, the machine is another one, and nothing of it shows.
+    Then the machine is another one, and nothing of it shows.
     """
     from pathlib import Path
 
     from fsmount.cli.recorded.machine import derived
-    from fsmount.cli.recorded.tree import recorded_tree
-    from fsmount.host.recording import read_recording
+    from fsmount.host.recordings.recording import read_recording
 
     recording = read_recording(Path(options.recording))
-    alone = False
     if machine is None and options.machine == profiles.DEFAULT:
         try:
-            machine = derived(recording, kernel=options.kernel).machine
+            return derived(recording, kernel=options.kernel).machine, recording, False
         except ProfileError:
-            alone = True
-    kernel, tree, modules = booted(replace(options, recording=""), machine, clock)
-    modules.tree = recorded_tree(tree, recording, alone=alone)
-    return kernel, modules.tree, modules
+            return None, recording, True
+    return machine, recording, False
 
 
 def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
@@ -168,15 +166,23 @@ def declarations_of(modules: Iterable[str] = ()) -> list[Declaration]:
     return declarations
 
 
-def tree_of(kernel: Kernel, options: BootOptions) -> tuple[Tree, UserModules]:
-    """The tree of a kernel, and what loads modules into it."""
+def tree_of(
+    kernel: Kernel, options: BootOptions, recording: Recording | None = None, *, alone: bool = False
+) -> tuple[Tree, UserModules]:
+    """The tree of a kernel, and what loads modules into it; with a recording's files before its own."""
     # Root's files would be read-only to an ordinary user who mounts: the machine is his.
     owner = (os.geteuid(), os.getegid())
     from fsmount.control.requests import UserModules
 
     modules = UserModules()
     declarations = [*declarations_of(), modules.group()]
-    tree = modules.tree = Tree(kernel, declarations, page_limit=options.page_limit, owner=owner)
+    if recording is None:
+        tree = Tree(kernel, declarations, page_limit=options.page_limit, owner=owner)
+    else:
+        from fsmount.cli.recorded.tree import RecordedTree
+
+        tree = RecordedTree(kernel, declarations, recording, alone=alone, owner=owner)
+    modules.tree = tree
     if options.modules:
         modules.load(options.modules)
     return tree, modules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import click
@@ -32,13 +33,29 @@ def record(output: str | None, anonymize: bool, script: bool) -> None:
     kdumpfs run --recording lpar.tar.gz -- lscpu   # its files as they are, read-only
     kdumpfs machines --from lpar.tar.gz > lpar.toml
     """
-    from fsmount.host import record as recorder
+    from fsmount.host.recordings import record as recorder
 
     if script:
-        click.echo(Path(recorder.__file__).read_text("utf-8"), nl=False)
+        click.echo(_alone(Path(recorder.__file__)), nl=False)
         return
     words = ["-o", output or f"{'machine' if anonymize else os.uname().nodename}.tar.gz"]
     raise SystemExit(recorder.main([*words, *(["--anonymize"] if anonymize else [])], "kdumpfs"))
+
+
+def _alone(path: Path) -> str:
+    """The recorder's text, the modules of ours that it imports in place of the first import of each."""
+    seen = set()
+
+    def text(found: re.Match[str]) -> str:
+        if found[1] in seen:
+            return ""
+        seen.add(found[1])
+        return with_imports((path.parent / f"{found[1]}.py").read_text("utf-8"))
+
+    def with_imports(text_: str) -> str:
+        return re.sub(r"(?m)^from fsmount\.host\.recordings\.(\w+) import .*\n", text, text_)
+
+    return with_imports(path.read_text("utf-8"))
 
 
 @click.command("diff-tree")
@@ -66,7 +83,7 @@ def diff_tree(
     """
     from fsmount.cli.boot import BootOptions, boot
     from fsmount.cli.recorded.diff import differences
-    from fsmount.host.recording import read_recording
+    from fsmount.host.recordings.recording import read_recording
 
     found = read_recording(Path(recording))
     _, tree = boot(BootOptions(machine=machine or recording, kernel=kernel))

@@ -7,7 +7,8 @@ import re
 import stat
 
 from elfcorehdr.errors import KernelError
-from fsmount.host.recording import Recording
+from fsmount.host.recordings.record import TREES
+from fsmount.host.recordings.recording import Recording
 from fsmount.tree.kernfs import Node, Tree
 
 LIVE = re.compile(
@@ -16,6 +17,10 @@ LIVE = re.compile(
     r"|slabinfo|schedstat|vmallocinfo|version|cpuinfo|sys/kernel/.*)|.*/power/runtime_.*"
 )
 """Files whose numbers are those of the moment: their form is compared."""
+IN_PART = {"proc"} | {
+    "/".join(tree.split("/")[:depth]) for tree in TREES for depth in range(1, tree.count("/") + 1)
+}
+"""Directories of which not all is recorded."""
 LONGEST = 60
 """Characters of a content that are shown."""
 
@@ -26,17 +31,20 @@ def differences(tree: Tree, recording: Recording) -> tuple[int, list[str], list[
     Names that only the tree has are differences in directories that it and the recording have.
     """
     agreed, lines, unknown = 0, [], []
-    for path, one in sorted(recording.files.items()):
+    for path, one in sorted(recording.paths()):
         node = _node(tree, path)
         if node is None:
             unknown.append(path)
-        elif one.content is None and one.target is None:
+        elif one.directory:
+            names = recording.directory(path) or {}
             lines += (
                 [
                     f"{path}/{name}: only emulated"
                     for name, _ in tree.names(node)
-                    if stat.S_ISDIR(node.type) and f"{path}/{name}" not in recording.files
+                    if name not in names
                 ]
+                if stat.S_ISDIR(node.type) and path not in IN_PART
+                else []
                 if stat.S_ISDIR(node.type)
                 else [f"{path}: recorded as a directory"]
             )
@@ -49,7 +57,7 @@ def differences(tree: Tree, recording: Recording) -> tuple[int, list[str], list[
                     f"{path}: recorded as a link to {one.target}, here {found or 'no link'}"
                 )
         else:
-            line = _content(tree, node, path, recording)
+            line = _content(tree, node, path, one.content or b"", recording)
             agreed += line is None
             lines += [line] if line is not None else []
     return agreed, lines, unknown
@@ -62,10 +70,11 @@ def _node(tree: Tree, path: str) -> Node | None:
         return None
 
 
-def _content(tree: Tree, node: Node, path: str, recording: Recording) -> str | None:
+def _content(
+    tree: Tree, node: Node, path: str, expected: bytes, recording: Recording
+) -> str | None:
     if not stat.S_ISREG(node.type):
         return f"{path}: recorded as a file"
-    expected = recording.files[path].content or b""
     failed = recording.errors.get(path)
     try:
         got = _read(tree, node)

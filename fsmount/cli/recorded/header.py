@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE
 from elfcorehdr.errors import ElfFormatError, ProfileError
-from fsmount.host.recording import Recorded, Recording
+from fsmount.host.recordings.entry import Recorded
+from fsmount.host.recordings.recording import Recording
 
 if TYPE_CHECKING:
     from printer import Core
@@ -63,7 +64,7 @@ def recording_of_header(path: str, iomem: str | None) -> Recording:
             text["sys/kernel/vmcoreinfo"] = f"0x{last.p_paddr:016x} {last.p_memsz:x}\n"
     text["proc/iomem"] = _iomem(iomem) if iomem is not None else _loads_as_iomem(core)
     for name, content in text.items():
-        found.files[name] = Recorded(PurePosixPath(name), content=content.encode())
+        found.add(name, Recorded(content.encode()))
     return found
 
 

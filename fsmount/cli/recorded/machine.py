@@ -10,7 +10,7 @@ from elfcorehdr.errors import ProfileError
 if TYPE_CHECKING:
     from elfcorehdr.machine import Machine
     from elfcorehdr.machine.recorded import Derived
-    from fsmount.host.recording import Recording
+    from fsmount.host.recordings.recording import Recording
 
 
 def derived(recording: Recording, arch: str = "", kernel: str = "") -> Derived:
@@ -33,7 +33,7 @@ def recorded_machine(path: str) -> Machine:
     """As derived(), of a file or directory; what is read is judged by the reader of machines' files."""
     from elfcorehdr.machine.reader import from_toml
     from elfcorehdr.machine.writer import to_toml
-    from fsmount.host.recording import read_recording
+    from fsmount.host.recordings.recording import read_recording
 
     return from_toml(to_toml(derived(read_recording(Path(path))).machine), path)
 
@@ -43,7 +43,7 @@ def as_toml(path: str, arch: str, kernel: str, iomem: str | None = None) -> str:
     from elfcorehdr.machine.reader import from_toml
     from elfcorehdr.machine.writer import to_toml
     from fsmount.cli.recorded.header import is_header, recording_of_header
-    from fsmount.host.recording import read_recording
+    from fsmount.host.recordings.recording import read_recording
 
     header = is_header(path)
     recording = recording_of_header(path, iomem) if header else read_recording(Path(path))

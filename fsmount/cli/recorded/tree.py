@@ -1,110 +1,197 @@
 """A recorded machine's files in place of the emulated ones: `--recording DIR|TAR` of `mount` and `run`.
 
 The files are as recorded and read-only; of memory, CPUs, nodes and firmware nothing emulated is
-left, and nothing at all where the recording does not tell enough to boot its machine.
+left, and nothing at all where the recording does not tell enough to boot its machine. A file is read from the
+recording when it is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import PurePosixPath
+import errno
+import stat
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
-from fsmount.host.recording import Recording
+from elfcorehdr.errors import KernelError, ProfileError
+from elfcorehdr.kernel.printk import KERN_ERR
+from elfcorehdr.lib.record import NamedTuple
+from fsmount.host.recordings.entry import Recorded
+from fsmount.host.recordings.recording import Recording
+from fsmount.tree.dir import Node
+from fsmount.tree.entries import DirEntry, Entry, FileEntry, LinkEntry
 from fsmount.tree.kernfs import Tree
 from fsmount.tree.kobject import AttributeGroup, Declaration, Filesystem, Link, singleton
 
-OWN_DIRECTORIES = ("devices/system/memory", "devices/system/cpu", "devices/system/node", "firmware")
-"""Directories of /sys of which nothing emulated stays beside a dump."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+WHOLE = (
+    *("devices/system/memory/", "devices/system/cpu/", "devices/system/node/", "firmware/"),
+    *("bus/memory/", "bus/cpu/", "bus/node/"),
+)
+"""Directories of /sys of which nothing emulated stays: a machine is recorded whole, what is not there it had not."""
+TOPS = {Filesystem.SYSFS.value: Filesystem.SYSFS, Filesystem.PROCFS.value: Filesystem.PROCFS}
 
 
-def declarations(recording: Recording) -> list[Declaration]:
-    """A group for every directory, a link for every link."""
-    groups: dict[tuple[Filesystem, str], AttributeGroup[object]] = {}
-    links: list[Declaration] = []
+class Place(NamedTuple):
+    """A directory: its path, whether it is recorded, and what the emulated machine has there, if anything."""
 
-    def group(fs: Filesystem, path: str) -> AttributeGroup[object]:
-        if (fs, path) not in groups:
-            groups[fs, path] = AttributeGroup(path, singleton, fs=fs)
-        return groups[fs, path]
-
-    for place, one in recording.files.items():
-        top, _, below = place.partition("/")
-        if "*" in below:  # means something else in a declaration
-            continue
-        fs, path = Filesystem(top), PurePosixPath(below)
-        parent = "" if path.parent == PurePosixPath(".") else str(path.parent)
-        if one.target is not None:
-            target = _target(path, one.target)
-            if target is not None:
-                links.append(Link(str(path), singleton, target, fs=fs))
-        elif one.content is None:
-            group(fs, "" if path == PurePosixPath(".") else str(path))
-        else:
-            mode = one.mode & 0o444 or 0o444
-            group(fs, parent).add(path.name, show=_shows(one.content), mode=mode)
-    return [*groups.values(), *links]
+    path: str
+    recorded: bool
+    entry: Entry | None
+    obj: Any
 
 
-def _shows(content: bytes) -> Callable[[object], bytes]:
-    return lambda _kernel: content
+class RecordedTree(Tree):
+    """The tree of a kernel with a recording's files before the emulated ones, but for a user's overriding modules.
 
-
-def _target(path: PurePosixPath, target: str) -> str | None:
-    """A link's target from the file system's root; None if it leads out of it."""
-    if target.startswith("/"):
-        return target
-    parts = list(path.parent.parts)
-    for part in PurePosixPath(target).parts:
-        if part != "..":
-            parts.append(part)
-        elif parts:
-            parts.pop()
-        else:
-            return None
-    return "/".join(parts)
-
-
-def recorded_tree(tree: Tree, recording: Recording, *, alone: bool) -> Tree:
-    """The tree with a recording's files in place of the emulated ones of the same directories.
-
-    alone: nothing emulated stays in /sys and /proc, but what works on the machine as a whole.
+    alone: nothing emulated is in /sys and /proc, but what works on the machine as a whole.
     """
-    recorded = declarations(recording)
-    taken = {(one.fs, one.path) for one in recorded}
-    files = {
-        (one.fs, f"{one.path}/{name}".lstrip("/"))
-        for one in recorded
-        if isinstance(one, AttributeGroup)
-        for name in one.attributes
-    }
-    # A machine is recorded whole: what the dump has not of these, it had not.
-    whole = [*OWN_DIRECTORIES, *(f"bus/{name}" for name in ("memory", "cpu", "node"))]
 
-    def stays(one: Declaration) -> bool:
-        if isinstance(one, AttributeGroup) and one.overrides:
+    def __init__(
+        self,
+        kernel: Any,
+        declarations: Iterable[Declaration],
+        recording: Recording,
+        *,
+        alone: bool,
+        owner: tuple[int, int],
+    ) -> None:
+        self._recording = recording
+        self._alone = alone
+        self._directories = {fs: DirEntry(fs, always=True) for fs in TOPS.values()}
+        self._links = {
+            fs: LinkEntry(Link("link", singleton, self._target, fs=fs)) for fs in TOPS.values()
+        }
+        self._files: dict[tuple[Filesystem, int], FileEntry] = {}
+        super().__init__(kernel, declarations, page_limit=False, owner=owner)
+
+    def declare(self, declarations: Iterable[Declaration]) -> None:
+        """As Tree.declare(), less what a recording leaves nothing of."""
+        super().declare([one for one in declarations if self._stays(one)])
+
+    def _stays(self, one: Declaration) -> bool:
+        if one.fs not in TOPS.values() or (isinstance(one, AttributeGroup) and one.overrides):
             return True
-        if alone and one.fs in (Filesystem.SYSFS, Filesystem.PROCFS) and one.path != "":
-            return False
-        if one.fs is Filesystem.SYSFS and any((one.path + "/").startswith(f"{w}/") for w in whole):
-            return False
-        return (one.fs, one.path) not in files and not (isinstance(one, Link) and has(one))
+        if self._alone:
+            return one.path == ""
+        return one.fs is not Filesystem.SYSFS or not f"{one.path}/".startswith(WHOLE)
 
-    def has(one: Declaration) -> bool:
-        return any(fs is one.fs and f"{path}/".startswith(f"{one.path}/") for fs, path in taken)
+    def lookup(self, path: str) -> Node:
+        """As Tree.lookup()."""
+        path = path.strip("/")
+        top, _, below = path.partition("/")
+        if top not in TOPS:
+            return super().lookup(path)
+        entry: Entry
+        entry, obj = self._top(top, self._static.get(top))
+        identities: tuple[object, ...] = ()
+        for name in below.split("/") if below else ():
+            entry, obj = self._step(entry, obj, name)
+            if isinstance(entry, DirEntry) and entry.identity is not None:
+                identities = (*identities, entry.identity(obj))
+        return Node(path, entry, obj, identities)
 
-    kept = [_without(one, files) for one in tree.declarations if stays(one)]
-    return Tree(tree.kernel, [*kept, *recorded], page_limit=False, owner=tree.owner)
+    def _top(self, name: str, entry: Entry | None) -> tuple[Entry, Any]:
+        recorded = self._recording.find(name) is not None
+        if not recorded and entry is None:
+            raise KernelError(errno.ENOENT)
+        return self._directories[TOPS[name]], Place(name, recorded, entry, self.kernel)
 
+    def _step(self, entry: Entry, obj: Any, name: str) -> tuple[Entry, Any]:
+        if not isinstance(obj, Place):
+            if entry is self._root and name in TOPS:
+                return self._top(name, self._static.get(name))
+            return super()._step(entry, obj, name)
+        path = f"{obj.path}/{name}"
+        one = self._recorded(obj).get(name)
+        emulated: tuple[Any, Any] = None, None
+        if obj.entry is not None:
+            try:
+                emulated = super()._step(obj.entry, obj.obj, name)
+            except KernelError as error:
+                if error.errno != errno.ENOENT or one is None:
+                    raise
+        elif one is None:
+            raise KernelError(errno.ENOENT)
+        found = emulated[0]
+        if found is not None and (one is None or getattr(found, "overrides", False)):
+            return found, emulated[1]
+        assert one is not None
+        fs = TOPS[path.partition("/")[0]]
+        if one.directory:
+            return self._directories[fs], Place(path, True, *emulated)
+        return (self._links[fs] if one.target is not None else self._file(fs, one)), path
 
-def _without(one: Declaration, files: set[tuple[Filesystem, str]]) -> Declaration:
-    """A group less the files that the dump has."""
-    if not isinstance(one, AttributeGroup) or one.overrides or "*" in one.path:
-        return one
-    names = {name for name in one.attributes if (one.fs, f"{one.path}/{name}".lstrip("/")) in files}
-    if not names:
-        return one
-    less: AttributeGroup[object] = AttributeGroup(
-        one.path, one.kset, is_visible=one.is_visible, fs=one.fs, doc=one.doc
-    )
-    less.attributes = {n: some for n, some in one.attributes.items() if n not in names}
-    return less
+    def _recorded(self, place: Place) -> dict[str, Recorded]:
+        try:
+            return self._recording.directory(place.path) or {} if place.recorded else {}
+        except ProfileError as error:
+            self.kernel.log.emit(KERN_ERR, f"kdumpfs: {error}")
+            raise KernelError(errno.EIO, str(error)) from None
+
+    def _file(self, fs: Filesystem, one: Recorded) -> FileEntry:
+        mode = one.mode & 0o444 or 0o444
+        if (fs, mode) not in self._files:
+            group: AttributeGroup[Any] = AttributeGroup("", singleton, fs=fs)
+            group.add("file", show=self._content, mode=mode)
+            ((attr,),) = group.attributes.values()
+            self._files[fs, mode] = FileEntry(attr, group)
+        return self._files[fs, mode]
+
+    def _content(self, path: str) -> bytes:
+        failed = self._recording.errors.get(path)
+        if failed is not None:
+            raise KernelError(getattr(errno, failed, errno.EIO))
+        parent, _, name = path.rpartition("/")
+        return self._recorded(Place(parent, True, None, None))[name].content or b""
+
+    def _target(self, path: str) -> str:
+        """A link's target from the file system's root, or absolute."""
+        one = self._recording.find(path)
+        assert one is not None
+        assert one.target is not None
+        if one.target.startswith("/"):
+            return one.target
+        parts = path.split("/")[1:-1]
+        for part in one.target.split("/"):
+            if part == "..":
+                if not parts:
+                    return one.target
+                parts.pop()
+            elif part not in ("", "."):
+                parts.append(part)
+        return "/".join(parts)
+
+    def names(self, node: Node) -> Iterator[tuple[str, int]]:
+        """As Tree.names()."""
+        place = node.obj
+        if not isinstance(place, Place):
+            names = super().names(node)
+            if node.entry is not self._root:
+                return names
+            others = [(name, kind) for name, kind in names if name not in TOPS]
+            tops = [t for t in TOPS if t in self._static or self._recording.find(t) is not None]
+            return iter([*((top, stat.S_IFDIR) for top in tops), *others])
+        recorded = self._recorded(place)
+        found = (
+            (
+                name,
+                stat.S_IFDIR
+                if one.directory
+                else stat.S_IFREG
+                if one.target is None
+                else stat.S_IFLNK,
+            )
+            for name, one in recorded.items()
+        )
+        if place.entry is None:
+            return found
+        emulated = super().names(Node(node.path, place.entry, place.obj))
+        return chain(found, ((name, kind) for name, kind in emulated if name not in recorded))
+
+    def _subdirs(self, node: Node) -> int:
+        if not isinstance(node.obj, Place):
+            return super()._subdirs(node)
+        return sum(kind == stat.S_IFDIR for _, kind in self.names(node))

@@ -13,20 +13,18 @@ it is; the last one what could not be read, so that a cut archive is known. Need
 import argparse
 import contextlib
 import errno
-import functools
-import io
-import json
 import os
 import re
-import shutil
 import stat
-import subprocess
 import sys
 import tarfile
 import time
 
-FORMAT = 1
-HEAD, TAIL = "kdumpfs-recording.json", "kdumpfs-recording-end.json"
+from fsmount.host.recordings.anonymize import without_secrets
+from fsmount.host.recordings.archive import Archive, whole_or_not
+from fsmount.host.recordings.format import HEAD
+
+FORMAT = 2
 
 TREES = (
     "sys/devices/system",
@@ -45,12 +43,10 @@ TREES = (
 )
 """Directories that are recorded whole, less SKIPPED."""
 SKIPPED = re.compile(
-    r"sys/kernel/(debug|tracing|slab|btf|security|config|irq|iommu_groups|cgroup|software_nodes"
-    r"|livepatch|address_bits|boot_params)($|/)"
-    r"|sys/kernel/debug/(?!memblock)|proc/sys/kernel/random($|/)|.*/stat_refresh$"
+    r"sys/kernel/(debug/(?!memblock($|/))|(tracing|slab|btf|security|config|irq|iommu_groups|cgroup"
+    r"|software_nodes|livepatch|boot_params)($|/))"
+    r"|proc/sys/kernel/random($|/)|.*/stat_refresh$"
 )
-ALSO = ("sys/kernel/debug/memblock", "sys/kernel/address_bits")
-"""Below what SKIPPED leaves out."""
 FILES = (
     *[
         "cmdline",
@@ -85,6 +81,7 @@ FILES = (
         "schedstat",
         "vmallocinfo",
         "powerpc/lparcfg",
+        "device-tree",
     ],
 )
 """Single files of /proc."""
@@ -92,39 +89,64 @@ MOST = 4 << 20
 """No file is read beyond that many bytes."""
 SYMBOLS = ("_text", "_stext", "_etext", "_end", "swapper_pg_dir", "init_top_pgt", "vmcoreinfo_data")
 KCORE_HEAD = 1 << 16
+OF_BLOCK = re.compile(
+    r"sys/devices/system/memory/memory(\d+)(?:/(state|valid_zones|node\d+))?$", re.ASCII
+)
 
 
 def entries(top):
     # type: (str) -> "list[str]"
-    """Every path to record, below top, without a leading slash: directories before what is in them."""
-    found = []  # type: list[str]
+    """Every path to record, below top, without a leading slash.
+
+    What is in a directory stands together and behind the directory: files, links, directories.
+    """
+    below = {}  # type: dict[str, tuple[list[str], list[str], list[str]]]
+
+    def found(path):
+        # type: (str) -> None
+        parent, _, name = path.rpartition("/")
+        if parent not in below:
+            if parent:
+                found(parent)
+            below[parent] = [], [], []
+        full = os.path.join(top, path)
+        kinds = below[parent][1 if os.path.islink(full) else 2 if os.path.isdir(full) else 0]
+        if name not in kinds:
+            kinds.append(name)
 
     def walk(path):
         # type: (str) -> None
-        found.append(path)
-        if os.path.islink(os.path.join(top, path)):
-            return
         try:
-            with os.scandir(os.path.join(top, path)) as names:
-                below = sorted(names, key=lambda entry: entry.name)
+            with os.scandir(os.path.join(top, path)) as listed:
+                names = sorted(listed, key=lambda entry: entry.name)
         except OSError:
             return
-        for entry in below:
-            name = path + "/" + entry.name
-            if SKIPPED.match(name):
+        files, links, directories = below.setdefault(path, ([], [], []))
+        for entry in names:
+            if SKIPPED.match(path + "/" + entry.name):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                walk(name)
+            if entry.is_symlink():
+                links.append(entry.name)
             else:
-                found.append(name)
+                (directories if entry.is_dir() else files).append(entry.name)
+        for name in directories:
+            walk(path + "/" + name)
 
-    for tree in (*TREES, *ALSO):
-        if os.path.isdir(os.path.join(top, tree)):
-            walk(tree)
-    found += ["proc/" + name for name in FILES if os.path.exists(os.path.join(top, "proc", name))]
-    if os.path.islink(os.path.join(top, "proc/device-tree")):
-        found.append("proc/device-tree")
-    return found
+    for tree in TREES:
+        full = os.path.join(top, tree)
+        if os.path.isdir(full):
+            found(tree)
+            if not os.path.islink(full):
+                walk(tree)
+    for name in FILES:
+        if os.path.lexists(os.path.join(top, "proc", name)):
+            found("proc/" + name)
+    return [
+        f"{parent}/{name}".lstrip("/")
+        for parent in below
+        for kind in below[parent]
+        for name in kind
+    ]
 
 
 def read(path):
@@ -145,50 +167,22 @@ def read(path):
         os.close(fd)
 
 
-# What names a person, a customer or a place, and by what it is replaced: lengths stay.
-SECRETS = (
-    (re.compile(rb"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b"), b"0"),
-    (re.compile(rb"\b(?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}\b"), b"0"),
-    (re.compile(rb"\b(?:\d{1,3}\.){3}\d{1,3}\b"), b"0"),
-    (re.compile(rb"(?<=[ =,])(?:LABEL|UUID|PARTUUID)=[^ \n]+"), b"x"),
-    (re.compile(rb"(?<=root=)(?!/dev/)[^ \n]+|(?<=nfsroot=)[^ \n]+|(?<=ip=)[^ \n]+"), b"x"),
-    (re.compile(rb"(?<=rd\.lvm\.lv=)[^ \n]+|(?<=/dev/mapper/)[^ \n]+"), b"x"),
-)
-SECRET_FILES = re.compile(
-    r".*/(system-id|host-serial|ibm,partition-name|ibm,partition-uuid|ibm,loc-code|serial-number"
-    r"|vm,uuid|host-model|hostname|domainname|boot_id|bootid)$|proc/(mounts|partitions)$"
-)
-SECRET_ROWS = re.compile(rb"(?m)^(serial_number|system_id|partition_name|host_serial)=.*$")
-
-
-def _instead(letter, found):
-    # type: (bytes, re.Match[bytes]) -> bytes
-    return letter * len(found.group())
-
-
-def without_secrets(path, content):
-    # type: (str, bytes) -> bytes
-    """The same number of bytes with names, addresses and serial numbers taken out."""
-    if SECRET_FILES.match(path):
-        return re.sub(rb"[^\0\n ]", b"x", content)
-    if b"\0" in content.rstrip(b"\0"):
-        return content  # binary: numbers of the machine
-    for pattern, letter in SECRETS:
-        content = pattern.sub(functools.partial(_instead, letter), content)
-    return SECRET_ROWS.sub(lambda found: found.group(1) + b"=x", content)
-
-
 class Recorder:
     """Writes one archive."""
 
-    def __init__(self, tar, top="/", anonymize=False):
-        # type: (tarfile.TarFile, str, bool) -> None
-        self._tar = tar
+    def __init__(self, archive, top="/", anonymize=False):
+        # type: (Archive, str, bool) -> None
+        self._archive = archive
         self._top = top
         self._anonymize = anonymize
         self._now = int(time.time())
+        self._parent = None  # type: str | None
         self.errors = {}  # type: dict[str, str]
         self.count = 0
+        self.directories = {}  # type: dict[str, int]
+        """Where in the tar a directory's entries begin, files, links, directories; any place if it is empty."""
+        self.blocks = {}  # type: dict[int, dict[str, str]]
+        """Of each memory block what a boot may not find as it was: state, valid_zones, nodes."""
 
     def head(self):
         # type: () -> None
@@ -203,32 +197,27 @@ class Recorder:
                 "nodename": "localhost" if self._anonymize else name.nodename,
             }
             here["page_size"] = os.sysconf("SC_PAGE_SIZE")
-        self._text(
+        self._archive.text(
             HEAD,
-            {
-                **here,
-                "format": FORMAT,
-                "root": os.geteuid() == 0,
-                "anonymized": self._anonymize,
-                "symbols": symbols(self._top),
-                "kcore": kcore_head(self._top),
-            },
+            dict(
+                here,
+                format=FORMAT,
+                root=os.geteuid() == 0,
+                anonymized=self._anonymize,
+                symbols=symbols(self._top),
+                kcore=kcore_head(self._top),
+            ),
         )
 
     def tail(self):
-        # type: () -> None
-        """What could not be read, and how many entries there are."""
-        self._text(TAIL, {"entries": self.count, "errors": self.errors})
-
-    def _text(self, name, value):
-        # type: (str, object) -> None
-        self._file(name, 0o644, (json.dumps(value, sort_keys=True) + "\n").encode())
-
-    def _file(self, path, mode, content):
-        # type: (str, int, bytes) -> None
-        info = tarfile.TarInfo(path)
-        info.mode, info.size, info.mtime = mode, len(content), self._now
-        self._tar.addfile(info, io.BytesIO(content))
+        # type: () -> "dict[str, object]"
+        """What could not be read, how many entries there are, where those of a directory are, and runs of like blocks."""
+        return {
+            "entries": self.count,
+            "errors": self.errors,
+            "directories": self.directories,
+            "blocks": runs(self.blocks),
+        }
 
     def add(self, path):
         # type: (str) -> None
@@ -236,13 +225,14 @@ class Recorder:
         full = os.path.join(self._top, path)
         try:
             found = os.lstat(full)
+            link = os.readlink(full) if stat.S_ISLNK(found.st_mode) else ""
         except OSError as error:
             self._failed(path, error)
             return
-        self.count += 1
-        kind = stat.S_IFMT(found.st_mode)
-        if kind == stat.S_IFREG:
-            content = b""
+        info = tarfile.TarInfo(path)
+        info.mode, info.mtime = stat.S_IMODE(found.st_mode), self._now
+        content = b""
+        if stat.S_ISREG(found.st_mode):
             if found.st_mode & 0o444:
                 try:
                     content = read(full)
@@ -250,22 +240,41 @@ class Recorder:
                     self._failed(path, error)
             if self._anonymize:
                 content = without_secrets(path, content)
-            self._file(path, stat.S_IMODE(found.st_mode), content)
-            return
-        info = tarfile.TarInfo(path)
-        info.mode, info.mtime = stat.S_IMODE(found.st_mode), self._now
-        if kind == stat.S_IFDIR:
+        elif stat.S_ISDIR(found.st_mode):
             info.type = tarfile.DIRTYPE
-        elif kind == stat.S_IFLNK:
-            info.type, info.linkname = tarfile.SYMTYPE, os.readlink(full)
+            self.directories[path] = 0
+        elif link:
+            info.type, info.linkname = tarfile.SYMTYPE, link
         else:
-            self.count -= 1
             return
-        self._tar.addfile(info)
+        parent = path.rpartition("/")[0]
+        if parent != self._parent:
+            self._parent, self.directories[parent] = parent, self._archive.offset
+        self.count += 1
+        self._archive.add(info, content)
+        block = OF_BLOCK.match(path)
+        if block is not None:
+            said = self.blocks.setdefault(int(block.group(1)), {})
+            said[block.group(2) or ""] = content.decode("ascii", "replace").rstrip()
 
     def _failed(self, path, error):
         # type: (str, OSError) -> None
         self.errors[path] = errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+def runs(blocks):
+    # type: (dict[int, dict[str, str]]) -> "list[list[object]]"
+    """Runs of memory blocks that are alike: first, last, state, valid_zones ("" if it has none), nodes."""
+    found = []  # type: list[list[object]]
+    for n in sorted(blocks):
+        one = blocks[n]
+        nodes = sorted(int(name[4:]) for name in one if name.startswith("node"))
+        what = [one.get("state", ""), one.get("valid_zones", ""), nodes]  # type: list[object]
+        if found and found[-1][1] == n - 1 and found[-1][2:] == what:
+            found[-1][1] = n
+        else:
+            found.append([n, n, *what])
+    return found
 
 
 def symbols(top):
@@ -297,24 +306,6 @@ def kcore_head(top):
     return head[: phoff + 56 * phnum].hex()
 
 
-def archive(path):
-    # type: (str) -> "tuple[tarfile.TarFile, subprocess.Popen[bytes] | None]"
-    """An archive to write, compressed as its name says; for .zst by zstd(1), which is returned too."""
-    if path.endswith(".zst"):
-        if shutil.which("zstd") is None:
-            raise OSError(
-                errno.ENOENT, "zstd is not installed; name the file .tar.gz or .tar.xz instead"
-            )
-        process = subprocess.Popen(["zstd", "-q", "-f", "-o", path, "-"], stdin=subprocess.PIPE)
-        return tarfile.open(fileobj=process.stdin, mode="w|", format=tarfile.PAX_FORMAT), process
-    for ending, mode in ((".gz", "w:gz"), (".tgz", "w:gz"), (".xz", "w:xz"), (".bz2", "w:bz2")):
-        if path.endswith(ending):
-            options = {"compresslevel": 3} if mode == "w:gz" else {}
-            made = tarfile.open(path, mode, format=tarfile.PAX_FORMAT, **options)  # type: ignore[call-overload]  # noqa: SIM115
-            return made, None
-    return tarfile.open(path, "w", format=tarfile.PAX_FORMAT), None
-
-
 def record(path, top="/", anonymize=False, progress=None):
     # type: (str, str, bool, object) -> "dict[str, str]"
     """Record the machine whose files are below top into an archive; what could not be read, path to errno.
@@ -322,28 +313,23 @@ def record(path, top="/", anonymize=False, progress=None):
     OSError if the archive cannot be written; nothing is left of it then.
     """
     names = entries(top)
-    part = path
-    if not os.path.lexists(path) or os.path.isfile(path):
-        # Beside it, under another name that compresses the same: a pipe or a device is written as it is.
-        part = os.path.join(os.path.dirname(path), ".part-" + os.path.basename(path))
+    part = whole_or_not(path)
+    archive = None
     try:
-        tar, process = archive(part)
-        with tar:
-            recorder = Recorder(tar, top, anonymize)
-            recorder.head()
-            for done, name in enumerate(names):
-                recorder.add(name)
-                if progress is not None and not done % 256:
-                    progress(done, len(names))  # type: ignore[operator]
-            recorder.tail()
-        if process is not None:
-            assert process.stdin is not None
-            process.stdin.close()
-            if process.wait():
-                raise OSError(errno.EIO, f"zstd could not write {path}")
+        archive = Archive(part)
+        recorder = Recorder(archive, top, anonymize)
+        recorder.head()
+        for done, name in enumerate(names):
+            recorder.add(name)
+            if progress is not None and not done % 256:
+                progress(done, len(names))  # type: ignore[operator]
+        archive.end(recorder.tail())
         if part != path:
             os.replace(part, path)
     except BaseException:
+        with contextlib.suppress(OSError):
+            if archive is not None:
+                archive.close()
         if part != path:
             with contextlib.suppress(OSError):
                 os.unlink(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pytest
 
@@ -15,11 +15,12 @@ from elfcorehdr.machine.reader import from_toml
 from elfcorehdr.machine.recorded import derive
 from elfcorehdr.machine.writer import to_toml
 from fsmount import procfs, sysfs
-from fsmount.host.recording import Recorded, Recording
+from fsmount.host.recordings.entry import Recorded
+from fsmount.host.recordings.recording import Recording
 from fsmount.tree.kernfs import Tree
 from tests import sysfs_dump as dumps
 
-GOLDEN = Path(__file__).parents[1] / "golden/kernel"
+GOLDEN = Path(__file__).parents[2] / "golden/kernel"
 DUMPS = sorted(GOLDEN.glob("*/*/sysfs-dump*.json.gz"))
 UNAME = {"ppc64": "ppc64le", "arm64": "aarch64"}
 
@@ -56,16 +57,16 @@ def recording(dump: Path) -> tuple[Recording, dict]:
     case = json.loads((dump.parent / "replay.json").read_text())
     found = Recording(f"{dump.parent.name}/{dump.name}")
     for path, row in dumps.rows_of(dump).items():
-        place = PurePosixPath(path.lstrip("/"))
+        place = path.lstrip("/")
         if "stat_errno" in row:
             continue
         if row.get("type") == "file":
-            one = Recorded(place, content=dumps.content_of(row))
+            one = Recorded(content=dumps.content_of(row))
         else:
-            one = Recorded(place, target=row.get("target"))
-        found.files[str(place)] = one
+            one = Recorded(target=row.get("target"))
+        found.add(place, one)
         if "read_errno" in row:
-            found.errors[str(place)] = row["read_errno"]
+            found.errors[place] = row["read_errno"]
     found.head = {
         "uname": {
             "release": case["kernel"]["release"],

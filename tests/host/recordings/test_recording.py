@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from elfcorehdr.errors import ProfileError
-from fsmount.host.record import record, without_secrets
-from fsmount.host.recording import read_recording
+from fsmount.host.recordings.record import record, without_secrets
+from fsmount.host.recordings.recording import read_recording
 
 
 @pytest.fixture
@@ -145,4 +145,4 @@ def test_only_what_is_below_sys_and_proc_is_read(machine):
     (machine / "home/someone").mkdir(parents=True)
     os.mkfifo(machine / "home/someone/fifo")
     (machine / "home/someone/secret").write_text("x")
-    assert not any("someone" in name for name in read_recording(machine).files)
+    assert not any("someone" in name for name, _ in read_recording(machine).paths())
