@@ -256,6 +256,10 @@ class Arch(Reservation):
         """MAX_PHYSMEM_BITS: memory cannot be added beyond."""
         return 51  # arch/powerpc/include/asm/sparsemem.h
 
+    def mappable_end(self, kernel: Kernel) -> int:
+        """arch_get_mappable_range(): where memory can be added ends (not included)."""
+        return 1 << self.max_physmem_bits(kernel)
+
     def memblock_regions(self, machine: Machine) -> Iterable[Region]:
         """memblock.memory at boot, ascending."""
         regions = [Region(m.start, m.end, m.node, m.flags) for m in machine.memory]

@@ -37,8 +37,8 @@ def plug_memory(
         platform.plug_memory(at, size, node, how)
     except KernelError as error:
         if error.errno == errno.E2BIG:
-            bits = kernel.arch.max_physmem_bits(kernel)
-            reason = f"{at + size - 1:#x} is past the last address, {(1 << bits) - 1:#x}"
+            last = kernel.arch.mappable_end(kernel) - 1
+            reason = f"{at + size - 1:#x} is past the last address, {last:#x}"
             raise KernelError(error.errno, reason) from None
         raise
     return at

@@ -24,6 +24,14 @@ _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 _NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[0-9]+", re.ASCII)
 
 
+def page_align(size: int, page_size: int) -> int:
+    """PAGE_ALIGN(), which has 64 bits; Invalid where nothing is left."""
+    aligned = -(-size // page_size) * page_size % U64
+    if not aligned:
+        raise Invalid(f"crashkernel= asks for {size:#x} bytes, which in whole pages are 2^64, or 0")
+    return aligned
+
+
 class Invalid(Exception):
     """-EINVAL; says why, for `kdumpfs crashkernel`."""
 

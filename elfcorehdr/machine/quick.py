@@ -57,6 +57,8 @@ def quick(machine: Machine, wanted: Quick) -> Machine:
         block = FACTS[machine.arch].block_of(changes["page_size"])
         if not block[1] <= machine.memory_block_size <= block[2]:
             changes["memory_block_size"] = block[0]
+    if wanted.block_size:
+        _check_block(machine, changes)
     nodes = _count("--nodes", wanted.nodes) or _nodes(machine)
     if wanted.memory or wanted.nodes or wanted.block_size:
         total = _size("--memory", wanted.memory) if wanted.memory else _total(machine)
@@ -123,6 +125,17 @@ def _total(machine: Machine) -> int:
     return total if FACTS[machine.arch].powerpc else -(-total // (64 << 20)) * (64 << 20)
 
 
+def _check_block(machine: Machine, changes: dict[str, Any]) -> None:
+    """ProfileError for a block that no memory can have; where the page size is wrong that is told later."""
+    page, block = changes.get("page_size", machine.page_size), changes["memory_block_size"]
+    _, least, most = FACTS[machine.arch].block_of(page)
+    if block & (block - 1) or not least <= block <= most:
+        sizes = size_text(least)
+        if least != most:
+            sizes = f"a power of two from {sizes} to {size_text(most)}"
+        raise ProfileError(f"--block-size: {size_text(block)}, expected {sizes} on {machine.arch}")
+
+
 def _memory(machine: Machine, total: int, nodes: int, block: int) -> dict[str, Any]:
     """Fields of a machine with so many bytes of memory, split evenly."""
     facts = FACTS[machine.arch]
@@ -131,8 +144,12 @@ def _memory(machine: Machine, total: int, nodes: int, block: int) -> dict[str, A
     share = total // nodes
     if total % nodes or share % block:
         each = f" for each of {nodes} nodes" if nodes > 1 else ""
+        given = total != _total(machine)
         raise ProfileError(
             f"--memory: {size_text(total)}, expected a multiple of {size_text(block)}{each}"
+            if given
+            else f"--nodes: {nodes}, expected that {size_text(total)} of memory are a multiple of "
+            f"{size_text(block)}{each}"
         )
     changes: dict[str, Any] = dict.fromkeys(
         ("nested_memory", "system_ram", "blocks", "crashkernel", "pinned", "use"), ()
@@ -200,8 +217,9 @@ def _pc_memory(machine: Machine, total: int, share: int, block: int) -> dict[str
 def _cpus(machine: Machine, cpus: int, threads: int, nodes: int) -> dict[str, Any]:
     """Fields of a machine with so many CPUs, all of them running, spread evenly over the nodes."""
     most = FACTS[machine.arch].threads
-    if threads > most:
-        raise ProfileError(f"--threads: {threads}, expected at most {most} on {machine.arch}")
+    if threads > most or threads & (threads - 1):
+        known = ", ".join(str(1 << i) for i in range(most.bit_length()))
+        raise ProfileError(f"--threads: {threads}, expected one of {known} on {machine.arch}")
     count = cpus or len(machine.present_cpus)
     if count % threads:
         raise ProfileError(f"--cpus: {count}, expected a multiple of {threads} threads")

@@ -206,7 +206,7 @@ class MemoryHotplug:
             )
             raise KernelError(errno.EINVAL, "unaligned hotplug range")
         end = start + size - 1
-        if end >> kernel.arch.max_physmem_bits(kernel):
+        if end >= kernel.arch.mappable_end(kernel):
             raise KernelError(errno.E2BIG, "beyond the addressable range")
         ids = range(start // block_size, end // block_size + 1)
         if memory.blocks_of(start, size) or kernel.memblock.overlaps(start, end):

@@ -80,6 +80,16 @@ def refusal(call: Callable[[], object]) -> str:
             "EINVAL: no LMB at 0x600000000 can be added: 32 of 96 LMBs of 256M are free",
         ),
         (PC, {"size": 1 << 50}, "E2BIG: 0x40000ffffffff is past the last address, 0x3fffffffffff"),
+        (
+            RISCV64,
+            {"size": 100 << 40},
+            "E2BIG: 0x6400ffffffff is past the last address, 0x40007fffffff",
+        ),
+        (
+            ARM64,
+            {"size": 1 << 50, "start": 0x10000000000},
+            "E2BIG: 0x400ffffffffff is past the last address, 0x80003fffffff",
+        ),
         (PC, {"size": 15 << 60}, "E2BIG: 0xf0000000ffffffff is past the last address"),
     ],
 )
@@ -214,3 +224,12 @@ def test_nothing_reserved_says_why(cmdline: str, why: str, syscall: str) -> None
     words = load(kernel, syscall=syscall)
     assert words.startswith("EADDRNOTAVAIL: ")
     assert why in words
+
+
+def test_the_boot_cpu_of_a_pc_cannot_be_unplugged() -> None:
+    for version in ("6.1", "7.3"):
+        kernel = Kernel.boot(profiles.load(PC), version)
+        said = refusal(lambda kernel=kernel: hypervisor.unplug_cpu(kernel, 0))
+        assert said == "EPERM: the boot CPU cannot be unplugged"
+        assert 0 in kernel.cpus.present
+        assert 0 in kernel.cpus.online

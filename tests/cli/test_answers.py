@@ -154,8 +154,20 @@ def test_resolved_prints_a_file_that_boots(tmp_path: Path) -> None:
         ("pseries-16g", Quick(cpus="8000"), "below 2048 (CONFIG_NR_CPUS)"),
         ("pseries-16g", Quick(nodes="999"), "--nodes: 999, expected at most 256 on ppc64"),
         ("pseries-16g", Quick(page_size="8K"), "page_size: 8192, expected 4096 or 65536"),
-        ("pc-2g", Quick(threads="8", cpus="8"), "--threads: 8, expected at most 2 on x86_64"),
-        ("arm64-virt-4g", Quick(block_size="1G"), "memory_block_size: 0x40000000, expected 128M"),
+        (
+            "pc-2g",
+            Quick(block_size="3M"),
+            "--block-size: 3M, expected a power of two from 128M to 2G on x86_64",
+        ),
+        ("arm64-virt-4g", Quick(block_size="1G"), "--block-size: 1G, expected 128M on arm64"),
+        ("pseries-16g", Quick(threads="3"), "--threads: 3, expected one of 1, 2, 4, 8 on ppc64"),
+        (
+            "pc-2g",
+            Quick(nodes="300"),
+            "--nodes: 300, expected that 2G of memory are a multiple of 128M for each of 300",
+        ),
+        ("pc-2g", Quick(threads="8", cpus="8"), "--threads: 8, expected one of 1, 2 on x86_64"),
+        ("arm64-virt-4g", Quick(block_size="1G"), "--block-size: 1G, expected 128M on arm64"),
         ("powernv-32g", Quick(memory="512M"), "opal: 0x30000000 + 0x1c10000, expected a place"),
     ],
 )

@@ -73,6 +73,11 @@ class Arm64(Arch):
         """CONFIG_ARM64_PA_BITS"""
         return 48
 
+    def mappable_end(self, kernel: Kernel) -> int:
+        """__pa(PAGE_END): half of the kernel's addresses, of 48 bits (arch/arm64/mm/mmu.c, v7.3)."""
+        end = (PAGE_OFFSET + (1 << 47) - self.va(kernel, 0)) & ((1 << 64) - 1)
+        return min(end, super().mappable_end(kernel))
+
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """DMA below 4 GiB (where all RAM is above, everywhere), then Normal (golden arm64/B)."""
         limit = self.zone_limits(kernel, "DMA").end

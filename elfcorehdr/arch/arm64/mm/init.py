@@ -10,8 +10,7 @@ from elfcorehdr.kernel.crash_reserve import (
     reserve_crashkernel_low,
     why_no_room,
 )
-from elfcorehdr.kernel.crashkernel import HIGH, LOW, Invalid, Parser
-from elfcorehdr.kernel.kexec_file import align_up
+from elfcorehdr.kernel.crashkernel import HIGH, LOW, Invalid, Parser, page_align
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def arch_reserve_crashkernel(kernel: Kernel) -> None:
         reserve_crashkernel(kernel, cma=kernel.has(changes.CMA_CRASHKERNEL_ARM64))
         return
     size, base, low, high = _parse(kernel)
-    size = align_up(size, kernel.page_size)
+    size = page_align(size, kernel.page_size)
     if kernel.has(changes.ARM64_FALLS_BACK):
         reserve_crashkernel_generic(kernel, size, base, low, high=high)
         return

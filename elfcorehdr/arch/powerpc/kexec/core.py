@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from elfcorehdr import changes
 from elfcorehdr.kernel.crash_reserve import reserve_crashkernel_cma, reserve_crashkernel_generic
-from elfcorehdr.kernel.crashkernel import Invalid, Parser
+from elfcorehdr.kernel.crashkernel import Invalid, Parser, page_align
 from elfcorehdr.kernel.kexec_file import align_up
 from elfcorehdr.lib.ranges import Range
 
@@ -36,7 +36,8 @@ def _reserve(kernel: Kernel, parser: Parser) -> None:
     if kernel.has(changes.GENERIC_RESERVATION):  # parse_crashkernel() of all
         parser.judged(wanted, total)
     elif wanted.size <= 1:
-        raise Invalid("crashkernel= asks for 0 bytes")
+        one = "1 byte, which ppc64 takes for none" if wanted.size else "0 bytes"
+        raise Invalid(f"crashkernel= asks for {one}")
     wanted_base = wanted.base or get_crash_base(kernel)
     base = align_up(wanted_base, kernel.page_size)
     if base != wanted_base:
@@ -47,7 +48,7 @@ def _reserve(kernel: Kernel, parser: Parser) -> None:
     if kernel.has(changes.GENERIC_RESERVATION_PPC64):
         reserve_crashkernel_generic(kernel, wanted.size, base, 0, high=False)
         return
-    size = align_up(wanted.size, kernel.page_size)
+    size = page_align(wanted.size, kernel.page_size)
     say_reserving(kernel, base, size)
     if not kernel.memblock.covers(base, base + size - 1):
         log.err("Failed to reserve memory for crashkernel!")

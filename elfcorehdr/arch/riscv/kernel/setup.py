@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PAGE_OFFSET = 0xFFFFAF8000000000
 """PAGE_OFFSET_L4: four page-table levels, sv48."""
 PMD_SIZE, SZ_4G = 2 << 20, 4 << 30
+MODULES_LOWEST = 0xFFFFFFFF00000000
+"""MODULES_LOWEST_VADDR: 2 GiB below KERNEL_LINK_ADDR."""
 
 
 class Riscv64(Arch):
@@ -64,6 +66,17 @@ class Riscv64(Arch):
     def max_physmem_bits(self, kernel: Kernel) -> int:
         """arch/riscv/include/asm/sparsemem.h"""
         return 56
+
+    def mappable_end(self, kernel: Kernel) -> int:
+        """__pa(PAGE_END), where KASAN's shadow would begin (arch/riscv/mm/init.c, include/asm/kasan.h, v7.3)."""
+        first = kernel.machine.memory[0].start
+        page_offset = self.va(kernel, align_down(first, PMD_SIZE))
+        from elfcorehdr.arch.riscv.mm.layout import MODES  # only who plugs memory asks for it
+
+        bits, _, levels = MODES.get(page_offset >> 32, MODES[PAGE_OFFSET >> 32])
+        pgdir = 1 << (12 + 9 * (levels - 1))
+        shadow = align_down(MODULES_LOWEST - (1 << (bits - 1 - 3)), pgdir)
+        return min(shadow - self.va(kernel, 0) & ((1 << 64) - 1), super().mappable_end(kernel))
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """DMA32 below 4 GiB, then Normal."""

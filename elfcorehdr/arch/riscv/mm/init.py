@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from elfcorehdr import changes
 from elfcorehdr.kernel.crash_reserve import phys_alloc_range, reserve_crashkernel, why_no_room
-from elfcorehdr.kernel.crashkernel import HIGH, Invalid, Parser, get_last_crashkernel
-from elfcorehdr.kernel.kexec_file import align_up
+from elfcorehdr.kernel.crashkernel import (
+    HIGH,
+    Invalid,
+    Parser,
+    get_last_crashkernel,
+    page_align,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +37,7 @@ def arch_reserve_crashkernel(kernel: Kernel) -> None:
         raise Invalid(parser.no_plain(None))
     if not plain.size:
         raise Invalid("crashkernel= asks for 0 bytes")
-    size = align_up(plain.size, kernel.page_size)
+    size = page_align(plain.size, kernel.page_size)
     start, end = kernel.memblock[0].start, kernel.memblock.end_of_dram()
     if plain.base:
         start, end = plain.base, plain.base + size

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 from elfcorehdr.arch.virt import Virt
 from elfcorehdr.drivers.acpi.acpi_processor import AcpiProcessors
+from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_file import align_up
 
 TYPE_CHECKING = False
@@ -42,5 +45,7 @@ class Pc(Virt):
         return [self.acpi.plug(slot, node)]
 
     def unplug_cpu(self, cpu: int) -> None:
-        """KernelError: as AcpiProcessors.unplug()."""
+        """KernelError: EPERM for the boot CPU (pc_cpu_unplug_request_cb()), else as AcpiProcessors.unplug()."""
+        if not cpu:
+            raise KernelError(errno.EPERM, "the boot CPU cannot be unplugged")
         self.acpi.unplug(cpu)
