@@ -13,7 +13,9 @@ from __future__ import annotations
 import errno
 import os
 
+from elfcorehdr.errors import suppress
 from elfcorehdr.lib.record import Record
+from fsmount.foreign import library
 from fsmount.foreign.guests import ELF_HEADER, Guest, elf_machine, guest, magic
 from fsmount.host import mountns
 from fsmount.host.mountns import BINFMT, MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
@@ -28,6 +30,8 @@ NAME = "qemu"
 """What the emulator is called in the run's private directory."""
 SOCKETS = "gdb"
 """The directory of sockets there."""
+LIBRARIES = "libraries"
+"""That of adapted C libraries, if there are any."""
 """Where the run's own binfmt_misc is mounted."""
 ALWAYS = ("/usr/bin",)
 """Where an emulator is looked for besides PATH."""
@@ -159,6 +163,42 @@ def _version(file: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
+def lay_libraries(parked: str, which: Guest, page_size: int) -> None:
+    """Lay copies of the C libraries over them that reach the emulated kernel (library.py).
+
+    To be called in the run's root. If that cannot be done with all there are, all programs are traced.
+    """
+    found: dict[str, bytes] = {}
+    for place in library.places(which):
+        path = os.path.realpath(f"/{place}")
+        if path in found or _machine(path) != which.elf:
+            continue
+        with open(path, "rb") as file:
+            made = library.adapted(file.read(library.MOST_BYTES + 1), which, page_size)
+        if made is None:
+            return
+        found[path] = made
+    if not found or any(_machine(path) == which.elf for path in _others()):
+        return
+    os.mkdir(f"{parked}/{LIBRARIES}")
+    for at, (path, made) in enumerate(found.items()):
+        copy = f"{parked}/{LIBRARIES}/{at}"
+        with open(copy, "wb") as file:
+            file.write(made)
+        os.chmod(copy, 0o755)
+        mountns.bind(copy, path)
+        mountns.set_readonly(path)
+
+
+def _others() -> Iterator[str]:
+    """C libraries that adapted() does not know."""
+    for directory in ("/lib", "/usr/lib"):
+        with suppress(OSError):
+            for name in os.listdir(directory):
+                if name.startswith(("klibc-", "ld-uClibc")):
+                    yield f"{directory}/{name}"
+
+
 def register(parked: str, which: Guest) -> int:
     """Let this process's user namespace run the guest's programs; the open directory of sockets.
 
@@ -181,11 +221,15 @@ def register(parked: str, which: Guest) -> int:
             f"programs of {which.machine} need a binfmt_misc of the run's own (Linux 6.7 or later,"
             f" CONFIG_BINFMT_MISC): {refused}"
         ) from None
-    head, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in magic(which))
-    try:
-        with open(f"{place}/register", "wb") as file:
-            file.write(f":{which.machine}:M::{head}:{mask}:{script}:FP".encode())
-    except OSError as error:
-        what = error.strerror or errno.errorcode.get(error.errno or 0, "")
-        raise RunError(f"binfmt_misc does not take {which.machine}: {what}") from None
+    entries = [(which.machine, magic(which), script)]
+    if os.path.isdir(f"{parked}/{LIBRARIES}"):  # the newest is asked first
+        entries.append((f"{which.machine}-dynamic", magic(which, dynamic=True), f"{parked}/{NAME}"))
+    for name, parts, interpreter in entries:
+        head, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in parts)
+        try:
+            with open(f"{place}/register", "wb") as file:
+                file.write(f":{name}:M::{head}:{mask}:{interpreter}:FP".encode())
+        except OSError as error:
+            what = error.strerror or errno.errorcode.get(error.errno or 0, "")
+            raise RunError(f"binfmt_misc does not take {name}: {what}") from None
     return os.open(sockets, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,6 +1,7 @@
-"""The system calls that qemu-user does not know, from its guests to the emulated kernel and back.
+"""The system calls that qemu-user does not know, of programs that library.py does not reach.
 
-Each process of a guest waits at its start on a socket (qemu.py). We connect, ask for a stop at the
+Static programs, and all where the C library is an unknown one: each such process waits at its start on a
+socket (qemu.py). We connect, ask for a stop at the
 calls of the guest's table, and let it run. At a stop the caller's registers and memory are read by
 gdb.py, the emulated kernel answers, and since qemu-user will put its own ENOSYS into the result, a
 breakpoint behind the call is where ours replaces it. No call of these reaches the host's kernel.
@@ -20,7 +21,6 @@ from collections.abc import Callable
 
 from fsmount.foreign.gdb import Gdb, Gone, connect
 from fsmount.foreign.guests import Guest
-from fsmount.foreign.pagesize import HOST, code, replace_getpagesize
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,7 +42,7 @@ Answers = Callable[[Gdb, int, str, tuple[int, ...]], int]
 class Traced:
     """One process of a guest."""
 
-    def __init__(self, gdb: Gdb, guest: Guest, answers: Answers, page_size: int) -> None:
+    def __init__(self, gdb: Gdb, guest: Guest, answers: Answers) -> None:
         self._gdb = gdb
         self._guest = guest
         self._answers = answers
@@ -50,19 +50,13 @@ class Traced:
         self._result: int | None = None
         self._thread = ""
         self._at = 0
-        self._getpagesize = code(guest.machine, page_size) if page_size != HOST else None
 
     def start(self) -> None:
         """Ask for stops, and let it run. Gone if it does not understand."""
-        self._catch()
-        self._gdb.send("c")
-
-    def _catch(self) -> None:
-        numbers = [*self._guest.syscalls.values()]
-        if self._getpagesize is not None:
-            numbers.append(self._guest.prlimit64)
+        numbers = self._guest.syscalls.values()
         if self._gdb.ask("QCatchSyscalls:1;" + ";".join(f"{n:x}" for n in numbers)) != "OK":
             raise Gone
+        self._gdb.send("c")
 
     def serve(self) -> None:
         """It stopped, or ended. Gone."""
@@ -91,12 +85,6 @@ class Traced:
         self._gdb.send("c")
 
     def _entry(self, number: int, thread: str) -> None:
-        if number == self._guest.prlimit64 and self._getpagesize is not None:
-            with contextlib.suppress(OSError):
-                pc = self._gdb.register(self._guest.pc)
-                replace_getpagesize(self._gdb.pid, pc, self._getpagesize)
-            self._getpagesize = None
-            self._catch()
         name = self._names.get(number)
         if name is None or self._result is not None:
             return
@@ -129,11 +117,10 @@ class Traced:
 class Tracer:
     """All processes of a guest; fileno() is readable when serve() has something to do."""
 
-    def __init__(self, directory: int, guest: Guest, answers: Answers, page_size: int) -> None:
+    def __init__(self, directory: int, guest: Guest, answers: Answers) -> None:
         self._directory = directory
         self._guest = guest
         self._answers = answers
-        self._page_size = page_size
         self._traced: dict[int, tuple[Gdb, Traced]] = {}
         self._awaited: dict[str, int] = {}
         self._inotify = _libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
@@ -211,7 +198,7 @@ class Tracer:
         if len(self._traced) >= MOST:
             gdb.close()
             return
-        traced = Traced(gdb, self._guest, self._answers, self._page_size)
+        traced = Traced(gdb, self._guest, self._answers)
         self._traced[gdb.fileno()] = gdb, traced
         self._epoll.register(gdb.fileno(), select.EPOLLIN)
         try:

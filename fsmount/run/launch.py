@@ -52,6 +52,7 @@ class Facts(Record):
     name: str
     release: str
     booted_ns: int
+    page_size: int
     devices: tuple[str, ...]
     """Names in the tree's dev/."""
     covers: tuple[str, ...]
@@ -61,14 +62,15 @@ class Facts(Record):
 def written(facts: Facts) -> str:
     """Facts as one text: no name in it has a tab or a newline."""
     lists = "\t".join(facts.devices), "\t".join(facts.covers)
-    return "\n".join((facts.name, facts.release, str(facts.booted_ns), *lists))
+    numbers = str(facts.booted_ns), str(facts.page_size)
+    return "\n".join((facts.name, facts.release, *numbers, *lists))
 
 
 def read_facts(text: str) -> Facts:
     """The reverse."""
-    name, release, booted_ns, devices, covers = text.split("\n")
+    name, release, booted_ns, page_size, devices, covers = text.split("\n")
     lists = tuple(devices.split("\t")), tuple(covers.split("\t"))
-    return Facts(name, release, int(booted_ns), *lists)
+    return Facts(name, release, int(booted_ns), int(page_size), *lists)
 
 
 class Launch:
@@ -158,6 +160,7 @@ class Launch:
             then,
             emulator,
             options.keep,
+            facts.page_size,
         )
 
     def take_signals(self, send: socket.socket) -> None:

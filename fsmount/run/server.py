@@ -189,7 +189,8 @@ class Serving:
         kernel = self._kernel
         devices = tuple(name for name, _ in self._tree.names(self._tree.lookup("dev")))
         began, covers = kernel.timekeeping.began_ns, tuple(self._plan.covers)
-        return Facts(kernel.machine.name, kernel.release, began, devices, covers)
+        name, release = kernel.machine.name, kernel.release
+        return Facts(name, release, began, kernel.page_size, devices, covers)
 
     def begin(self, channel: socket.socket) -> None:
         """Serve what is at the other end of the channel."""
@@ -332,6 +333,7 @@ class Serving:
                     self._kernel.log,
                     self._recorder.saw_call if self._recorder is not None else None,
                     self.settle,
+                    self._options.emulator.guest if self._options.emulator is not None else None,
                 )
                 self._poll.register(fds[0], select.POLLIN)
                 self._uevents = socket.socket(fileno=fds[1])
@@ -364,9 +366,7 @@ class Serving:
         if self._tracer is not None:  # of the kernel before the crash
             self._poll.unregister(self._tracer.fileno())
             self._tracer.close()
-        self._tracer = Tracer(
-            directory, emulator.guest, supervisor.answer_foreign, self._kernel.page_size
-        )
+        self._tracer = Tracer(directory, emulator.guest, supervisor.answer_foreign)
         self._poll.register(self._tracer.fileno(), select.POLLIN)
 
     def settle(self) -> None:

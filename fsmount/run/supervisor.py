@@ -32,6 +32,7 @@ from fsmount.tree.boundary import attempt
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsmount.foreign.gdb import Gdb
+    from fsmount.foreign.guests import Guest
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -72,7 +73,7 @@ class Memory(Protocol):
 
 class Task:
     """The caller of a system call: what `current` is in the kernel. pid is the thread's, in our
-    pid namespace. memory is given for programs of another architecture."""
+    pid namespace. For programs of another architecture memory is given, or base: what is added to their addresses."""
 
     def __init__(
         self,
@@ -81,9 +82,11 @@ class Task:
         id: int = 0,
         add_file: Callable[[int, bool], int] | None = None,
         memory: Memory | None = None,
+        base: int = 0,
     ) -> None:
         self.pid = pid
         self._memory = memory
+        self._base = base
         self.id = id
         """Of the call: the same when it is asked again."""
         self._add_file = add_file
@@ -156,7 +159,7 @@ class Task:
     def _copy(self, call: Callable[..., int], local: ctypes.Array[ctypes.c_char], addr: int) -> int:
         size = ctypes.sizeof(local)
         here = _Iovec(ctypes.addressof(local), size)
-        there = _Iovec(addr, size)
+        there = _Iovec(addr + self._base, size)
         if not self.still_there():
             raise KernelError(errno.ESRCH, "the caller is gone")
         done = call(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
@@ -237,13 +240,16 @@ class Syscall(Record):
     pid: int
     name: str
     args: tuple[int, ...]
+    base: int = 0
+    """Of a foreign program: what is added to its addresses."""
 
 
 class Supervisor:
     """Answers the calls of everyone under the filter, one after the other, in the caller's thread.
 
     An answer gives the call's result, raises KernelError for -errno, or Later. `seen` is told each
-    call with its outcome (`kdumpfs run --record`), `settle` is called before the caller goes on.
+    call with its outcome (`kdumpfs run --record`), `settle` is called before the caller goes on. guest: whose
+    programs run here besides the host's.
     """
 
     def __init__(
@@ -253,7 +259,9 @@ class Supervisor:
         printk: Printk,
         seen: Callable[[Task, str, tuple[int, ...], int], None] | None = None,
         settle: Callable[[], None] = lambda: None,
+        guest: Guest | None = None,
     ) -> None:
+        self._guest = guest
         self.listener = listener
         self._answers = answers
         self._printk = printk
@@ -274,7 +282,25 @@ class Supervisor:
                 return  # The caller was killed before we could look.
             raise
         id_, pid, _flags, nr, _arch, _ip, *args = _NOTIF.unpack(buf)
-        self._answer(Syscall(id_, pid, self._names[nr], tuple(args)))
+        call = Syscall(id_, pid, self._names[nr], tuple(args))
+        self._answer(self._knocked(call) if call.name == "reboot" and self._guest else call)
+
+    def _knocked(self, call: Syscall) -> Syscall:
+        """What a reboot(2) is meant to be: another call, if a foreign program's C library says so (library.py)."""
+        from fsmount.foreign.library import BLOCK, KNOCK, RESTART2
+
+        first, _, third, at = call.args[:4]
+        if (first & 0xFFFFFFFF, third & 0xFFFFFFFF) != (KNOCK, RESTART2) or self._guest is None:
+            return call
+        try:
+            block = self._task(call).read(at, BLOCK.size)
+        except KernelError:
+            return call
+        knock, address, number, *args = BLOCK.unpack(block)
+        for name, known in self._guest.syscalls.items():
+            if (knock, number) == (KNOCK, known):
+                return Syscall(call.id, call.pid, name, tuple(args), at - address)
+        return call
 
     def retry(self) -> None:
         """Ask the waiting calls again: something they may wait for has happened."""
@@ -305,13 +331,17 @@ class Supervisor:
         except OSError as error:
             raise KernelError(error.errno or errno.EIO) from error
 
-    def _answer(self, call: Syscall) -> None:
-        task = Task(
+    def _task(self, call: Syscall) -> Task:
+        return Task(
             call.pid,
             lambda: self._is_valid(call.id),
             call.id,
             lambda fd, close_on_exec: self._add_file(call.id, fd, close_on_exec),
+            base=call.base,
         )
+
+    def _answer(self, call: Syscall) -> None:
+        task = self._task(call)
         value, error, flags = 0, 0, 0
         held = self.busy and call.name in _HELD
         outcome = _LATER if held else attempt(self._printk, self._ask, task, call.name, call.args)

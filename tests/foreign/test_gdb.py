@@ -78,7 +78,7 @@ def guest(machine: str) -> Guest:
 
 def call(stub: Stub, answer: Callable[[tuple[int, ...]], int], name: str = "kexec_load") -> None:
     """A program makes a call: entry, return, and the breakpoint behind it."""
-    traced = Traced(Gdb(stub.ours), stub.guest, lambda gdb, stack, name, args: answer(args), 4096)
+    traced = Traced(Gdb(stub.ours), stub.guest, lambda gdb, stack, name, args: answer(args))
     number = stub.guest.syscalls[name]
     traced.start()
     for packet in (
@@ -114,7 +114,7 @@ def test_sc_of_powerpc_says_by_a_flag_whether_the_result_is_an_errno(result: int
 
 def test_signal_of_the_guest_is_handed_on():
     stub = Stub(guest("ppc64le"))
-    traced = Traced(Gdb(stub.ours), stub.guest, lambda *_: 0, 4096)
+    traced = Traced(Gdb(stub.ours), stub.guest, lambda *_: 0)
     traced.start()
     stub.stop("T11thread:1;")
     traced.serve()
@@ -124,7 +124,7 @@ def test_signal_of_the_guest_is_handed_on():
 
 def test_end_of_the_program_ends_the_tracing():
     stub = Stub(guest("ppc64le"))
-    traced = Traced(Gdb(stub.ours), stub.guest, lambda *_: 0, 4096)
+    traced = Traced(Gdb(stub.ours), stub.guest, lambda *_: 0)
     traced.start()
     stub.stop("W00")
     with pytest.raises(Gone):

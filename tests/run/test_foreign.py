@@ -199,12 +199,6 @@ print system("kexec -p -u"), "\\n"; print system("sh", "-c", "env -i /usr/sbin/k
     assert printed.split() == ["0", "0", "0"]
 
 
-def test_child_that_executes_nothing_makes_no_such_call():
-    # qemu-user's gdbstub stays with the parent. Nothing reaches the host's kernel: it is ENOSYS.
-    printed = perl("if (fork() == 0) { call(268, 0, 0, 0, 0x150001); POSIX::_exit(0) } wait;")
-    assert printed == "-38\n"
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root could do it on the host at all")
 def test_host_is_out_of_reach_of_a_foreign_program():
     panic, binfmt = Path("/proc/sys/kernel/panic"), Path("/proc/sys/fs/binfmt_misc")

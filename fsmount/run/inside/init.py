@@ -74,6 +74,8 @@ class Inside(Record):
     """What runs programs of another architecture."""
     keep: str | None = None
     """An existing directory for what was written to private places."""
+    page_size: int = 0
+    """The machine's, for foreign programs."""
 
 
 class Keeps(Record):
@@ -179,7 +181,7 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
         directory = os.open(inside.keep, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     built = rootfs.build(inside.layout, send_fuse)
     if inside.emulator is not None:
-        _qemu()
+        _qemu().lay_libraries(PARKED, inside.emulator.guest, inside.page_size)
     _import_no_more()
     for sentence in built.missing:
         say(channel, "missing", sentence)
