@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pages.api import api_page
 from pages.commands import GROUPS, commands_page
 from pages.files import files_page
 from pages.machine import machine_page
-from pages.man import command_man, machine_man
+from pages.man import command_man, machine_man, module_man
 
 
 def pages() -> dict[str, str]:
@@ -14,6 +15,7 @@ def pages() -> dict[str, str]:
         "machine.md": machine_page(),
         "commands.md": commands_page(),
         "files.md": files_page(),
+        "api.md": api_page(),
     }
     made |= {f"man/{name}.1": command_man(name, group) for name, group in GROUPS}
-    return made | {"man/kdumpfs-machine.5": machine_man()}
+    return made | {"man/kdumpfs-machine.5": machine_man(), "man/kdumpfs-module.7": module_man()}

@@ -145,9 +145,27 @@ MACHINE_LEAD = (
 )
 
 
+MACHINE_EXAMPLE = """\
+name = "small"
+source = "an example: the numbers of no machine"
+arch = "x86_64"
+cmdline = "console=ttyS0 crashkernel=256M"
+memory = [{ start = 0x1000, size = 0x9f000 }, { start = "1M", size = "2047M" }]
+
+[cpus]
+possible = "0-7"
+present = "0-3"
+"""
+"""The smallest that one would want; both pages have it, and a test boots it."""
+
+
 def machine_page() -> str:
     """docs/machine.md."""
     parts = [GENERATED, "# Machine files\n\n", *(f"{text}\n\n" for text in MACHINE_LEAD)]
+    parts += [
+        f"```toml\n# small.toml\n{MACHINE_EXAMPLE}```\n\n",
+        "```sh\nkdumpfs run -m small.toml --load -- lsmem\n```\n\n",
+    ]
     for one in tables():
         parts.append(f"## {one.name}\n\n{one.text}\n\n")
         head = ["key", "type", "default", "where", "what"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from importlib import import_module
 
 import click
 
+from pages.api import names, split_doc
 from pages.commands import STATUS, Command, commands
-from pages.machine import MACHINE_LEAD, tables
+from pages.machine import MACHINE_EXAMPLE, MACHINE_LEAD, bounds, tables
 from printer.version import __version__
 
 DATE = "2026-11-28"
@@ -58,23 +61,43 @@ def command_man(name: str, group: click.Group) -> str:
     for command in rest:
         parts.append(f".SS {_roff(command.usage.removeprefix(name + ' '))}\n")
         parts += [*_paragraphs(command), *_items([(o.words, o.text) for o in command.options])]
-    others = [f"\\fB{n}\\fR({k})" for n, k in MANUALS if n != name]
     parts += [
         f".SH EXIT STATUS\n{_prose(STATUS)}\n",
-        f".SH SEE ALSO\n{', '.join(map(_see, others))}\n",
+        ".SH ENVIRONMENT\n",
+        *_items(ENVIRONMENT[name]),
     ]
-    return "".join(parts)
+    return "".join([*parts, _see_also(name)])
 
 
-def _see(page: str) -> str:
-    return page.replace("kdumpfs-", "kdumpfs\\-")
+def _see_also(name: str) -> str:
+    others = (f"\\fB{_roff(n)}\\fR({k})" for n, k in MANUALS if n != name)
+    return f".SH SEE ALSO\n{', '.join(others)}\n"
+
+
+ENVIRONMENT = {
+    "kdumpfs": [
+        ("KDUMPFS", "Inside a run: the machine's name."),
+        (
+            "FUSE_LIBRARY_PATH",
+            "The libfuse 2 that mounts for who may not mount, where it is not found by itself.",
+        ),
+        (
+            "KDUMPFS_REQUIRE",
+            "Of the pytest fixtures: `fuse`, `namespaces`; where one is missing tests fail instead of being skipped.",
+        ),
+    ],
+    "elfcorehdr": [
+        ("COLUMNS", "The width of maps and tables, where there is no terminal to ask."),
+        ("NO_COLOR", "If set and not empty: no colours."),
+    ],
+}
+"""What each command takes from it, and leaves there."""
 
 
 def _paragraphs(command: Command) -> Iterator[str]:
     for i, (text, is_code) in enumerate(command.text):
         if is_code:
-            body = "".join(f"{_roff(line) or '.sp'}\n" for line in text.splitlines())
-            yield f".PP\n.nf\n.RS 4\n{body}.RE\n.fi\n"
+            yield f".PP\n{_code(text)}"
         else:
             yield f"{'.PP' + chr(10) if i else ''}{_prose(text)}\n"
 
@@ -86,6 +109,7 @@ def machine_man() -> str:
         ".SH DESCRIPTION\n",
     ]
     parts.append("\n.PP\n".join(map(_prose, MACHINE_LEAD)) + "\n")
+    parts.append(f".SH EXAMPLE\n{_code(MACHINE_EXAMPLE)}")
     for table in tables():
         parts.append(f".SH {_roff(table.name.upper())}\n{_prose(table.text)}\n")
         for key in table.keys:
@@ -93,8 +117,52 @@ def machine_man() -> str:
             default = key.default if key.default == "must be given" else f"default {key.default}"
             head = f"\\fB{_roff(key.name)}\\fR ({_roff(f'{key.type}; {default}{where}')})"
             parts.append(f".TP\n{head}\n{_prose(key.text)}\n")
-    parts.append(".SH SEE ALSO\n\\fBkdumpfs\\fR(1), \\fBelfcorehdr\\fR(1)\n")
-    return "".join(parts)
+    names_of, rows = bounds()
+    parts.append(".SH WHAT AN ARCHITECTURE ALLOWS\n")
+    for what, *cells in rows:
+        allowed = "; ".join(f"{a}: {c}" for a, c in zip(names_of[1:], cells, strict=True) if c)
+        parts += _items([(what, allowed)])
+    return "".join([*parts, _see_also("kdumpfs-machine")])
 
 
-MANUALS = (("kdumpfs", 1), ("elfcorehdr", 1), ("kdumpfs-machine", 5))
+def module_man() -> str:
+    """kdumpfs-module(7): the docstring of kdumpfs.module, and of each name of it."""
+    first, *rest = split_doc(inspect.getdoc(import_module("kdumpfs.module")) or "")
+    parts = [
+        _head("kdumpfs-module", 7, "your own attributes in a kdumpfs machine, in Python"),
+        ".SH SYNOPSIS\n\\fBkdumpfs mount\\fR [OPTIONS] \\fB\\-\\-module\\fR FILE.py DIR\n",
+        f".SH DESCRIPTION\n{_prose(first[1])}\n",
+        *_doc(rest),
+    ]
+    for name in names("kdumpfs.module"):
+        parts.append(f".SH {_roff(name.name.upper() if name.name.islower() else name.name)}\n")
+        if name.words:
+            parts.append(f"\\fB{_roff(name.words)}\\fR\n.PP\n")
+        lead, *rest = split_doc(name.doc)
+        parts += [f"{_prose(lead[1])}\n", *_doc(rest)]
+        parts += _items([(member.words, member.text) for member in name.members])
+    return "".join([*parts, _see_also("kdumpfs-module")])
+
+
+def _doc(pieces: list[tuple[str, str]]) -> Iterator[str]:
+    """The rest of a docstring."""
+    for kind, text in pieces:
+        if kind in ("code", "doctest"):
+            yield f".PP\n{_code(text)}"
+        elif kind == "table":
+            rows = [
+                [cell.strip() for cell in line.strip("|").split(" | ")]
+                for line in text.splitlines()
+            ]
+            for left, *others in rows[2:]:
+                yield f".TP\n{_prose(left)}\n{_prose('; '.join(others))}\n"
+        else:
+            yield f".PP\n{_prose(text)}\n"
+
+
+def _code(text: str) -> str:
+    body = "".join(f"{_roff(line) or '.sp'}\n" for line in text.splitlines())
+    return f".nf\n.RS 4\n{body}.RE\n.fi\n"
+
+
+MANUALS = (("kdumpfs", 1), ("elfcorehdr", 1), ("kdumpfs-machine", 5), ("kdumpfs-module", 7))

@@ -74,8 +74,8 @@ def where() -> Where:
     }
     made: dict[str, tuple[Callable[[Machine], Kernel], str]] = {
         "with fadump=on": (_fadump, "pseries-16g"),
-        "after a crash with fadump=on": (_fadump_captured, "pseries-16g"),
         "on a capture kernel": (_captured, "pc-2g"),
+        "after a crash with fadump=on": (_fadump_captured, "pseries-16g"),
         "of memory that was plugged": (_plugged, "pc-2g"),
         "of a module that was loaded": (_with_module, "pc-2g"),
     }

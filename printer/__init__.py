@@ -1,7 +1,9 @@
 """Bytes to text: reads, shows, compares and checks ELF core headers of crashed kernels.
 
-    from printer import read, compare, check
-    core = read("/proc/vmcore", notes=True)
+    from printer import check, read, read_iomem
+
+    for finding in check(read("/proc/vmcore"), read_iomem("/proc/iomem")):
+        print(finding.level.word, finding.row, finding.message)
 
 Everything named here is imported when it is used. Imports elfcorehdr.elf, .ranges and .errors alone.
 """

@@ -159,6 +159,7 @@ cpus: Kset[Cpu] = Kset(
     lookup=lambda kernel, name: _cpu(kernel, name),
     count=lambda kernel: kernel.cpus.device_count(),
 )
+"""The set of the CPUs that have a directory: a Cpu for each of devices/system/cpu/cpu*."""
 
 
 def _cpu(kernel: Kernel, name: str) -> Cpu | None:

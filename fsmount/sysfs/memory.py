@@ -115,6 +115,7 @@ blocks: Kset[MemoryBlock] = Kset(
     count=lambda kernel: kernel.memory.count(),
     identity=lambda b: b.memory.removals(b.id),
 )
+"""The set of the memory blocks: a MemoryBlock for each of devices/system/memory/memory*."""
 
 
 def _block(kernel: Kernel, name: str) -> MemoryBlock | None:

@@ -95,6 +95,7 @@ nodes: Kset[Node] = Kset(
     lookup=lambda kernel, name: _node(kernel, name),
     count=lambda kernel: len(kernel.nodes.ids()),
 )
+"""The set of the NUMA nodes that are online: a Node for each of devices/system/node/node*."""
 
 
 def _node(kernel: Kernel, name: str) -> Node | None:

@@ -12,8 +12,8 @@
 | `kdump_mount(name, ...)` | a Mounted: the same, as files below `.path`, for programs that take a path | FUSE |
 | `kdump_run(command, ...)` | a command's CompletedProcess, run in the machine with its /sys, /proc and system calls | namespaces |
 
-All take a machine's name or TOML file and, by name: kernel, with_, without, cpus, memory, nodes, cmdline,
-load, module or modules, print_mode, page_limit. Where FUSE or namespaces are missing the test is skipped with the reason, or
+All take a machine's name or TOML file and, by name, what the command line has: kernel, with_, without, cpus, memory, threads,
+nodes, page_size, block_size, cmdline, load, module or modules, print_mode, page_limit, debug, vmcoreinfo. Where FUSE or namespaces are missing the test is skipped with the reason, or
 fails if KDUMPFS_REQUIRE names them. Without pytest, machine(), mounted() and run() do the same.
 """
 

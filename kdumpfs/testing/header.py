@@ -13,6 +13,7 @@ class Header:
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        """The bytes."""
 
     @cached_property
     def phdrs(self) -> list[Phdr]:

@@ -38,7 +38,7 @@ class Machine:
 
     def __init__(self, options: BootOptions) -> None:
         self.kernel, self.tree, self._modules = booted(options)
-        """The kernel, to look at and to turn; see elfcorehdr/init/main.py for its parts."""
+        """The kernel and the tree of its files, to look at and to turn: what the methods below do not do."""
 
     # Files
 
@@ -221,5 +221,5 @@ def _words(given: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def machine(name: str | os.PathLike[str] = "pseries-16g", **options: Any) -> Machine:
-    """A machine without a mount; options are those of options_of(). ProfileError says what is wrong."""
+    """A machine without a mount; options as above. ProfileError says what is wrong."""
     return Machine(options_of(name, **options))

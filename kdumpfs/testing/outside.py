@@ -66,6 +66,7 @@ class Mounted:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        """Where it is mounted."""
 
     def file(self, path: str) -> Path:
         """Where a file of the machine, such as /sys/kernel/kexec/loaded, is on this host."""
