@@ -1,6 +1,7 @@
 """The emulated kernel: the machine, its memory and CPUs, and the ELF core header that it builds.
 
     from elfcorehdr import Kernel, load
+
     kernel = Kernel.boot(load("pseries-16g"))
 
 Laid out as Linux is; each room says what is in it. The names below are imported when they are used.

@@ -249,7 +249,8 @@ def split_doc(doc: str) -> list[tuple[str, str]]:
         if re.match(r" {4}", paragraph):
             text = textwrap.dedent(paragraph).rstrip()
             if pieces and pieces[-1][0] == "code":
-                text = f"{pieces.pop()[1]}\n\n{text}"
+                gap = "\n\n\n" if text.startswith(("@", "def ", "class ")) else "\n\n"
+                text = f"{pieces.pop()[1]}{gap}{text}"
             pieces.append(("code", text))
         elif paragraph.startswith(">>> "):
             pieces.append(("doctest", paragraph))
