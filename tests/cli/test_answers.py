@@ -167,7 +167,6 @@ def test_resolved_prints_a_file_that_boots(tmp_path: Path) -> None:
             "--nodes: 300, expected that 2G of memory are a multiple of 128M for each of 300",
         ),
         ("pc-2g", Quick(threads="8", cpus="8"), "--threads: 8, expected one of 1, 2 on x86_64"),
-        ("arm64-virt-4g", Quick(block_size="1G"), "--block-size: 1G, expected 128M on arm64"),
         ("powernv-32g", Quick(memory="512M"), "opal: 0x30000000 + 0x1c10000, expected a place"),
     ],
 )
