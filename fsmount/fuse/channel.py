@@ -16,6 +16,9 @@ MAX_WRITE = 1 << 17
 MAX_FUSE_ERRNO = 511
 """fuse_dev_do_write() refuses an answer with -512 (ERESTARTSYS) or less; the request then stays."""
 
+_LARGE = 1 << 14
+"""Bytes from which on a second buffer costs less than a copy."""
+
 _GONE = (errno.ENOENT, errno.ENODEV)  # nobody waits for the answer any more; the mount has gone
 
 
@@ -51,7 +54,10 @@ class Channel:
         """
         header = OUT_HEADER.pack(16 + len(payload), max(error, -MAX_FUSE_ERRNO), unique)
         try:
-            os.write(self.fd, header + payload)
+            if len(payload) < _LARGE:
+                os.write(self.fd, header + payload)
+            else:
+                os.writev(self.fd, (header, payload))
         except OSError as refused:
             if refused.errno in _GONE:
                 return

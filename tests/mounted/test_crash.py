@@ -76,6 +76,21 @@ def test_vmcore_appears_and_what_was_open_is_dead(mounted):
     assert (directory / "sys/kernel/kexec/crash_loaded").read_text() == "0\n"
 
 
+def test_large_reads_use_the_servers_memory_again(mounted):
+    vmcore = mounted.crash("-m", "pc-2g")
+    pid = json.loads((mounted.dir / "control/machine").read_text())["pid"]
+    pages = (64 << 20) // 4096
+
+    def faults() -> int:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[7])
+
+    with open(vmcore, "rb", buffering=0) as file:
+        file.read(16 << 20)
+        before = faults()
+        file.read(pages * 4096)
+    assert faults() - before < pages // 2  # 2.6 a page, had each answer been memory from the kernel
+
+
 def test_dead_machine_answers_nothing(mounted):
     directory = mounted("-m", "pseries-4g")
     (directory / "proc/sysrq-trigger").write_text("c")
