@@ -171,6 +171,8 @@ class CacheLeaf(Record):
     """How many sets."""
     cores: int = 1
     """How many cores share it; 0: all of their package."""
+    sharing: int = 0
+    """x86_64: how many CPUs cpuid says share it, which makes its id; 0: as many as do."""
 
 
 class BlockState(Record):

@@ -120,6 +120,8 @@ def _check_caches(machine: Machine, faults: Faults) -> None:
             faults.add(
                 f"{at}.cores", leaf.cores, f"at most the {cores} cores, 0 for all of a package"
             )
+        if not 0 <= leaf.sharing <= 1 << 16:
+            faults.add(f"{at}.sharing", leaf.sharing, "0 to 65536 CPUs")
         _check_geometry(leaf, at, faults)
 
 

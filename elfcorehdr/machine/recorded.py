@@ -14,6 +14,7 @@ from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import ids_of
 from elfcorehdr.lib.record import Record
 from elfcorehdr.machine import CpuTopology, Machine
+from elfcorehdr.machine.facts import CONFIG as KNOWN_OPTIONS
 from elfcorehdr.machine.files import CPU, MEMORY, NODE, TREE, Files
 from elfcorehdr.machine.recorded_identity import (
     caches_of,
@@ -108,6 +109,10 @@ def derive(
     has_it = files.matching(f"{kernel}/{printed}") or files.matching(f"{kernel}/kexec/{printed}")
     if files.matching(f"{kernel}/notes") and not has_it:
         fields["without"] = ("crash-elfcorehdr-print",)
+    if (options := configuration(files)) and "CONFIG_KEXEC_FILE" not in options:
+        fields["kexec_file"] = False
+    if options and not options & {"CONFIG_KEXEC", "CONFIG_KEXEC_FILE"}:
+        missing.append("a kernel without kexec: the machine's has it, with its files")
     if files.text("proc/cmdline") is None:
         missing.append("the command line: no /proc/cmdline")
     if maximum := files.text(f"{CPU}/kernel_max"):
@@ -169,17 +174,24 @@ def release_of(files: Files) -> str:
 
 
 def page_size_of(files: Files, arch: str, missing: list[str]) -> int:
-    """PAGE_SIZE: the recorder's word, a row of smaps' kind, else the architecture's usual one."""
+    """PAGE_SIZE: the recorder's word, the size of vmcoreinfo's note, else the architecture's usual one."""
     if said := files.head.get("page_size"):
         return int(said)
+    # VMCOREINFO_NOTE_SIZE is a page and the heads of two notes: include/linux/vmcore_info.h.
+    words = (files.text("sys/kernel/vmcoreinfo") or "").split()
+    if len(words) == 2 and re.fullmatch(r"[0-9a-f]{4,6}", words[1]):
+        for size in (65536, 16384, 4096):
+            if 0 < int(words[1], 16) - size < 256:
+                return size
     size = 65536 if arch == "ppc64" else 4096
     missing.append(f"the page size: only `kdumpfs record` keeps it; {size} bytes are assumed")
     return size
 
 
 def config_of(files: Files, arch: str) -> dict[str, bool]:
-    """Options of the kernel's configuration that the files show to be off, or on."""
+    """Options of the kernel's configuration that /proc/config.gz says, or the files show to be off, or on."""
     found = {}
+    said = configuration(files)
     for option, (pattern, word) in CONFIG.items():
         if option.startswith("PPC_") and arch != "ppc64":
             continue
@@ -193,9 +205,30 @@ def config_of(files: Files, arch: str) -> dict[str, bool]:
         wanted = word.encode()
         has = any(not word or re.search(wanted, files.data(path) or b"") for path in paths)
         found[option] = has
-    return {
-        option: has for option, has in found.items() if not has or option in ("UNACCEPTED_MEMORY",)
+    found |= {
+        option: f"CONFIG_{option}" in said
+        for option in (KNOWN_OPTIONS if said else ())
+        if option not in CONFIG and (arch == "ppc64" or not option.startswith(("PPC_", "LPARCFG")))
     }
+    return {
+        option: has
+        for option, has in found.items()
+        if not has or option not in CONFIG or option == "UNACCEPTED_MEMORY"
+    }
+
+
+def configuration(files: Files) -> frozenset[str]:
+    """The options that /proc/config.gz has as y; none if it is not there."""
+    packed = files.data("proc/config.gz")
+    if not packed:
+        return frozenset()
+    import zlib
+
+    try:
+        text = zlib.decompressobj(31).decompress(packed, 1 << 22)
+    except zlib.error:
+        return frozenset()
+    return frozenset(re.findall(r"(?m)^(CONFIG_\w+)=y$", text.decode("ascii", "replace")))
 
 
 def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
@@ -225,6 +258,8 @@ def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
         if (text := files.text(f"{CPU}/cpu{n}/topology/thread_siblings_list"))
     ]
     threads = max(siblings, default=1)
+    if len(siblings) < len(cpus):  # those of CPUs that are offline are not listed
+        threads = max(_served(files), 1 << (threads - 1).bit_length())
     if not siblings:
         missing.append("threads of a core: no topology; 1 is assumed")
     modalias = files.text(f"{CPU}/modalias") or ""
@@ -241,21 +276,34 @@ def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
         online or "",
         threads=threads,
         node=nodes,
-        cores_per_package=_cores_per_package(files, cpus) if arch == "x86_64" else 0,
+        cores_per_package=_cores_per_package(files, cpus, threads) if arch == "x86_64" else 0,
         type=type_,
         compatible=compatible if arch in ("arm64", "riscv64") else "",
         modalias=modalias if arch != "ppc64" else "",
     )
 
 
-def _cores_per_package(files: Files, cpus: list[int]) -> int:
-    packages: dict[str, set[str]] = {}
+def _served(files: Files) -> int:
+    """Threads of a core as a device tree tells them, whichever are online; 0 without one."""
+    found = files.matching(rf"{TREE}/cpus/.*@\w+/ibm,ppc-interrupt-server#s")
+    return max((len(files.data(path) or b"") // 4 for path in found), default=0)
+
+
+def _cores_per_package(files: Files, cpus: list[int], threads: int) -> int:
+    """The most cores that a package has, those included of which no CPU is online."""
+    packages: dict[str, set[int]] = {}
+    offline = 0
     for n in cpus:
         package = files.text(f"{CPU}/cpu{n}/topology/physical_package_id")
-        core = files.text(f"{CPU}/cpu{n}/topology/core_id")
-        if package is not None and core is not None:
-            packages.setdefault(package, set()).add(core)
-    return max(map(len, packages.values()), default=0)
+        core = files.text(f"{CPU}/cpu{n}/topology/core_id") or ""
+        if package is not None and core.isdecimal():
+            packages.setdefault(package, set()).add(int(core))
+        else:
+            offline += 1
+    most = max(packages.values(), key=len, default=set())
+    if not offline or not most:
+        return len(most)
+    return min(max(most) + 1, len(most) + -(-offline // threads))
 
 
 def platform_of(files: Files, arch: str) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import re
 from typing import Any, NamedTuple
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import BlockState, CrashRegion, KernelText, Lmbs, MemoryRange, Region
-from elfcorehdr.machine.files import MEMORY, TREE, Files
+from elfcorehdr.machine.files import MEMORY, NODE, TREE, Files
 
 SYSTEM_RAM, CRASH_KERNEL = "System RAM", "Crash kernel"
 VIRTIO_MEM = "System RAM (virtio_mem)"
@@ -54,13 +55,25 @@ def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
     )
     if not memory:
         memory = _from_blocks(blocks, block)
+    nodes: list[int] = []
+    if not memory:
+        memory, nodes = _from_totals(files, arch, block)
+        if memory:
+            missing.append(
+                "where memory lies: nothing tells it; as much as MemTotal, without a hole"
+            )
     if not memory:
         raise ProfileError(
-            "no memory in the recording, expected /proc/iomem as root reads it, or the memory blocks"
-            f" of /{MEMORY}"
+            "no memory in the recording, expected /proc/iomem as root reads it, the memory blocks"
+            f" of /{MEMORY}, or /proc/meminfo"
         )
     fields: dict[str, Any] = {"memory_block_size": block}
     fields["memory"] = _split(memory, blocks, block)
+    if nodes:
+        fields["memory"] = tuple(
+            MemoryRange(start, end - start + 1, node)
+            for (start, end, _), node in zip(memory, nodes, strict=True)
+        )
     rows_differ = [(r.start, r.end) for r in ram] != [m[:2] for m in memory]
     if ram and rows_differ and (arch == "arm64" or sum(r.size for r in ram) == _bytes(memory)):
         fields["system_ram"] = tuple(MemoryRange(r.start, r.size) for r in ram)
@@ -144,6 +157,31 @@ def _from_blocks(blocks: list[Blocks], size: int) -> list[tuple[int, int, str]]:
         else:
             runs.append((start, end, ""))
     return runs
+
+
+RAM_STARTS = {"arm64": 0x40000000, "riscv64": 0x80000000}
+"""Where RAM begins that need not begin at 0: QEMU's virt machines."""
+
+
+def _from_totals(
+    files: Files, arch: str, size: int
+) -> tuple[list[tuple[int, int, str]], list[int]]:
+    """A range for each node of as many blocks as its MemTotal needs, and the nodes; of /proc/meminfo without nodes."""
+    totals = {}
+    for path in files.matching(rf"{NODE}/node\d+/meminfo"):
+        if m := re.search(r"MemTotal:\s*(\d+) kB", files.text(path) or ""):
+            totals[int(path.split("/")[-2][4:])] = int(m[1]) << 10
+    if not any(totals.values()):
+        m = re.search(r"(?m)^MemTotal:\s*(\d+) kB", files.text("proc/meminfo") or "")
+        totals = {0: int(m[1]) << 10} if m else {}
+    found, nodes, start = [], [], RAM_STARTS.get(arch, 0)
+    for node, total in sorted(totals.items()):
+        if total:
+            end = start + -(-total // size) * size
+            found.append((start, end - 1, ""))
+            nodes.append(node)
+            start = end
+    return found, nodes
 
 
 def _split(
@@ -298,7 +336,17 @@ def _powerpc(files: Files) -> dict[str, Any]:
         fields["opal"] = Region(number("ibm,opal/opal-base-address"), size, "")
     table = files.data(f"{base}/ibm,dynamic-reconfiguration-memory/ibm,dynamic-memory-v2")
     if table:
-        fields["lmbs"] = tuple(lmbs_of(table))
+        lmbs = lmbs_of(table)
+        reg = files.data(f"{base}/memory@0/reg") or b""
+        rma = int.from_bytes(reg[8:16], "big") if len(reg) == 16 else 0
+        if any(run.start >= rma and run.flags & Lmbs.ASSIGNED for run in lmbs) and rma:
+            # All that memory@0 has; its LMBs are marked as reserved, as they are in both.
+            fields["rma_size"] = rma
+            lmbs = [
+                replace(run, flags=run.flags & ~Lmbs.RESERVED) if run.start < rma else run
+                for run in lmbs
+            ]
+        fields["lmbs"] = tuple(lmbs)
     if files.data(f"{base}/rtas/ibm,configure-kernel-dump"):
         fields["fadump"] = True
     return fields

@@ -7,14 +7,15 @@ import re
 import stat
 
 from elfcorehdr.errors import KernelError
-from fsmount.host.recordings.record import TREES
+from fsmount.host.recordings.record import SKIPPED, TREES
 from fsmount.host.recordings.recording import Recording
 from fsmount.tree.kernfs import Node, Tree
 
 LIVE = re.compile(
     r"sys/kernel/(uevent_seqnum|notes)|sys/devices/system/node/node\d+/(meminfo|vmstat|numastat)"
     r"|proc/(stat|uptime|loadavg|interrupts|softirqs|meminfo|vmstat|zoneinfo|buddyinfo|pagetypeinfo"
-    r"|slabinfo|schedstat|vmallocinfo|version|cpuinfo|sys/kernel/.*)|.*/power/runtime_.*"
+    r"|slabinfo|schedstat|vmallocinfo|version|cpuinfo|sys/kernel/.*|p(ower)?pc(64)?/lparcfg)"
+    r"|sys/devices/system/cpu/cpu\d+/(idle_)?s?purr|.*/power/runtime_.*"
 )
 """Files whose numbers are those of the moment: their form is compared."""
 IN_PART = {"proc"} | {
@@ -36,18 +37,7 @@ def differences(tree: Tree, recording: Recording) -> tuple[int, list[str], list[
         if node is None:
             unknown.append(path)
         elif one.directory:
-            names = recording.directory(path) or {}
-            lines += (
-                [
-                    f"{path}/{name}: only emulated"
-                    for name, _ in tree.names(node)
-                    if name not in names
-                ]
-                if stat.S_ISDIR(node.type) and path not in IN_PART
-                else []
-                if stat.S_ISDIR(node.type)
-                else [f"{path}: recorded as a directory"]
-            )
+            lines += _only_here(tree, node, path, recording)
         elif one.target is not None:
             found = tree.readlink(node) if stat.S_ISLNK(node.type) else None
             if found == one.target:
@@ -61,6 +51,18 @@ def differences(tree: Tree, recording: Recording) -> tuple[int, list[str], list[
             agreed += line is None
             lines += [line] if line is not None else []
     return agreed, lines, unknown
+
+
+def _only_here(tree: Tree, node: Node, path: str, recording: Recording) -> list[str]:
+    """What a recorded directory has not, but for what is never recorded of it."""
+    if not stat.S_ISDIR(node.type):
+        return [f"{path}: recorded as a directory"]
+    names = recording.directory(path) or {}
+    return [
+        f"{path}/{name}: only emulated"
+        for name, _ in (() if path in IN_PART else tree.names(node))
+        if name not in names and not SKIPPED.match(f"{path}/{name}")
+    ]
 
 
 def _node(tree: Tree, path: str) -> Node | None:
@@ -102,7 +104,7 @@ def _read(tree: Tree, node: Node) -> bytes:
 def form(content: bytes) -> list[str]:
     """The words of a text without its numbers."""
     return [
-        re.sub(r"\b(0x)?[0-9a-f]*[0-9][0-9a-f.]*\b", "N", line).split(":")[0].strip()
+        re.sub(r"^[0-9a-f]+$|\b(0x)?[0-9a-f]*[0-9][0-9a-f.]*\b", "N", line).split(":")[0].strip()
         for line in content.decode("latin-1").splitlines()
     ]
 

@@ -300,6 +300,12 @@ def kcore_head(top):
             head = file.read(KCORE_HEAD)
     except OSError:
         return ""
+    return maps_of(head)
+
+
+def maps_of(head):
+    # type: (bytes) -> str
+    """The ELF header and the program headers of a core in hex; "" if it is none."""
     if head[:4] != b"\x7fELF" or len(head) < 64:
         return ""
     phoff, phnum = int.from_bytes(head[32:40], "little"), int.from_bytes(head[56:58], "little")

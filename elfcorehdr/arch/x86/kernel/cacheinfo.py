@@ -10,11 +10,12 @@ if TYPE_CHECKING:
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
 
+# Quirk: QEMU tells AMD's CPUs that each cache is one thread's, whoever shares it.
 OF_AMD = (
-    CacheLeaf(1, "Data", 0x10000, 64, 2, 512),
-    CacheLeaf(1, "Instruction", 0x10000, 64, 2, 512),
-    CacheLeaf(2, "Unified", 0x80000, 64, 16, 512),
-    CacheLeaf(3, "Unified", 0x1000000, 64, 16, 16384, cores=0),
+    CacheLeaf(1, "Data", 0x10000, 64, 2, 512, sharing=1),
+    CacheLeaf(1, "Instruction", 0x10000, 64, 2, 512, sharing=1),
+    CacheLeaf(2, "Unified", 0x80000, 64, 16, 512, sharing=1),
+    CacheLeaf(3, "Unified", 0x1000000, 64, 16, 16384, cores=0, sharing=1),
 )
 OF_INTEL = (
     CacheLeaf(1, "Data", 0x8000, 64, 8, 64),
@@ -30,14 +31,11 @@ def default_caches(kernel: Kernel) -> tuple[CacheLeaf, ...]:
 
 
 def cache_id(cpu: Cpu, leaf: CacheLeaf) -> int:
-    """The APIC number less the bits that tell those apart that share the cache.
-
-    Quirk: QEMU tells AMD's CPUs that each cache is one thread's, whoever shares it.
-    """
+    """The APIC number less the bits that tell those apart that share the cache."""
     kernel = cpu.kernel
     machine = kernel.machine
-    if not machine.caches and vendor(machine) != INTEL["vendor_id"]:
-        return cpu.hard_id
+    if leaf.sharing:
+        return cpu.hard_id >> (leaf.sharing - 1).bit_length()
     cores = leaf.cores or machine.cpus.cores_per_package
     if not cores:
         packages = max(len(kernel.nodes.ids()), 1)
