@@ -20,6 +20,25 @@ class Reservation:
     boot_allocations_low = 0
     """The same at the end of RAM below 4 GiB: there a boot loader puts the initrd of an x86_64."""
 
+    init_bytes = 4 << 20
+    """What of the kernel's image is __init, in bytes, where no rows of /proc/iomem tell its parts."""
+
+    def percpu_bytes(self, kernel: Kernel) -> int:
+        """A CPU's share of the first chunk: what pcpu_embed_first_chunk() logs, of distributions' kernels."""
+        return 144 << 10
+
+    def hashes_in_vmalloc(self, kernel: Kernel) -> bool:
+        """hashdist: large hash tables come from vmalloc, when the page allocator is there (golden identity x86_64 numa2)."""
+        return len(kernel.memblock.nodes()) > 1
+
+    def bounce_buffers(self, kernel: Kernel) -> int:
+        """swiotlb_init(), in bytes: 64 MiB where memory is out of devices' reach."""
+        return 0
+
+    def boot_tables(self, kernel: Kernel) -> int:
+        """Page tables and what else is known of boot's allocations, in bytes."""
+        return 0
+
     def reserve_firmware_dump(self, kernel: Kernel) -> str:
         """Memory for a dump that firmware makes: why there is none left for kdump, or empty."""
         return ""

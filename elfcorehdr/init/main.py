@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.kernel.fadump_crash import Dump
     from elfcorehdr.fs.proc.kcore import ProcKcore
     from elfcorehdr.fs.proc.vmcore import ProcVmcore
+    from elfcorehdr.lib.ranges import Range
     from elfcorehdr.mm.mm_init import MemoryImage
 
 
@@ -176,6 +177,12 @@ class Kernel:
         self._build(machine, self.changes, self.release)
         self._start()
         self.names_changed()
+
+    def boot_reserved(self) -> list[Range]:
+        """What boot keeps of memory, besides the reservation; ends included."""
+        from elfcorehdr.mm.boot_reserved import boot_reserved
+
+        return boot_reserved(self)
 
     def kcore(self) -> ProcKcore:
         """/proc/kcore as it is now."""

@@ -67,14 +67,7 @@ def _zone(kernel: Kernel, node: int, name: str, limits: Range) -> Zone:
         last = end
         out = memory.not_in_kernel_zones(start, end)
         present += end - start + 1 - out
-        for taken in (
-            kernel.arch.kernel_image(kernel),
-            kernel.kexec.crashk_res,
-            kernel.kexec.crashk_low_res,
-            kernel.platform.fadump.kept if kernel.platform.fadump is not None else None,
-        ):
-            if taken is not None and taken.start <= end and taken.end >= start:
-                gone += min(taken.end, end) - max(taken.start, start) + 1
+        gone += kernel.nodes.kept(start, end)
     if first < 0:
         return Zone(node, name)
     managed = max(present - gone, 0) // page

@@ -20,6 +20,7 @@ class Nodes:
         self._kernel = kernel
         self.hotplugged = RangeMap()
         """Nodes that firmware names for memory that was plugged in."""
+        self._boot_reserved: list[Range] | None = None
 
     def of(self, start: int, end: int) -> list[int]:
         """Nodes of the RAM in start..end (included), ascending."""
@@ -37,6 +38,16 @@ class Nodes:
             i = bisect_right(memory, address, key=lambda m: m.start) - 1
             node = memory[i].node if i >= 0 and address <= memory[i].end else self.ids()[0]
         return node
+
+    def kept(self, start: int, end: int) -> int:
+        """Bytes of start..end (included) that the page allocator never had."""
+        kernel, fadump = self._kernel, self._kernel.platform.fadump
+        if self._boot_reserved is None:
+            self._boot_reserved = kernel.boot_reserved()
+        kept = [*self._boot_reserved, kernel.kexec.crashk_res, kernel.kexec.crashk_low_res]
+        if fadump is not None:
+            kept.append(fadump.kept)
+        return sum(max(0, min(r.end, end) - max(r.start, start) + 1) for r in kept if r is not None)
 
     def with_memory(self) -> list[int]:
         """Nodes with memory, ascending."""
@@ -61,19 +72,12 @@ class Nodes:
     def memory(self, node: int) -> tuple[int, int]:
         """Bytes that the page allocator has on a node, and free ones.
 
-        Total is online RAM less what boot took (kernel, reservation); only huge pages are ever allocated here.
+        Total is online RAM less what boot took and the reservation; only huge pages are ever allocated here.
         """
         kernel = self._kernel
         total = kernel.memblock.node_bytes(node)
         total -= sum(
             kernel.memory.offline(r.start, r.end) for r in kernel.memblock.node_regions(node)
         )
-        taken = [Range(0, kernel.machine.kernel_end - 1), kernel.kexec.crashk_res]
-        total -= sum(r.size for r in taken if r and self.of(r.start, r.start) == [node])
-        kept = kernel.platform.fadump.kept if kernel.platform.fadump is not None else None
-        if kept is not None:
-            total -= sum(
-                max(0, min(r.end, kept.end) - max(r.start, kept.start) + 1)
-                for r in kernel.memblock.node_regions(node)
-            )
+        total -= sum(self.kept(r.start, r.end) for r in kernel.memblock.node_regions(node))
         return max(total, 0), max(total - kernel.hugetlb.node_bytes(node), 0)

@@ -192,6 +192,16 @@ class Arm64(Arch):
             "spectre_v2": "Vulnerable",
         }
 
+    def bounce_buffers(self, kernel: Kernel) -> int:
+        """arch_mm_preinit(), arch/arm64/mm/init.c: 64 MiB where memory is above ZONE_DMA, else for kmalloc alone."""
+        total = kernel.memblock.total()
+        above = kernel.memblock.end_of_dram() > init.arm64_dma_phys_limit(kernel)
+        return 64 << 20 if above else min(64 << 20, total >> 10)
+
+    def boot_tables(self, kernel: Kernel) -> int:
+        """The linear map is of pages (rodata=full), 8 bytes each; 2 MiB more, as captured."""
+        return kernel.memblock.total() // kernel.page_size * 8 + (2 << 20)
+
     def cpuinfo_rows(self) -> frozenset[str]:
         """As cpuinfo.py knows them."""
         from elfcorehdr.arch.arm64.kernel.cpuinfo import ROWS

@@ -62,6 +62,7 @@ class Ppc64(Arch):
     has_cpu_modalias = True
     shrink_oopses = True
     boot_allocations = 0
+    init_bytes = 7232 << 10
 
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): the direct map is the address with the top bits set."""
@@ -281,6 +282,17 @@ class Ppc64(Arch):
         from elfcorehdr.arch.powerpc.kernel.setup_common import model
 
         return () if "emulated by qemu" in model(kernel) else (16777216, 16384)
+
+    def percpu_bytes(self, kernel: Kernel) -> int:
+        """golden identity ppc64: 3 pages of 64 KiB, 41 of 4."""
+        return 3 << 16 if kernel.page_size == 0x10000 else 41 << 12
+
+    def boot_tables(self, kernel: Kernel) -> int:
+        """Of radix a process table of 16 MiB (PRTB_SIZE_SHIFT 24); 1 MiB, of 4 KiB pages 10, as captured."""
+        from elfcorehdr.arch.powerpc.kernel.setup_common import radix_enabled
+
+        table = 16 << 20 if radix_enabled(kernel) else 0
+        return table + (1 << 20 if kernel.page_size == 0x10000 else 10 << 20)
 
     def thp(self, kernel: Kernel) -> bool:
         """With radix: a hypervisor may not let hash have it (golden identity ppc64 hash)."""

@@ -141,6 +141,19 @@ class Riscv64(Arch):
 
         return interrupts(kernel)
 
+    def percpu_bytes(self, kernel: Kernel) -> int:
+        """golden riscv64/A, the rows of memblock."""
+        return 64 << 10
+
+    def bounce_buffers(self, kernel: Kernel) -> int:
+        """mem_init(), arch/riscv/mm/init.c: 64 MiB where memory is above ZONE_DMA32, else for kmalloc alone."""
+        above = kernel.memblock.end_of_dram() > init.dma32_phys_limit(kernel)
+        return 64 << 20 if above else min(64 << 20, kernel.memblock.total() >> 10)
+
+    def boot_tables(self, kernel: Kernel) -> int:
+        """What golden riscv64/A has besides, of which no more is known than the size."""
+        return 16 << 20
+
     def cpuinfo_rows(self) -> frozenset[str]:
         """As cpu.py knows them."""
         from elfcorehdr.arch.riscv.kernel.cpu import ROWS

@@ -68,6 +68,7 @@ class X8664(Arch):
     has_cpu_modalias = True
     boot_allocations = 16 << 20
     boot_allocations_low = 20 << 20
+    init_bytes = 4664 << 10
     platforms: Mapping[str, tuple[str, str]] = {"pc": ("x86.platform.pc", "Pc")}
 
     def va(self, kernel: Kernel, pa: int) -> int:
@@ -299,6 +300,23 @@ class X8664(Arch):
         from elfcorehdr.arch.x86.kernel.irq import interrupts
 
         return interrupts(kernel)
+
+    def percpu_bytes(self, kernel: Kernel) -> int:
+        """golden identity x86_64: 63 pages."""
+        return 63 << 12
+
+    def bounce_buffers(self, kernel: Kernel) -> int:
+        """pci_swiotlb_detect(): 64 MiB where memory is or can be above 4 GiB (max_possible_pfn, from ACPI's SRAT).
+
+        Whether it can be no key says: where CPUs can be plugged, or there are nodes, there is an SRAT (golden x86_64).
+        """
+        cpus = kernel.machine.cpus
+        slots = cpus.present not in ("", cpus.possible) or len(kernel.memblock.nodes()) > 1
+        return 64 << 20 if slots or kernel.memblock.end_of_dram() > 4 << 30 else 0
+
+    def boot_tables(self, kernel: Kernel) -> int:
+        """As captured: the first MiB, page tables, node data."""
+        return 4608 << 10
 
     def cpuinfo_rows(self) -> frozenset[str]:
         """As proc.py knows them."""
