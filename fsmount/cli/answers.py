@@ -9,7 +9,14 @@ import click
 
 from elfcorehdr.errors import ProfileError
 from fsmount.cli.click_options import with_options
-from fsmount.cli.options import MACHINE_OPTIONS, SIZE_OPTIONS
+from fsmount.cli.options import (
+    MACHINE_OPTIONS,
+    SIZE_OPTIONS,
+    change_names,
+    machine_names,
+    releases,
+)
+from printer.cli.completers import listed, words
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -40,7 +47,7 @@ def _say_json(value: object) -> None:
 )
 @click.option("--arch", default="", help="With --from: the architecture, where nothing tells it.")
 @click.option("--kernel", default="", metavar="VERSION", help="With --from: likewise the release.")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=words(machine_names))
 def machines(
     name: str | None,
     as_json: bool,
@@ -155,7 +162,7 @@ def kernels(as_json: bool) -> None:
 
 @click.command()
 @_JSON
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=words(change_names))
 def changes(name: str | None, as_json: bool) -> None:
     """List the single changes between kernels, or tell one in full.
 
@@ -204,6 +211,7 @@ def changes(name: str | None, as_json: bool) -> None:
     metavar="NAME|FILE[,...]",
     multiple=True,
     help="Machines to ask. [default: pseries-16g]",
+    shell_complete=listed(machine_names),
 )
 @click.option(
     "--kernel",
@@ -211,6 +219,7 @@ def changes(name: str | None, as_json: bool) -> None:
     metavar="VERSION[,...]",
     multiple=True,
     help="Kernels to ask. [default: the machine's own]",
+    shell_complete=listed(releases),
 )
 @with_options(SIZE_OPTIONS)
 @_JSON

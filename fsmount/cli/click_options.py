@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from fsmount.cli.options import Option
+from printer.cli.completers import path, words
 from printer.cli.ending import Ending
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,7 +25,7 @@ class Directory(click.Path):
 
 _WHOLE = 1 << 16
 """Characters of a first sentence, at most: none is cut."""
-DIRECTORY = click.argument("directory", metavar="DIR", type=Directory())
+DIRECTORY = click.argument("directory", metavar="DIR", type=Directory(file_okay=False))
 
 
 def with_options(options: Iterable[Option]) -> Callable[[F], F]:
@@ -50,14 +51,15 @@ def _settings(option: Option) -> dict[str, Any]:
         settings |= {"type": click.Choice(option.choices)}
     if option.file:
         settings |= {"type": click.Path(dir_okay=False)}
-    names = option.completes
-    if names is not None:
-        settings |= {
-            "shell_complete": lambda _context, _parameter, start: [
-                name for name in names() if name.startswith(start)
-            ]
-        }
+    if option.completes is not None:
+        settings |= {"shell_complete": words(option.completes, files="FILE" in option.metavar)}
+    elif not option.choices and (kind := _KINDS.get(option.metavar)):
+        settings |= {"shell_complete": path(kind)}
     return settings
+
+
+_KINDS = {"DIR": "dir", "FILE": "file", "FILE.py": "file", "PATH": "file", "DIR|TAR": "file"}
+"""What completes a value that is a path, by what it is called."""
 
 
 class LazyGroup(Ending):

@@ -10,6 +10,7 @@ from elfcorehdr.errors import ProfileError
 from fsmount.cli.click_options import DIRECTORY, LazyGroup, with_options
 from fsmount.cli.options import MOUNT_OPTIONS
 from printer.cli import ending
+from printer.cli.completers import path
 from printer.cli.extras import EXTRAS
 from printer.cli.terminal import bounded
 from printer.version import __version__
@@ -116,11 +117,13 @@ def umount(directory: str, lazy: bool, force: bool) -> None:
 @kdumpfs.command()
 @click.option("--legacy", is_flag=True, help="Load with kexec_load, as `kexec -c -p` does.")
 @click.option("--hotplug", is_flag=True, help="With --legacy: let the kernel follow hotplug.")
-@click.option("--initrd", metavar="FILE", help="Initrd of the capture kernel.")
+@click.option(
+    "--initrd", metavar="FILE", help="Initrd of the capture kernel.", shell_complete=path("file")
+)
 @click.option("--append", metavar="TEXT", default=None, help="Its command line.")
 @click.option("--debug", is_flag=True, help="Log every step, as `kexec -d` does.")
 @DIRECTORY
-@click.argument("kernel", metavar="[KERNEL]", required=False)
+@click.argument("kernel", metavar="[KERNEL]", required=False, shell_complete=path("file"))
 def load(
     directory: str,
     kernel: str | None,

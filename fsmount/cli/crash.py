@@ -60,7 +60,7 @@ def crash(directory: str, why: str | None, oops: bool, hard: tuple[int, ...]) ->
     help="The file to write.",
 )
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-@click.argument("directory", metavar="[DIR]", required=False, type=Directory())
+@click.argument("directory", metavar="[DIR]", required=False, type=Directory(file_okay=False))
 def vmcore(directory: str | None, output: str, quiet: bool, **options: Any) -> None:
     """Write the vmcore of a machine that crashed as a sparse file.
 

@@ -91,6 +91,7 @@ def run(
     keep: str | None,
     over: tuple[str, ...],
     record: str | None,
+    quiet: bool,
     then: str | None,
     crashed: bool,
     within: str | None,
@@ -116,6 +117,7 @@ def run(
         root=os.path.realpath(root) if root is not None else "/",
         uname_machine=uname_machine,
         record=record,
+        quiet=quiet,
         then=("/bin/sh", "-c", then) if then is not None else (),
     )
     if within is not None:

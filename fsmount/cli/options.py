@@ -14,19 +14,22 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def _machines() -> Iterable[str]:
+def machine_names() -> Iterable[str]:
+    """The shipped machines."""
     from elfcorehdr import profiles
 
     return profiles.names()
 
 
-def _changes() -> Iterable[str]:
+def change_names() -> Iterable[str]:
+    """The changes between kernels."""
     from elfcorehdr.changes import BY_NAME
 
     return BY_NAME
 
 
-def _releases() -> Iterable[str]:
+def releases() -> Iterable[str]:
+    """The releases that are known by name."""
     from elfcorehdr.changes.change import RELEASES
 
     return RELEASES
@@ -82,7 +85,7 @@ MACHINE_OPTIONS = (
         "Machine to boot: a shipped one (see `kdumpfs machines`) or a TOML file.",
         "NAME|FILE",
         "pseries-16g",
-        completes=_machines,
+        completes=machine_names,
         shows_default=True,
     ),
     Option(
@@ -90,7 +93,7 @@ MACHINE_OPTIONS = (
         "kernel",
         "Kernel to behave as, such as 6.18 or 6.12.107 (see `kdumpfs kernels`). [default: the machine's own, else 7.1]",
         "VERSION",
-        completes=_releases,
+        completes=releases,
     ),
     Option(
         ("--with",),
@@ -99,7 +102,7 @@ MACHINE_OPTIONS = (
         "CHANGE",
         (),
         many=True,
-        completes=_changes,
+        completes=change_names,
     ),
     Option(
         ("--without",),
@@ -108,7 +111,7 @@ MACHINE_OPTIONS = (
         "CHANGE",
         (),
         many=True,
-        completes=_changes,
+        completes=change_names,
     ),
     Option(
         ("--cmdline",),
@@ -246,6 +249,12 @@ RUN_OPTIONS = (
         "Log what the command read, wrote and called in the machine, one line each.",
         "FILE",
         None,
+    ),
+    Option(
+        ("-q", "--quiet"),
+        "quiet",
+        "Do not say what cannot be had here for the lack of a privilege.",
+        default=False,
     ),
     Option(
         ("--then",),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from fsmount.cli.click_options import with_options
-from fsmount.cli.options import MACHINE_OPTIONS
+from fsmount.cli.options import MACHINE_OPTIONS, machine_names
+from printer.cli.completers import path, steps, words
 
 LARGE = "8,192 CPUs and 64 TiB"
 
@@ -29,8 +31,23 @@ if TYPE_CHECKING:
     from elfcorehdr.machine import Machine
 
 _MODULES = click.option(
-    "--module", "modules", metavar="FILE.py", multiple=True, help="Your own attributes too."
+    "--module",
+    "modules",
+    metavar="FILE.py",
+    multiple=True,
+    help="Your own attributes too.",
+    shell_complete=path("file"),
 )
+
+
+def _documented() -> Iterable[str]:
+    """The paths that `abi` has something of."""
+    import re
+
+    from fsmount.cli.boot import declarations_of
+    from fsmount.propose.abi import abi_text
+
+    return re.findall(r"^What:\s*(\S+)", abi_text(declarations_of()), re.M)
 
 
 @click.command()
@@ -39,7 +56,7 @@ _MODULES = click.option(
 @click.option("--date", metavar="MONTH", help="Date of yours. [default: this month]")
 @click.option("--kernel-version", metavar="X.Y", default="", help="KernelVersion of yours.")
 @click.option("--contact", metavar="TEXT", help="Contact for yours. [default: git's user]")
-@click.argument("path", default="")
+@click.argument("path", default="", shell_complete=steps(_documented))
 def abi(
     path: str,
     modules: tuple[str, ...],
@@ -122,6 +139,7 @@ def skeleton(file: str, release: str) -> None:
     default="pseries-16g",
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=words(machine_names, files=True),
     help="The machine to try it on.",
 )
 @click.argument("file", metavar="FILE.py", type=click.Path())

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import click
 
+from fsmount.cli.options import machine_names
+from printer.cli.completers import words
+
 
 @click.command()
 @click.option(
@@ -63,6 +66,7 @@ def _alone(path: Path) -> str:
     "-m",
     "--machine",
     metavar="NAME|FILE",
+    shell_complete=words(machine_names, files=True),
     help="The machine to compare with. [default: the one that follows from the recording]",
 )
 @click.option("--kernel", metavar="VERSION", default="", help="Kernel to boot it with.")

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import click
 
 from fsmount.cli.click_options import with_options
 from fsmount.cli.options import RUN_OPTIONS
+from fsmount.host.programs import search_path
+from printer.cli.completers import items, words
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from printer.cli.completers import Items
+
+
+def _commands(ctx: click.Context, _param: click.Parameter, begun: str) -> Items:
+    """The commands in PATH, and in sbin, which is in it inside; then files."""
+    if ctx.params.get("command") or "/" in begun:
+        return items((), file=begun)
+    found: set[str] = set()
+    for directory in search_path(os.environ.get("PATH", os.defpath)).split(":"):
+        with suppress(OSError), os.scandir(directory or ".") as entries:
+            found |= {e.name for e in entries if e.name.startswith(begun) and os.access(e, os.X_OK)}
+    return items(sorted(found))
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -26,7 +46,13 @@ from fsmount.cli.options import RUN_OPTIONS
     default=True,
     help="Whether `uname -m` says the emulated machine or the host's.",
 )
-@click.argument("command", metavar="[--] [COMMAND...]", nargs=-1, type=click.UNPROCESSED)
+@click.argument(
+    "command",
+    metavar="[--] [COMMAND...]",
+    nargs=-1,
+    type=click.UNPROCESSED,
+    shell_complete=_commands,
+)
 @click.pass_context
 def run(ctx: click.Context, /, **given: Any) -> None:
     """Run COMMAND (or your shell) as if on the machine: unchanged tools, real paths, the host safe.
@@ -72,6 +98,12 @@ def run(ctx: click.Context, /, **given: Any) -> None:
     ctx.exit(run_command(**given))
 
 
+def _architectures() -> Iterable[str]:
+    from fsmount.foreign.guests import GUESTS
+
+    return (guest.machine for guest in GUESTS)
+
+
 @click.command()
 @click.option(
     "-o",
@@ -85,7 +117,7 @@ def run(ctx: click.Context, /, **given: Any) -> None:
 @click.option("--mirror", metavar="URL", help="Default: http://deb.debian.org/debian.")
 @click.option("--whole", is_flag=True, help="With shell and coreutils too, a root of its own.")
 @click.option("--qemu", is_flag=True, help="Fetch the emulator too (of sid, for this machine).")
-@click.argument("architecture", metavar="ARCHITECTURE")
+@click.argument("architecture", metavar="ARCHITECTURE", shell_complete=words(_architectures))
 @click.argument("packages", metavar="PACKAGE...", nargs=-1, required=True)
 def userland(
     architecture: str,

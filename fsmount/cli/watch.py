@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from fsmount.cli.click_options import DIRECTORY, Directory, with_options
-from fsmount.cli.options import MACHINE_OPTIONS
+from fsmount.cli.options import MACHINE_OPTIONS, releases
+from printer.cli.completers import path, words
 
 MOST = 1 << 16
 """Characters of modules that are sent along; a write has room for twice as many bytes."""
@@ -25,7 +26,7 @@ def _print(lines: Iterable[str]) -> None:
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", type=Directory(), required=False)
+@click.argument("directory", metavar="[DIR]", type=Directory(file_okay=False), required=False)
 def status(directory: str | None) -> None:
     """Tell what is mounted where: machine, kernel, whether kdump is loaded, modules, server.
 
@@ -121,11 +122,19 @@ def _texts(directory: str, files: list[str]) -> dict[str, str]:
 @click.command()
 @with_options(MACHINE_OPTIONS)
 @click.option(
-    "--beside", metavar="X.Y", multiple=True, help="Another kernel that gets the same events."
+    "--beside",
+    metavar="X.Y",
+    multiple=True,
+    help="Another kernel that gets the same events.",
+    shell_complete=words(releases),
 )
 @click.option("--do", metavar="LINE", multiple=True, help="Done first: `echo offline > sys/...`.")
 @click.option(
-    "-o", "--output", metavar="FILE.html", help="Do that, write one file that replays it, and end."
+    "-o",
+    "--output",
+    metavar="FILE.html",
+    help="Do that, write one file that replays it, and end.",
+    shell_complete=path("file"),
 )
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="[default: a free one]")
 @click.option(
@@ -136,7 +145,7 @@ def _texts(directory: str, files: list[str]) -> dict[str, str]:
     help="The address to listen on.",
 )
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
-@click.argument("directory", metavar="[DIR]", type=Directory(), required=False)
+@click.argument("directory", metavar="[DIR]", type=Directory(file_okay=False), required=False)
 def web(directory: str | None, **given: Any) -> None:
     """Show the machine in DIR, or one that is booted for it, on a page that is live.
 

@@ -19,6 +19,7 @@ from fsmount.foreign import library
 from fsmount.foreign.guests import ELF_HEADER, Guest, elf_machine, guest, magic
 from fsmount.host import mountns
 from fsmount.host.mountns import BINFMT, MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
+from fsmount.host.programs import search_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Emulator(Record):
 
 def needed(argv: Sequence[str], packages: Sequence[str], root: str = "/") -> Emulator | None:
     """What runs the command and the programs in packages and root, if they are not all the host's. RunError."""
-    path = os.environ.get("PATH", os.defpath)
+    path = search_path(os.environ.get("PATH", os.defpath))
     which = _foreign(argv, packages if root == "/" else (*packages, root), path)
     return find(which, packages, path) if which is not None else None
 

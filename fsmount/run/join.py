@@ -21,7 +21,7 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
     channel = launch.start()
     init.say(channel, "facts", facts)
     status: int | None = None
-    ended_by = 0
+    ended_by: Signalled | None = None
     error = ""
     try:
         launch.take_signals(connection)
@@ -36,7 +36,7 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
             else:
                 error = error or tell(launch, connection, word, text)
     except Signalled as signalled:
-        ended_by = signalled.number
+        ended_by = signalled
     except OSError:
         pass  # the server has gone
     finally:
@@ -44,8 +44,8 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
         launch.kill()
         connection.close()
         launch.end()
-    if ended_by:
-        os.kill(os.getpid(), ended_by)
+    if ended_by is not None:
+        return ended_by.status()
     if error:
         raise RunError(error)
     if status is None:

@@ -14,6 +14,7 @@ from elfcorehdr.errors import Ended, suppress
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import RunError
+from fsmount.host.programs import search_path
 from fsmount.host.signals import signal
 from fsmount.run.inside import init, places, session
 from fsmount.run.inside.rootfs import Layout
@@ -43,6 +44,8 @@ class RunOptions(Record):
     emulator: Emulator | None = None
     uname_machine: bool = True
     record: str | None = None
+    quiet: bool = False
+    """Whether not to say what is missing here."""
     environment: Mapping[str, str] = os.environ
 
 
@@ -81,6 +84,7 @@ class Launch:
         self._argv = argv
         self._options = options
         self._in_front = session.in_front()
+        self.quiet = options.quiet
         self._children: list[int] = []
         self.began_ns = 0
         """When its first process was made, by CLOCK_MONOTONIC."""
@@ -140,6 +144,8 @@ class Launch:
         )
         environment = places.clean(given)
         environment["KDUMPFS"] = facts.name
+        if "PATH" in environment:
+            environment["PATH"] = search_path(environment["PATH"])
         files: dict[str, str] = {}
         argv, then = self._argv, options.then
         if not argv:
@@ -164,7 +170,10 @@ class Launch:
         )
 
     def take_signals(self, send: socket.socket) -> None:
-        """A terminal's signals are the command's affair; SIGTERM and SIGHUP raise Signalled."""
+        """A terminal's signals are the command's affair; those that a program sends to end this raise Signalled.
+
+        In front the terminal sends SIGINT and SIGQUIT to the command itself: what comes here is a program's.
+        """
 
         def end(number: int, _frame: object) -> None:
             raise Signalled(number)
@@ -174,11 +183,13 @@ class Launch:
                 init.say(send, "signal", str(number))
 
         old = self._handlers
-        for number in session.PASSED_ON:
-            # In front the terminal sends them to the command itself.
-            handler = signal.SIG_IGN if self._in_front else pass_on
-            if not self._in_front or number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
-                old[number] = signal.signal(number, handler)
+        if self._in_front:
+            old[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+            for number in (signal.SIGINT, signal.SIGQUIT):
+                old[number] = signal.signal(number, end)
+        else:
+            for number in session.PASSED_ON:
+                old[number] = signal.signal(number, pass_on)
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
                 old[number] = signal.signal(number, end)
@@ -223,7 +234,8 @@ def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:
     """What the serving side has for the caller's; the sentence of an error comes back."""
     match word:
         case "missing":
-            sys.stderr.write(f"kdumpfs: missing here: {text}\n")
+            if not (launch.quiet or told_before(text)):
+                sys.stderr.write(f"kdumpfs: missing here: {text}; this is told once, -q never\n")
         case "warning":
             sys.stderr.write(f"kdumpfs: {text}\n")
         case "stopped":
@@ -231,6 +243,22 @@ def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:
         case "error":
             return text
     return ""
+
+
+def told_before(sentence: str) -> bool:
+    """Whether this user was told so before; from now on he was."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    path = os.path.join(state, "kdumpfs", "told")
+    try:
+        with suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+            if sentence in file.read().splitlines():
+                return True
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{sentence}\n")
+    except (OSError, UnicodeError):
+        pass  # then he is told again
+    return False
 
 
 def _cwd() -> str:
@@ -246,6 +274,12 @@ class Signalled(Ended):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
+
+    def status(self) -> int:
+        """End this process by the signal, once all is tidied up; of Ctrl-C's and Ctrl-\\'s the exit status."""
+        if self.number not in (signal.SIGINT, signal.SIGQUIT):  # a core of ours helps nobody
+            os.kill(os.getpid(), self.number)
+        return 128 + self.number
 
 
 def _shell(environment: dict[str, str], facts: Facts) -> tuple[tuple[str, ...], dict[str, str]]:

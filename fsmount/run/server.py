@@ -109,7 +109,7 @@ def _run(
     may_spin, poll.may_spin = poll.may_spin, False  # while the mounts are made it is of no use
     goes_on = goes_on or bool(options.then)  # a shell is started anew on a capture kernel
     serving = Serving(kernel, tree, options, poll, record, goes_on=goes_on)
-    ended_by = 0
+    ended_by: Signalled | None = None
     error = ""
     try:
         launch.take_signals(channel)
@@ -123,14 +123,14 @@ def _run(
                 elif told is not None:
                     error = error or tell(launch, channel, *told)
     except Signalled as signalled:
-        ended_by = signalled.number
+        ended_by = signalled
     finally:
         launch.ignore_signals()
         launch.kill()
         serving.end()
         launch.end()
-    if ended_by:
-        os.kill(os.getpid(), ended_by)
+    if ended_by is not None:
+        return ended_by.status()
     if error:
         raise RunError(error)
     return serving.status()

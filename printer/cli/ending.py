@@ -5,6 +5,7 @@ Imports click at the top, and terminal.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -73,6 +74,10 @@ def tell(name: str, error: click.ClickException) -> None:
 
 def run(group: click.Group, name: str, begin: bytes | None = None) -> NoReturn:
     """A command line of this process, from sys.argv; begin is what main() has read of standard input before."""
+    if f"_{name.upper()}_COMPLETE" in os.environ:
+        from printer.cli.completion import register
+
+        register()
     name_stdout()
     for stream in (sys.stdout, sys.stderr):  # a name may be no UTF-8, a terminal not know a glyph
         if isinstance(stream, TextIOWrapper):

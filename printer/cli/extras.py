@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import click
 
+from printer.cli.completers import items
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from printer.cli.completers import Items
+
 _SHELLS = ("bash", "zsh", "fish")
 
 
+def _commands(ctx: click.Context, _param: click.Parameter, begun: str) -> Items:
+    """The commands, for `help`."""
+    root = ctx.find_root()
+    group = root.command
+    assert isinstance(group, click.Group)
+    return items(name for name in group.list_commands(root) if name.startswith(begun))
+
+
 @click.command("help")
-@click.argument("command", required=False)
+@click.argument("command", required=False, shell_complete=_commands)
 @click.pass_context
 def help_(ctx: click.Context, command: str | None) -> None:
     """Show the help of COMMAND, or the list of commands."""
@@ -35,14 +49,12 @@ def completion(ctx: click.Context, shell: str) -> None:
     It goes to bash-completion/completions/NAME, to _NAME in a folder of zsh's fpath, or to
     fish/vendor_completions.d/NAME.fish.
     """
-    from click.shell_completion import get_completion_class
+    from printer.cli.completion import SHELLS
 
     root = ctx.find_root()
     name = root.info_name or ""
-    made = get_completion_class(shell)
-    assert made is not None
-    complete = made(root.command, {}, name, f"_{name.upper()}_COMPLETE")
-    click.echo(complete.source_template % complete.source_vars())
+    asked = SHELLS[shell](root.command, {}, name, f"_{name.upper()}_COMPLETE")
+    click.echo(asked.source_template % asked.source_vars(), nl=False)
 
 
 EXTRAS = {"help": help_, "completion": completion}

@@ -10,9 +10,11 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from printer.cli.completers import words
 from printer.cli.terminal import bounded
 
 if TYPE_CHECKING:
+    from printer.cli.completers import Completer
     from printer.cli.terminal import Progress
     from printer.inputs.source import Core
     from printer.judge.surroundings import Surroundings
@@ -107,15 +109,15 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     return number
 
 
-def formats(*ours: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+def formats(*ours: str) -> Completer:
     """Shell completion of --format."""
 
-    def complete(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    def names() -> Iterable[str]:
         from printer.forms.tables import formats
 
-        return [name for name in (*ours, *formats()) if name.startswith(begun)]
+        return (*ours, *formats())
 
-    return complete
+    return words(names)
 
 
 def reading(command: _F) -> _F:
@@ -143,6 +145,12 @@ def read_input(file: str, progress: Progress, **how: Any) -> Core:
     return read(file, progress=progress.at, **how)
 
 
+def _machines() -> Iterable[str]:
+    from elfcorehdr.profiles import names
+
+    return names()
+
+
 def around(command: _F) -> _F:
     """The options that describe the machine around a header."""
     command = click.option(
@@ -152,6 +160,7 @@ def around(command: _F) -> _F:
         "--machine",
         type=INPUT,
         metavar="NAME|FILE|DIR",
+        shell_complete=words(_machines, files=True),
         help="RAM, crashkernel, RTAS and CPUs of a kdumpfs machine (shipped, or TOML), which is booted "
         "to know them, a captured case (JSON), or a mounted tree.",
     )(command)

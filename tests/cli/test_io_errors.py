@@ -1,10 +1,9 @@
-"""What cannot be written is told in one sentence with exit status 2; help, completion and the list of commands."""
+"""What cannot be read or written is told in one sentence with exit status 2; help and the list of commands."""
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -258,36 +257,3 @@ def test_help_alone_is_the_list_and_an_unknown_command_is_refused():
     done = run("kdumpfs help nothing", stdout=subprocess.PIPE)
     assert done.returncode == 2
     assert "no command 'nothing', expected one of abi, " in done.stderr
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_the_completion_file_completes_in_bash(tmp_path, name):
-    script = tmp_path / name
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m {MODULES[name]} "$@"\n')
-    script.chmod(0o755)
-    begun = {"kdumpfs": "crashk", "elfcorehdr": "prin"}[name]
-    done = subprocess.run(
-        [
-            *("bash", "-c"),
-            f"eval \"$({name} completion bash)\"; complete -p {name} | grep -o 'F [a-z_]*'\n"
-            f"COMP_WORDS=({name} {begun}); COMP_CWORD=1; _{name}_completion {name}\n"
-            'echo "${COMPREPLY[@]}"',
-        ],
-        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    expected = {"kdumpfs": "crashkernel", "elfcorehdr": "print"}[name]
-    assert done.stdout.splitlines() == [f"F _{name}_completion", expected], done.stderr
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-@pytest.mark.parametrize("name", MODULES)
-def test_the_completion_file_parses_where_its_shell_is(shell, name):
-    text = run(f"{name} completion {shell}", stdout=subprocess.PIPE).stdout
-    assert re.search(rf"_{name.upper()}_COMPLETE={shell}_complete", text)
-    if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is missing: apt install {shell}")
-    subprocess.run([shell, "-n"], input=text, text=True, check=True, timeout=60)

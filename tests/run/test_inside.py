@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.run.machine import ENVIRONMENT, NOBODY, PROJECT, RUN, inside, run
+from tests.run.machine import ENVIRONMENT, PROJECT, RUN, inside, run
 
 pytestmark = pytest.mark.namespaces
 
@@ -433,20 +433,3 @@ def test_help_shows_examples():
         [*RUN, "--help"], capture_output=True, text=True, env=ENVIRONMENT, check=True
     )
     assert "kdumpfs run --load -- cat /sys/kernel/kexec/crash_elfcorehdr_print" in done.stdout
-
-
-# An ordinary user
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="runs as root to become an ordinary user")
-def test_ordinary_user_gets_the_same_and_is_told_what_is_missing():
-    script = """
-id -u; chmem -d 0x3e0000000-0x3efffffff; lsmem | grep -c "M offline"; dmesg -C; dmesg | wc -l
-echo 1 > /proc/sys/kernel/panic_on_oops; cat /proc/sys/kernel/panic_on_oops
-touch /var/crash/x /var/lib/kdump/x /etc/x && echo private; uname -r
-"""
-    done = run("bash", "-c", script, before=NOBODY, env={**ENVIRONMENT, "HOME": "/"}, cwd="/")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["0", "1", "0", "1", "private", "7.1.0"]
-    assert done.stderr.startswith("kdumpfs: missing here: cannot mount debugfs")
-    assert done.stderr.count("\n") == 1

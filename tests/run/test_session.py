@@ -126,6 +126,35 @@ def test_signal_to_every_process_inside_spares_the_caller():
     assert done.stdout == "alive\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
+def test_a_program_s_signal_ends_a_run_on_a_terminal(number: signal.Signals):
+    shell = Terminal(
+        *RUN, "--", "bash", "--norc", "-c", "echo up; trap '' INT QUIT; sleep 60; true"
+    )
+    shell.see("up\r\n")
+    os.kill(shell.pid, number)
+    until = time.monotonic() + 20
+    while not (ended := os.waitpid(shell.pid, os.WNOHANG))[0] and time.monotonic() < until:
+        time.sleep(0.02)
+    os.close(shell.fd)
+    expected = -number if number == signal.SIGTERM else 128 + number
+    assert os.waitstatus_to_exitcode(ended[1]) == expected
+    assert ended[0] == shell.pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_a_program_s_signal_ends_a_run_without_a_terminal(number: signal.Signals):
+    with subprocess.Popen(
+        [*RUN, "--", "sh", "-c", "echo up; sleep 60; echo after"],
+        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=ENVIRONMENT,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        assert process.communicate(timeout=20)[0] == ""
+    assert process.returncode == 128 + number
+
+
 def test_command_without_a_terminal_has_a_session_of_its_own():
     shell = Terminal("sh", "-c", "$RUN -- sh -c '(: < /dev/tty) 2>&1' | cat; echo end")
     try:
@@ -238,7 +267,7 @@ mkdir /tmp/c
 for type in cgroup2 "cgroup -o memory" cgroup; do mount -t $type none /tmp/c 2>/dev/null && echo mounted; done
 unshare -C true 2>/dev/null && echo unshared
 unshare -UrmC sh -c 'mount -t cgroup2 none /tmp/c' 2>/dev/null && echo nested
-find / -xdev -path '/tmp/pytest-*' -prune -o -name cgroup.procs -writable -print 2>/dev/null | head -1
+find / -xdev -path /tmp -prune -o -name cgroup.procs -writable -print 2>/dev/null | head -1
 for file in $(find /sys/fs/cgroup /run/kdumpfs/sys/fs/cgroup -name cgroup.procs 2>/dev/null | head -20); do
     (: >> $file) 2>/dev/null && echo $file
 done; echo end

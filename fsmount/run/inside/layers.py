@@ -28,6 +28,10 @@ SMALL = 1 << 20
 """Files up to this size are copied where they cannot be overlaid; larger ones are read-only."""
 
 
+REWRITTEN = ("/var/lib/kdump",)
+"""Of WRITABLE: its files are copied for an ordinary user, whom kdump-config lets write them anew, where they are root's."""
+
+
 class Layers:
     """Built over the host's root, which is the open directory `lower`, in the tmpfs on `stage`.
 
@@ -114,7 +118,10 @@ class Layers:
         for path in WRITABLE if self._in_user_namespace else ():
             # An ordinary user's, though the directory below is another's.
             if below(path, (place,)) and not os.access(self._real(path), os.W_OK):
-                os.makedirs(f"{base}/upper/{os.path.relpath(path, place)}", exist_ok=True)
+                own = f"{base}/upper/{os.path.relpath(path, place)}"
+                os.makedirs(own, exist_ok=True)
+                if path in REWRITTEN:
+                    _copy_files(self._real(path), own)
         fds = [*self._over(place), lower]
         paths = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
         data = f"lowerdir={paths},upperdir={base}/upper,workdir={base}/work"
@@ -191,6 +198,17 @@ class Layers:
 def _copy(source: str, target: str) -> None:
     with open(source, "rb") as read, open(target, "wb") as write:
         write.write(read.read(SMALL))
+
+
+def _copy_files(source: str, target: str) -> None:
+    """The links and small files of a directory, now the caller's; what cannot be read stays as it is below."""
+    with suppress(OSError), os.scandir(source) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.is_symlink():
+                    os.symlink(os.readlink(entry.path), f"{target}/{entry.name}")
+                elif entry.is_file() and entry.stat().st_size <= SMALL:
+                    _copy(entry.path, f"{target}/{entry.name}")
 
 
 def _in_user_namespace() -> bool:

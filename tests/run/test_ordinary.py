@@ -1,0 +1,74 @@
+"""An ordinary user's run: root's tools are found, what they write to can be written to, what is missing is told once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.run.machine import ENVIRONMENT, NOBODY, USERS, run
+
+pytestmark = [
+    pytest.mark.namespaces,
+    pytest.mark.skipif(os.geteuid() != 0, reason="runs as root to become an ordinary user"),
+]
+HOME = {**ENVIRONMENT, "HOME": "/", "XDG_STATE_HOME": "/"}
+"""Nothing can be noted there."""
+KDUMP_TOOLS = tuple(
+    word
+    if word != NOBODY[4]
+    else NOBODY[4].replace(
+        " && exec",
+        " && mkdir -p /mnt/u/kdump /mnt/w && chmod 755 /mnt /mnt/u"
+        " && echo host > /mnt/u/kdump/initrd.img && ln -s /boot/vmlinuz /mnt/u/kdump/vmlinuz"
+        " && mount -t overlay -o lowerdir=/var/lib,upperdir=/mnt/u,workdir=/mnt/w none /var/lib"
+        " && exec",
+    )
+    for word in NOBODY
+)
+"""NOBODY on a host whose /var/lib/kdump is root's and has files, as kdump-tools leaves it."""
+
+
+def test_the_same_and_what_is_missing_is_told():
+    script = """
+id -u; chmem -d 0x3e0000000-0x3efffffff; lsmem | grep -c "M offline"; dmesg -C; dmesg | wc -l
+echo 1 > /proc/sys/kernel/panic_on_oops; cat /proc/sys/kernel/panic_on_oops
+touch /var/crash/x /var/lib/kdump/x /etc/x && echo private; uname -r
+"""
+    done = run("bash", "-c", script, before=NOBODY, env=HOME, cwd="/")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "1", "0", "1", "private", "7.1.0"]
+    assert done.stderr.startswith("kdumpfs: missing here: cannot mount debugfs")
+    assert done.stderr.count("\n") == 1
+
+
+def test_it_is_told_once_and_never_with_q(tmp_path: Path):
+    tmp_path.chmod(0o777)
+    for parent in tmp_path.parents[:-2]:
+        parent.chmod(parent.stat().st_mode | 0o11)
+    env = {**ENVIRONMENT, "XDG_STATE_HOME": str(tmp_path)}
+    assert run("true", before=NOBODY, env=env, cwd="/", options=("-q",)).stderr == ""
+    assert run("true", before=NOBODY, env=env, cwd="/").stderr.endswith("told once, -q never\n")
+    assert run("true", before=NOBODY, env=env, cwd="/").stderr == ""
+    assert run("true", before=NOBODY, env=HOME, cwd="/").stderr != ""
+
+
+@pytest.mark.parametrize("before", [pytest.param(KDUMP_TOOLS, id="nobody")])
+def test_what_kdump_tools_has_in_var_lib_kdump_can_be_written_anew(before: tuple[str, ...]):
+    script = """
+cd /var/lib/kdump; cat initrd.img; readlink vmlinuz
+echo mine > initrd.img; ln -sf /boot/other vmlinuz; touch new; cat initrd.img; readlink vmlinuz; ls
+"""
+    done = run("sh", "-ec", script, before=before, env=HOME, cwd="/", options=("-q",))
+    assert done.stderr == ""
+    assert done.stdout.split() == [
+        "host", "/boot/vmlinuz", "mine", "/boot/other", "initrd.img", "new", "vmlinuz",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", USERS)
+def test_sbin_is_in_path_where_kexec_and_chmem_are(before: tuple[str, ...]):
+    env = {**ENVIRONMENT, "PATH": "/usr/bin:/bin"}
+    done = run("sh", "-c", "command -v chroot; echo $PATH", before=before, env=env)
+    assert done.stdout == "/usr/sbin/chroot\n/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin\n"
