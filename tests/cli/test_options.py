@@ -159,7 +159,7 @@ def test_shell_completion_of_mount_is_clicks(place):
         env=os.environ | environment | {"COMP_WORDS": "kdumpfs mount -m pseries-4"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.stdout.splitlines() == ["plain,pseries-4g"]
+    assert done.stdout.splitlines() == ["plain,pseries-4g", "file,pseries-4"]
 
 
 def test_version_that_cannot_be_written_is_one_sentence():
