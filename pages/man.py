@@ -85,6 +85,10 @@ ENVIRONMENT = {
             "KDUMPFS_REQUIRE",
             "Of the pytest fixtures: `fuse`, `namespaces`; where one is missing tests fail instead of being skipped.",
         ),
+        (
+            "XDG_STATE_HOME",
+            "Below it kdumpfs/told has what a run has told already; ~/.local/state if it is not set.",
+        ),
     ],
     "elfcorehdr": [
         ("COLUMNS", "The width of maps and tables, where there is no terminal to ask."),
