@@ -20,9 +20,11 @@ KDUMPFS = [sys.executable, "-m", "fsmount.cli.main"]
 
 
 def kdumpfs(*words: str, **how) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*KDUMPFS, *words], capture_output=True, text=True, env=ENVIRONMENT, check=True, **how
+    done = subprocess.run(
+        [*KDUMPFS, *words], capture_output=True, text=True, env=ENVIRONMENT, check=False, **how
     )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 @pytest.fixture
