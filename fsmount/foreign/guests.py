@@ -23,16 +23,20 @@ class Guest(Record):
     """e_machine"""
     syscalls: Mapping[str, int]
     """Numbers of the calls that qemu-user does not know, and that the emulated kernel answers."""
+    number: int
+    """The register that holds a call's number."""
     arguments: tuple[int, ...]
-    """The registers that hold a call's arguments."""
+    """Those of its arguments."""
     result: int
     """That of its result."""
     reboot: int
-    """The number of reboot(2), which qemu-user does know (library.py)."""
+    """The number of reboot(2), which qemu-user does know (code.py)."""
+    mmap: int
+    """That of mmap(2)."""
     stack: int
     """The stack pointer."""
     pc: int
-    """The program counter; at a system call it is behind the instruction that makes the call."""
+    """The program counter."""
     cr: int | None = None
     """powerpc's condition register: bit SO of field 0 says that r3 is an errno."""
 
@@ -45,13 +49,13 @@ GUESTS = (
     Guest("ppc64le", "ppc64el", 21, {
         "init_module": 128, "rtas": 255, "kexec_load": 268, "finit_module": 353,
         "kexec_file_load": 382,
-    }, (3, 4, 5, 6, 7, 8), 3, 88, 1, 64, 66),
-    Guest("aarch64", "arm64", 183, _GENERIC, (0, 1, 2, 3, 4, 5), 0, 142, 31, 32),
-    Guest("riscv64", "riscv64", 243, _GENERIC, (10, 11, 12, 13, 14, 15), 10, 142, 2, 32),
+    }, 0, (3, 4, 5, 6, 7, 8), 3, 88, 90, 1, 64, 66),
+    Guest("aarch64", "arm64", 183, _GENERIC, 8, (0, 1, 2, 3, 4, 5), 0, 142, 222, 31, 32),
+    Guest("riscv64", "riscv64", 243, _GENERIC, 17, (10, 11, 12, 13, 14, 15), 10, 142, 222, 2, 32),
     # arch/x86/entry/syscalls/syscall_64.tbl
     Guest("x86_64", "amd64", 62, {
         "init_module": 175, "kexec_load": 246, "finit_module": 313, "kexec_file_load": 320,
-    }, (5, 4, 3, 10, 8, 9), 0, 169, 7, 16),
+    }, 0, (5, 4, 3, 10, 8, 9), 0, 169, 9, 7, 16),
 )  # fmt: skip
 """uname, syslog, reboot, sysinfo, delete_module are not here: qemu-user turns them into the host's
 calls, which the supervisor answers. What is missing in a guest's table stays ENOSYS."""

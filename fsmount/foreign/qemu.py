@@ -1,7 +1,8 @@
 """qemu-user: where it is, which version, and how the kernel comes to know of it (binfmt_misc).
 
 Since Linux 6.7 each user namespace has a binfmt_misc of its own (fs/binfmt_misc.c), so what is
-registered in a run's namespace is the run's alone. The interpreter is a script, opened when it is
+registered in a run's namespace is the run's alone. Dynamic programs are qemu-user's own, for their C
+library has what they need (library.py). The interpreter of the others is a script, opened when it is
 registered (flag F), whose one line is `#!QEMU -g`: the kernel then starts `QEMU -g SCRIPT PROGRAM
 ARGV0 ARGUMENTS`, and the script's path, with a %d that qemu replaces by its process id, names the
 socket on which this process waits for a debugger. So nothing depends on the environment, which
@@ -13,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 
-from elfcorehdr.errors import suppress
 from elfcorehdr.lib.record import Record
 from fsmount.foreign import library
 from fsmount.foreign.guests import ELF_HEADER, Guest, elf_machine, guest, magic
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 OLDEST = (10, 0)
-"""The first version with QCatchSyscalls (9.0), %d in the socket's name, and a name that may exist."""
+"""The first version with %d in the socket's name, and a name that may exist."""
 NAME = "qemu"
 """What the emulator is called in the run's private directory."""
 SOCKETS = "gdb"
 """The directory of sockets there."""
 LIBRARIES = "libraries"
-"""That of adapted C libraries, if there are any."""
+"""That of adapted C libraries."""
 """Where the run's own binfmt_misc is mounted."""
 ALWAYS = ("/usr/bin",)
 """Where an emulator is looked for besides PATH."""
@@ -164,12 +164,13 @@ def _version(file: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def lay_libraries(parked: str, which: Guest, page_size: int) -> None:
-    """Lay copies of the C libraries over them that reach the emulated kernel (library.py).
+def lay_libraries(parked: str, which: Guest, page_size: int) -> list[str]:
+    """Lay copies of the C libraries over them that reach the emulated kernel (library.py); sentences on what cannot be.
 
-    To be called in the run's root. If that cannot be done with all there are, all programs are traced.
+    To be called in the run's root.
     """
     found: dict[str, bytes] = {}
+    lacks = []
     for place in library.places(which):
         path = os.path.realpath(f"/{place}")
         if path in found or _machine(path) != which.elf:
@@ -177,10 +178,11 @@ def lay_libraries(parked: str, which: Guest, page_size: int) -> None:
         with open(path, "rb") as file:
             made = library.adapted(file.read(library.MOST_BYTES + 1), which, page_size)
         if made is None:
-            return
-        found[path] = made
-    if not found or any(_machine(path) == which.elf for path in _others()):
-        return
+            lacks.append(
+                f"kexec and module calls of programs that use {path}: no such C library is known"
+            )
+        else:
+            found[path] = made
     os.mkdir(f"{parked}/{LIBRARIES}")
     for at, (path, made) in enumerate(found.items()):
         copy = f"{parked}/{LIBRARIES}/{at}"
@@ -189,15 +191,7 @@ def lay_libraries(parked: str, which: Guest, page_size: int) -> None:
         os.chmod(copy, 0o755)
         mountns.bind(copy, path)
         mountns.set_readonly(path)
-
-
-def _others() -> Iterator[str]:
-    """C libraries that adapted() does not know."""
-    for directory in ("/lib", "/usr/lib"):
-        with suppress(OSError):
-            for name in os.listdir(directory):
-                if name.startswith(("klibc-", "ld-uClibc")):
-                    yield f"{directory}/{name}"
+    return lacks
 
 
 def register(parked: str, which: Guest) -> int:
@@ -222,10 +216,11 @@ def register(parked: str, which: Guest) -> int:
             f"programs of {which.machine} need a binfmt_misc of the run's own (Linux 6.7 or later,"
             f" CONFIG_BINFMT_MISC): {refused}"
         ) from None
-    entries = [(which.machine, magic(which), script)]
-    if os.path.isdir(f"{parked}/{LIBRARIES}"):  # the newest is asked first
-        entries.append((f"{which.machine}-dynamic", magic(which, dynamic=True), f"{parked}/{NAME}"))
-    for name, parts, interpreter in entries:
+    # The newest is asked first: dynamic programs have their library, others wait to be changed (tracer.py).
+    for name, parts, interpreter in (
+        (which.machine, magic(which), script),
+        (f"{which.machine}-dynamic", magic(which, dynamic=True), f"{parked}/{NAME}"),
+    ):
         head, mask = ("".join(f"\\x{byte:02x}" for byte in part) for part in parts)
         try:
             with open(f"{place}/register", "wb") as file:

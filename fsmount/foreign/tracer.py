@@ -1,127 +1,180 @@
-"""The system calls that qemu-user does not know, of programs that library.py does not reach.
+"""Programs that bring their own copy of the C library: their calls are redirected when they start.
 
-Static programs, and all where the C library is an unknown one: each such process waits at its start on a
-socket (qemu.py). We connect, ask for a stop at the
-calls of the guest's table, and let it run. At a stop the caller's registers and memory are read by
-gdb.py, the emulated kernel answers, and since qemu-user will put its own ENOSYS into the result, a
-breakpoint behind the call is where ours replaces it. No call of these reaches the host's kernel.
+What library.py does to the file of a C library is done to these in memory. Each such process (static
+ones, and all where the C library is an unknown one) waits at its start on the socket of qemu-user's
+gdbstub (qemu.py). We connect and look through its text; if some of its calls are to be redirected, it
+makes an mmap(2) for us, into which their code goes. Then it is let go, and nobody follows it.
 
-A plugin of qemu-user with a filter for system calls could stand in Traced's place; no Debian ships
-a qemu-user that loads plugins.
+The other end is a process of the run and may be anything. Nothing here waits for it: it is served when
+it has said something, and dropped when it says nothing for PATIENCE_S. Its memory is opened by
+the pid that it listens with, and used only if that process is still there (SO_PEERPIDFD), so that no other
+process can come to have this pid meanwhile.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import select
 import struct
-from collections.abc import Callable
+import time
+from collections.abc import Generator
 
+from elfcorehdr.errors import suppress
+from fsmount.foreign import code
 from fsmount.foreign.gdb import Gdb, Gone, connect
 from fsmount.foreign.guests import Guest
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-_IN_CREATE, _IN_MOVED_TO, _IN_NONBLOCK, _IN_CLOEXEC = 0x100, 0x80, 0o4000, 0o2000000
+_IN_CREATE, _IN_NONBLOCK, _IN_CLOEXEC = 0x100, 0o4000, 0o2000000
 _EVENT = struct.Struct("=iIII")  # struct inotify_event
 _CLOCK_MONOTONIC, _TFD_FLAGS = 1, 0o2004000
 RETRY_S, TRIES = 0.001, 2000
 """Between a socket's bind() and its listen() nobody can connect."""
-MOST = 4096
-"""Processes traced at once: as many as a run may have."""
-_SC = 0x44000002
-"""powerpc's `sc`; `scv 0` gives its result as all other architectures do."""
-_SO = 1 << 28
+PATIENCE_S = 60.0
+"""A stopped process that is silent for so long is let go as it is."""
+MOST = 512
+"""Processes that start at once; more go on as they are."""
+_MOST_STACK, _MOST_TEXT, _MOST_ROWS = 1 << 22, 1 << 26, 64
+_AT_PHDR, _AT_PHNUM = 3, 5
+_PHDR = struct.Struct("<IIQQQQQQ")
+_PT_LOAD, _PT_PHDR, _PF_X = 1, 6, 1
+_PAGE = 1 << 16
+_PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS = 5, 0x22
+_OK = "OK"
 
-Answers = Callable[[Gdb, int, str, tuple[int, ...]], int]
-"""Asks the emulated kernel: who calls, his stack, what, with what; the result or -errno."""
+Steps = Generator[str, str, None]
+"""What is asked of the process, and what it answers."""
 
 
-class Traced:
-    """One process of a guest."""
+class Lost(Exception):
+    """It is not what we know how to change: it goes on as it is."""
 
-    def __init__(self, gdb: Gdb, guest: Guest, answers: Answers) -> None:
-        self._gdb = gdb
-        self._guest = guest
-        self._answers = answers
-        self._names = {number: name for name, number in guest.syscalls.items()}
-        self._result: int | None = None
-        self._thread = ""
-        self._at = 0
 
-    def start(self) -> None:
-        """Ask for stops, and let it run. Gone if it does not understand."""
-        numbers = self._guest.syscalls.values()
-        if self._gdb.ask("QCatchSyscalls:1;" + ";".join(f"{n:x}" for n in numbers)) != "OK":
+REFUSED = (Lost, OSError, ValueError, LookupError, ArithmeticError, struct.error)
+"""What redirect() raises."""
+
+
+def redirect(gdb: Gdb, guest: Guest) -> Steps:
+    """Change a program that is stopped before its first instruction. REFUSED if that cannot be done."""
+    stack = _number((yield f"p{guest.stack:x}"))
+    there = yield f"m{stack:x},20"
+    with gdb.memory() as memory:
+        fd = memory.fileno()
+        if os.pread(fd, 32, stack).hex() != there:
+            raise Lost  # the guest's addresses are not the host's
+        rows = _rows(os.pread(fd, _MOST_STACK, stack), fd)
+        bias = next((at - row[3] for at, row in rows if row[0] == _PT_PHDR), None)
+        loads = [row for _, row in rows if row[0] == _PT_LOAD]
+        if bias is None:  # then the headers are at the beginning of the first that is loaded
+            bias = rows[0][0] - 64 - min(row[3] for row in loads)
+        texts = [
+            (bias + row[3], bytearray(os.pread(fd, row[5], bias + row[3])))
+            for row in loads
+            if row[1] & _PF_X and row[5] <= _MOST_TEXT
+        ]
+        sites = [
+            (start, text, at)
+            for start, text in texts
+            for at in code.calls(guest.machine, bytes(text))
+            if code.wanted(guest, text, at)
+        ]
+        if not sites:
+            return
+        start, _, at = sites[0]
+        lowest, highest = bias + loads[0][3], bias + loads[-1][3] + loads[-1][6]
+        # Near, for riscv64's jumps reach a megabyte; where there is nothing below, some heap is left above.
+        hint = lowest - 2 * _PAGE if lowest >= 4 * _PAGE else highest + 4 * _PAGE
+        place = yield from _mmap(guest, start + at, hint & ~(_PAGE - 1))
+        made = b""
+        for start, text, at in sites:
+            more = code.redirect(guest, text, at, start + at, place + len(made))
+            if more is None or len(made) + len(more) > _PAGE:
+                raise Lost
+            made += more
+        # It is stopped, and has translated nothing that qemu-user does not forget at a stop.
+        os.pwrite(fd, made, place)
+        for start, text, at in sites:
+            os.pwrite(fd, text[at : at + 8], start + at)
+
+
+def _rows(stack: bytes, fd: int) -> list[tuple[int, tuple[int, ...]]]:
+    """Program headers with their addresses, found by what the kernel put on the stack: argc, argv, envp, auxv."""
+    words = memoryview(stack[: len(stack) // 8 * 8]).cast("Q")
+    at = 2 + words[0]
+    while words[at]:
+        at += 1
+    auxv = {words[n]: words[n + 1] for n in range(at + 1, min(at + 81, len(words) - 1), 2)}
+    first, count = auxv[_AT_PHDR], auxv[_AT_PHNUM]
+    if not 0 < count <= _MOST_ROWS:
+        raise Lost
+    data = os.pread(fd, count * _PHDR.size, first)
+    return [(first, row) for row in _PHDR.iter_unpack(data)]
+
+
+def _mmap(guest: Guest, call: int, hint: int) -> Generator[str, str, int]:
+    """Let the stopped thread make an mmap(2) with an instruction of its own; the address of a page of code."""
+    saved = {}
+    registers = [guest.number, *guest.arguments, guest.result, guest.pc, guest.stack]
+    if guest.cr is not None:
+        registers.append(guest.cr)
+    for register in registers:
+        saved[register] = yield f"p{register:x}"
+    asked = hint, _PAGE, _PROT_READ_EXEC, _MAP_PRIVATE_ANONYMOUS, (1 << 64) - 1, 0
+    for register, value in zip(guest.arguments, asked, strict=True):
+        yield f"P{register:x}={value.to_bytes(8, 'little').hex()}"
+    yield f"P{guest.number:x}={guest.mmap.to_bytes(8, 'little').hex()}"
+    yield f"P{guest.pc:x}={call.to_bytes(8, 'little').hex()}"
+    behind = call + (2 if guest.machine == "x86_64" else 4)
+    if (yield f"Z0,{behind:x},4") != _OK:
+        raise Lost
+    stop = yield "c"
+    while stop[:3] != "T05":
+        if stop[:1] != "T":
             raise Gone
-        self._gdb.send("c")
+        stop = yield f"C{stop[1:3]}"
+    place = _number((yield f"p{guest.result:x}"))
+    yield f"z0,{behind:x},4"
+    for register, text in saved.items():
+        yield f"P{register:x}={text}"
+    if place >= 1 << 63 or place < _PAGE:
+        raise Lost
+    return place
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(bytes.fromhex(text), "little")
+
+
+class _Started:
+    """One of them, and what is to be asked next."""
+
+    def __init__(self, gdb: Gdb, guest: Guest) -> None:
+        self._gdb = gdb
+        self._steps = redirect(gdb, guest)
+        self.heard = time.monotonic()
+        gdb.send(next(self._steps))
 
     def serve(self) -> None:
-        """It stopped, or ended. Gone."""
+        """It said something. Gone when it is to be let go."""
+        self.heard = time.monotonic()
         for packet in self._gdb.take():
-            if packet[:1] in ("W", "X"):
-                raise Gone
-            if packet[:1] == "T":
-                self._stopped(packet)
-
-    def _stopped(self, packet: str) -> None:
-        signal = packet[1:3]
-        fields = dict(part.partition(":")[::2] for part in packet[3:].split(";") if part)
-        thread = fields.get("thread", "")
-        if "syscall_entry" in fields:
-            self._entry(int(fields["syscall_entry"], 16), thread)
-        elif "syscall_return" in fields:
-            pass
-        elif signal == "05" and self._result is not None:
-            if thread != self._thread or self._gdb.register(self._guest.pc) != self._at:
-                self._step_over()  # another thread came by
-                return
-            self._return(self._result)
-        else:
-            self._gdb.send(f"C{signal}")  # a signal of the guest's own
-            return
-        self._gdb.send("c")
-
-    def _entry(self, number: int, thread: str) -> None:
-        name = self._names.get(number)
-        if name is None or self._result is not None:
-            return
-        guest, gdb = self._guest, self._gdb
-        args = tuple(gdb.register(register) for register in guest.arguments)
-        result = self._answers(gdb, gdb.register(guest.stack), name, args)
-        self._at = gdb.register(guest.pc)
-        if gdb.ask(f"Z0,{self._at:x},4") != "OK":
-            raise Gone
-        self._result, self._thread = result, thread
-
-    def _return(self, result: int) -> None:
-        guest, gdb = self._guest, self._gdb
-        if guest.cr is not None and gdb.read(self._at - 4, 4) == _SC.to_bytes(4, "little"):
-            cr = gdb.register(guest.cr) & ~_SO
-            gdb.set_register(guest.cr, cr | _SO if result < 0 else cr, 4)
-            result = abs(result)
-        gdb.set_register(guest.result, result)
-        gdb.ask(f"z0,{self._at:x},4")
-        self._result = None
-
-    def _step_over(self) -> None:
-        gdb = self._gdb
-        gdb.ask(f"z0,{self._at:x},4")
-        gdb.ask("s")
-        gdb.ask(f"Z0,{self._at:x},4")
-        gdb.send("c")
+            try:
+                self._gdb.send(self._steps.send(packet))
+            except StopIteration:
+                raise Gone from None
+            except REFUSED as error:
+                raise Gone from error
 
 
 class Tracer:
-    """All processes of a guest; fileno() is readable when serve() has something to do."""
+    """Those of a run; fileno() is readable when serve() has something to do."""
 
-    def __init__(self, directory: int, guest: Guest, answers: Answers) -> None:
+    def __init__(self, directory: int, guest: Guest) -> None:
         self._directory = directory
         self._guest = guest
-        self._answers = answers
-        self._traced: dict[int, tuple[Gdb, Traced]] = {}
+        self._traced: dict[int, tuple[Gdb, _Started]] = {}
         self._awaited: dict[str, int] = {}
         self._inotify = _libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
         path = f"/proc/self/fd/{directory}".encode()
@@ -153,20 +206,20 @@ class Tracer:
                     self._awaited.setdefault(name, TRIES)
                 self._connect()
             elif fd == self._timer:
-                with contextlib.suppress(BlockingIOError):
+                with suppress(BlockingIOError):
                     os.read(self._timer, 8)
                 self._connect()
             elif fd in self._traced:
-                gdb, traced = self._traced[fd]
+                gdb, started = self._traced[fd]
                 try:
-                    traced.serve()
+                    started.serve()
                 except Gone:
                     self._drop(gdb)
 
     def _created(self) -> list[str]:
         """Names that came into the directory."""
         names = []
-        with contextlib.suppress(BlockingIOError):
+        with suppress(BlockingIOError):
             data = os.read(self._inotify, 1 << 16)
             at = 0
             while at < len(data):
@@ -195,16 +248,19 @@ class Tracer:
             _libc.timerfd_settime(self._timer, 0, once, None)
 
     def _start(self, gdb: Gdb) -> None:
+        for silent, started in list(self._traced.values()):
+            if time.monotonic() - started.heard > PATIENCE_S:
+                self._drop(silent)
         if len(self._traced) >= MOST:
             gdb.close()
             return
-        traced = Traced(gdb, self._guest, self._answers)
-        self._traced[gdb.fileno()] = gdb, traced
-        self._epoll.register(gdb.fileno(), select.EPOLLIN)
         try:
-            traced.start()
+            started = _Started(gdb, self._guest)
         except Gone:
-            self._drop(gdb)
+            gdb.close()
+            return
+        self._traced[gdb.fileno()] = gdb, started
+        self._epoll.register(gdb.fileno(), select.EPOLLIN)
 
     def _drop(self, gdb: Gdb) -> None:
         self._epoll.unregister(gdb.fileno())

@@ -356,9 +356,9 @@ class Serving:
         return None
 
     def _trace(self, sockets: list[int]) -> None:
-        """Answer the system calls of foreign programs."""
-        emulator, supervisor = self._options.emulator, self._supervisor
-        if emulator is None or supervisor is None:
+        """Look after foreign programs that start."""
+        emulator = self._options.emulator
+        if emulator is None:
             return
         from fsmount.foreign.tracer import Tracer
 
@@ -366,7 +366,7 @@ class Serving:
         if self._tracer is not None:  # of the kernel before the crash
             self._poll.unregister(self._tracer.fileno())
             self._tracer.close()
-        self._tracer = Tracer(directory, emulator.guest, supervisor.answer_foreign)
+        self._tracer = Tracer(directory, emulator.guest)
         self._poll.register(self._tracer.fileno(), select.POLLIN)
 
     def settle(self) -> None:

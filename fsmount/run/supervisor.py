@@ -24,14 +24,12 @@ from collections.abc import Callable, Mapping
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
 from elfcorehdr.lib.record import Record
-from elfcorehdr.lib.typed import Protocol
 from fsmount.host import mountns
 from fsmount.run.inside import filter
 from fsmount.tree.boundary import attempt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fsmount.foreign.gdb import Gdb
     from fsmount.foreign.guests import Guest
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -61,19 +59,9 @@ class _Iovec(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
 
 
-class Memory(Protocol):
-    """A caller's memory that is not simply its process's: a foreign program's, in its emulator."""
-
-    def read(self, addr: int, size: int) -> bytes:
-        """Exactly size bytes; KernelError(EFAULT)."""
-
-    def write(self, addr: int, data: bytes) -> None:
-        """All of it; KernelError(EFAULT)."""
-
-
 class Task:
     """The caller of a system call: what `current` is in the kernel. pid is the thread's, in our
-    pid namespace. For programs of another architecture memory is given, or base: what is added to their addresses."""
+    pid namespace; base is added to the addresses of a foreign program."""
 
     def __init__(
         self,
@@ -81,11 +69,9 @@ class Task:
         still_there: Callable[[], bool] = lambda: True,
         id: int = 0,
         add_file: Callable[[int, bool], int] | None = None,
-        memory: Memory | None = None,
         base: int = 0,
     ) -> None:
         self.pid = pid
-        self._memory = memory
         self._base = base
         self.id = id
         """Of the call: the same when it is asked again."""
@@ -173,8 +159,6 @@ class Task:
         """copy_from_user(): exactly size bytes; KernelError(EFAULT) if not all can be read."""
         if not size:
             return b""
-        if self._memory is not None:
-            return self._memory.read(addr, size)
         local = ctypes.create_string_buffer(size)
         if self._copy(_libc.process_vm_readv, local, addr) != size:
             raise KernelError(errno.EFAULT, f"{size} bytes at {addr:#x}")
@@ -193,9 +177,6 @@ class Task:
 
     def write(self, addr: int, data: bytes) -> None:
         """copy_to_user(): all of data; KernelError(EFAULT) if it does not fit into writable memory."""
-        if data and self._memory is not None:
-            self._memory.write(addr, data)
-            return
         if data and self._copy(
             _libc.process_vm_writev, ctypes.create_string_buffer(data, len(data)), addr
         ) != len(data):
@@ -287,7 +268,7 @@ class Supervisor:
 
     def _knocked(self, call: Syscall) -> Syscall:
         """What a reboot(2) is meant to be: another call, if a foreign program's C library says so (library.py)."""
-        from fsmount.foreign.library import BLOCK, KNOCK, RESTART2
+        from fsmount.foreign.code import BLOCK, KNOCK, RESTART2
 
         first, _, third, at = call.args[:4]
         if (first & 0xFFFFFFFF, third & 0xFFFFFFFF) != (KNOCK, RESTART2) or self._guest is None:
@@ -360,23 +341,6 @@ class Supervisor:
         except OSError as gone:
             if gone.errno != errno.ENOENT:
                 raise
-
-    def answer_foreign(self, gdb: Gdb, stack: int, name: str, args: tuple[int, ...]) -> int:
-        """Answer a call of a foreign program, which its emulator is stopped in: its result, or -errno.
-
-        stack is an address that the program can read.
-        """
-        task = Task(gdb.pid, gdb.is_open)
-        if task.read(stack, 64) != gdb.read(stack, 64):
-            # The guest's addresses are not the host's. Slower, and a page that it cannot read makes
-            # qemu-user open /proc/self/mem, for which we would have to answer.
-            task = Task(gdb.pid, gdb.is_open, memory=gdb)
-        outcome = attempt(self._printk, self._ask, task, name, args)
-        result = outcome if isinstance(outcome, int) else -errno.ENOSYS
-        self._settle()
-        if self._seen is not None:
-            self._seen(task, name, args, result)
-        return result
 
     def _ask(self, task: Task, name: str, args: tuple[int, ...]) -> int | object:
         answer = self._answers.get(name)

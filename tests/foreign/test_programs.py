@@ -1,7 +1,8 @@
-"""Programs compiled for ppc64le that make the calls themselves: in children, in threads, between signals."""
+"""Programs compiled for each guest that make the calls themselves: in children, in threads, between signals."""
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from pathlib import Path
@@ -9,53 +10,107 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import required
-from tests.run.machine import run
+from tests.run.machine import inside, run
 from tests.run.userlands import emulator, options, userland
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.apt]
 
-COMPILER = "powerpc64le-linux-gnu-gcc"
 SOURCE = Path(__file__).with_name("calls.c")
+MACHINES = {
+    "ppc64le": ("powerpc64le-linux-gnu-gcc", "ppc64el", "pseries-16g"),
+    "aarch64": ("aarch64-linux-gnu-gcc", "arm64", "arm64-virt-4g"),
+    "riscv64": ("riscv64-linux-gnu-gcc", "riscv64", "riscv64-virt-2g"),
+}
+KINDS = [(machine, kind) for machine in MACHINES for kind in ("dynamic", "static")]
+each_kind = pytest.mark.parametrize(("machine", "kind"), KINDS)
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which(COMPILER) is None:
-        lack = (
-            f"{COMPILER} is missing: apt install gcc-powerpc64le-linux-gnu libc6-dev-ppc64el-cross"
-        )
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("programs")
+
+
+@functools.cache
+def compiled(directory: Path, machine: str, kind: str) -> Path:
+    compiler, debian, _ = MACHINES[machine]
+    if shutil.which(compiler) is None:
+        packages = f"{compiler.replace('-gcc', '')} libc6-dev-{debian}-cross"
+        lack = f"{compiler} is missing: apt install gcc-{packages}"
         if required("compiler"):
             pytest.fail(lack, pytrace=False)
         pytest.skip(lack)
-    made = tmp_path_factory.mktemp("programs") / "calls"
-    subprocess.run([COMPILER, "-O2", "-pthread", SOURCE, "-o", made], check=True)
+    made = directory / f"{machine}-{kind}"
+    static = ["-static"] if kind == "static" else []
+    subprocess.run([compiler, "-O2", "-pthread", *static, SOURCE, "-o", made], check=True)
     return made
 
 
-def calls(program: Path, *arguments: str) -> list[str]:
-    """What the program prints on pseries-16g: results, or -errno."""
-    packages = options(emulator("ppc64le"), userland("ppc64le", "sid", "kexec-tools"))
-    done = run(str(program), *arguments, options=("-m", "pseries-16g", *packages))
+def machine_of(machine: str) -> tuple[str, ...]:
+    """Options: the machine, the emulator, a C library."""
+    packages = options(emulator(machine), userland(machine, "sid", "kexec-tools"))
+    return ("-m", MACHINES[machine][2], *packages)
+
+
+def calls(programs: Path, machine: str, kind: str, *arguments: str) -> list[str]:
+    """What the program prints: results, or -errno."""
+    program = compiled(programs, machine, kind)
+    done = run(str(program), *arguments, options=machine_of(machine))
     assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
-def test_each_call_reaches_the_machine(program: Path):
-    assert calls(program, "plain") == ["0", "-22", "-9", "65536"]
+@each_kind
+def test_each_call_reaches_the_machine(programs: Path, machine: str, kind: str):
+    page = "65536" if (machine, kind) == ("ppc64le", "dynamic") else "4096"
+    assert calls(programs, machine, kind, "plain") == ["0", "-22", "-9", page]
 
 
-def test_child_that_executes_nothing_makes_its_calls_too(program: Path):
-    assert calls(program, "fork") == ["0", "-22", "-9", "-22"]
+@each_kind
+def test_child_that_executes_nothing_makes_its_calls_too(programs: Path, machine: str, kind: str):
+    assert calls(programs, machine, kind, "fork") == ["0", "-22", "-9", "-22"]
 
 
-def test_sixteen_threads_at_once_get_their_own_answers(program: Path):
-    assert calls(program, "threads", "60") == ["0"]
+@each_kind
+def test_sixteen_threads_at_once_get_their_own_answers(programs: Path, machine: str, kind: str):
+    assert calls(programs, machine, kind, "threads", "30") == ["0"]
 
 
-def test_signals_between_change_no_result(program: Path):
-    assert calls(program, "signals", "10") == ["0"]
+@each_kind
+def test_signals_between_change_no_result(programs: Path, machine: str, kind: str):
+    assert calls(programs, machine, kind, "signals", "10") == ["0"]
 
 
-def test_call_past_the_c_library_is_unknown(program: Path):
-    # qemu-user answers it; nothing reaches the host's kernel.
-    assert calls(program, "raw") == ["-38"]
+@each_kind
+def test_call_past_the_c_library_reaches_nobody_or_the_machine(
+    programs: Path, machine: str, kind: str
+):
+    # Of a dynamic program qemu-user answers it. The host's kernel hears of neither.
+    assert calls(programs, machine, kind, "raw") == ["-22" if kind == "static" else "-38"]
+
+
+SILENT = """
+import os, socket, sys, time
+listeners = []
+for number in range(1 << 22, (1 << 22) + 40):
+    listeners.append(socket.socket(socket.AF_UNIX))
+    listeners[-1].bind(f"/run/kdumpfs/gdb/{number}")
+    listeners[-1].listen()
+peers = [listener.accept()[0] for listener in listeners]
+for peer in peers[::2]:
+    peer.sendall(b"$T05thread:1;" * 100)
+began = time.monotonic()
+for _ in range(20):
+    os.uname()
+    open("/sys/kernel/kexec_crash_loaded").read()
+print(time.monotonic() - began)
+os.spawnlp(os.P_WAIT, sys.argv[1], sys.argv[1], "plain")
+"""
+
+
+def test_who_poses_as_a_program_that_starts_holds_nobody(programs: Path):
+    program = compiled(programs, "ppc64le", "static")
+    script = f"python3 -c '{SILENT}' {program}"
+    printed = inside(script, *machine_of("ppc64le")).split()
+    # Each was waited for up to ten seconds.
+    assert float(printed[0]) < 5
+    assert printed[1:] == ["0", "-22", "-9", "4096"]

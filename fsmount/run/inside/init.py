@@ -180,10 +180,11 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
     if inside.keep is not None:
         directory = os.open(inside.keep, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     built = rootfs.build(inside.layout, send_fuse)
+    lacks = built.missing
     if inside.emulator is not None:
-        _qemu().lay_libraries(PARKED, inside.emulator.guest, inside.page_size)
+        lacks += _qemu().lay_libraries(PARKED, inside.emulator.guest, inside.page_size)
     _import_no_more()
-    for sentence in built.missing:
+    for sentence in lacks:
         say(channel, "missing", sentence)
     for name, text in inside.files.items():
         with open(f"{PARKED}/{name}", "w", encoding="utf-8") as file:
