@@ -32,12 +32,16 @@ def crash_save(kernel: Kernel, crash: Crash, layout_of: LayoutOf) -> MemoryImage
     """The memory of a kernel that crashes, as its capture kernel finds it: __crash_kexec()."""
     image = live_memory(kernel, layout_of)
     arch, layout = kernel.arch, image.layout
+    real = image.image
+    stacks = real.tasks.stacks if real is not None and real.tasks is not None else {}
     for cpu in kernel.cpus.possible:
         at = arch.crash_note(kernel, cpu)
         if cpu in kernel.cpus.online and cpu not in crash.stuck:
             crashed = cpu == crash.cpu
-            stack = layout.va(at) & ~0x3FFF | 0x3B98
-            registers = layout.registers(cpu, stack, crashed=crashed)
+            stack = stacks.get(cpu, layout.va(at) & ~0x3FFF) + 0x3B98
+            registers = list(layout.registers(cpu, stack, crashed=crashed))
+            if real is not None and layout.pc >= 0:
+                registers[layout.pc] = real.pc(crashed=crashed)
             pid = crash.pid if crashed else 0
             desc = layout.prstatus(arch.prstatus_bytes, pid, registers)
             image.mem.put(

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from elfcorehdr.arch.powerpc.kernel.fadump_crash import Dump
     from elfcorehdr.fs.proc.kcore import ProcKcore
     from elfcorehdr.fs.proc.vmcore import ProcVmcore
+    from elfcorehdr.kernel.vmlinux.image import Vmlinux
     from elfcorehdr.lib.ranges import Range
     from elfcorehdr.mm.mm_init import MemoryImage
 
@@ -54,7 +55,12 @@ class Kernel:
         release: str,
         clock: Callable[[], int] = time.monotonic_ns,
         dynamic_debug: Iterable[str] = (),
+        vmlinux: Vmlinux | None = None,
     ) -> None:
+        self.vmlinux = vmlinux
+        """The real image that is in memory, if there is one."""
+        if vmlinux is not None:
+            self.uts_version = vmlinux.version
         self.boots = 0
         """How often it has started anew: what belonged to the kernel before answers no more."""
         self.vmcore: ProcVmcore | None = None
@@ -126,15 +132,20 @@ class Kernel:
         without: Iterable[str] = (),
         clock: Callable[[], int] = time.monotonic_ns,
         dynamic_debug: Iterable[str] = (),
+        vmlinux: Vmlinux | None = None,
     ) -> Kernel:
         """Boot a machine with a kernel release (its own, else the default), single changes on or off.
 
-        dynamic_debug: source files, without .c, whose pr_debug() is on; "*" for all.
+        dynamic_debug: source files, without .c, whose pr_debug() is on; "*" for all. vmlinux: the image of the kernel that
+        it is; fits() has judged it.
         ProfileError for an unknown architecture, platform, release or change.
         """
+        uts = None
+        if vmlinux is not None:
+            release, uts = vmlinux.upstream, vmlinux.release
         release = release or machine.kernel or DEFAULT_RELEASE
         has = changes.changes_of(release, also=also, without=(*machine.without, *without))
-        kernel = cls(machine, has, uts_release(release), clock, dynamic_debug)
+        kernel = cls(machine, has, uts or uts_release(release), clock, dynamic_debug, vmlinux)
         kernel._start()
         return kernel
 

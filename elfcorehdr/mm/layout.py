@@ -50,6 +50,8 @@ class Layout:
     """Below it boot allocates nothing."""
     root_bytes = 4096
     """Size of swapper_pg_dir."""
+    pc: ClassVar[int] = -1
+    """Which of registers() is the program counter; -1: not told."""
     symbols: ClassVar[Sequence[tuple[str, int]]] = ()
     """What the architecture has in its image besides: symbol and size in bytes."""
 
@@ -74,6 +76,10 @@ class Layout:
 
     def lines(self, kernel: Kernel, info: VmcoreInfo) -> dict[str, str]:
         """The lines of VMCOREINFO that the machine decides."""
+        return {}
+
+    def variables(self, kernel: Kernel) -> dict[str, int]:
+        """Words of a real image that say where things are: symbol to value."""
         return {}
 
     def tables(self, ground: Ground) -> PageTables | None:

@@ -24,6 +24,7 @@ from elfcorehdr.mm.struct_page import StructPage
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
+    from elfcorehdr.mm.image import Image
 
 LayoutOf = Callable[["Kernel", VmcoreInfo], Layout]
 NEW_UTS_LEN = 65
@@ -37,6 +38,11 @@ class MemoryImage:
         self._kernel = kernel
         self.page_size = kernel.page_size
         self.info = vmcoreinfo_of(kernel.arch.name, kernel.page_size, kernel.release)
+        vmlinux = kernel.vmlinux
+        if vmlinux is not None:
+            from elfcorehdr.kernel.vmlinux.describe import describe
+
+            describe(self.info, vmlinux)
         self.layout = layout_of(kernel, self.info)
         info, layout = self.info, self.layout
         regions = [(r.start, r.end + 1) for r in kernel.memblock if r.flags != NOMAP]
@@ -62,7 +68,15 @@ class MemoryImage:
         for key, value in layout.lines(kernel, info).items():
             if key in info.lines:
                 info.put(key, value)
+        self.image: Image | None = None
+        """The real image, if there is one."""
+        if vmlinux is not None:
+            from elfcorehdr.mm.image import Image
+
+            self.image = Image(kernel, vmlinux, layout, self.mem)
         self._structures(kernel, regions, offline)
+        if self.image is not None:
+            self.image.objects(self._alloc.alloc, info.symbol("mem_section") or 0)
         self._edits = tuple(edits)
         for start, end in self._alloc.given:
             self.use.put(start, end, KERNEL)

@@ -51,6 +51,7 @@ class BootOptions(Record):
     page_limit: bool = True
     debug: bool = False
     vmcoreinfo: tuple[str, ...] = ()
+    vmlinux: str = ""
 
 
 def machine_of(options: BootOptions) -> Machine:
@@ -101,6 +102,15 @@ def booted(
         machine, recording, alone = _recorded(options, machine)
     if machine is None:
         machine = machine_of(options)
+    vmlinux = None
+    if options.vmlinux:
+        from elfcorehdr.kernel.vmlinux.fits import fits, with_image
+        from elfcorehdr.kernel.vmlinux.image import Vmlinux
+        from fsmount.host.mapped import opened
+
+        vmlinux = Vmlinux(options.vmlinux, opened(options.vmlinux))
+        fits(vmlinux, machine, options.kernel)
+        machine = with_image(machine, vmlinux)
     kernel = Kernel.boot(
         machine,
         options.kernel,
@@ -108,6 +118,7 @@ def booted(
         without=options.without,
         clock=clock,
         dynamic_debug=("*",) if options.debug else (),
+        vmlinux=vmlinux,
     )
     kernel.kexec.print_mode = PrintMode(options.print_mode)
     if any(u.content.startswith("file:") for u in machine.use):

@@ -134,6 +134,13 @@ MACHINE_OPTIONS = (
         default=False,
     ),
     Option(
+        ("--vmlinux",),
+        "vmlinux",
+        "The kernel's image, with symbols and BTF: it is in memory, so that crash and drgn read its symbols and tasks.",
+        "FILE",
+        "",
+    ),
+    Option(
         ("--vmcoreinfo",),
         "vmcoreinfo",
         "Change what VMCOREINFO says: -KEY takes a line away, KEY=VALUE changes or adds one.",

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from elfcorehdr.errors import ProfileError
+
+
+def opened(path: str) -> Callable[[int, int], bytes]:
+    """A reader of a file: offset, size. It stays open; ProfileError if it cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        os.pread(fd, 1, 0)
+    except OSError as error:
+        raise ProfileError(f"{path}: {error.strerror}") from None
+    return lambda offset, size: os.pread(fd, size, offset)
 
 
 class MappedFiles:

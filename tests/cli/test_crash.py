@@ -61,6 +61,19 @@ def test_full_disk_keeps_nothing(tmp_path: Path):
     assert done.stderr.endswith("nothing was kept\n")
 
 
+def test_vmlinux_that_is_none_is_refused(tmp_path):
+    for path, why in (
+        ("/etc/hostname", "vmlinux /etc/hostname: offset 0: magic is "),
+        ("/", "/: Is a directory"),
+        (str(tmp_path / "none"), f"{tmp_path}/none: No such file or directory"),
+    ):
+        done = kdumpfs("vmcore", "-m", "pc-2g", "--vmlinux", path, "-o", tmp_path / "vmcore")
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"kdumpfs: {why}")
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / "vmcore").exists()
+
+
 @pytest.mark.parametrize(
     ("edit", "sentence"),
     [

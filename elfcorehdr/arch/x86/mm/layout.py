@@ -62,6 +62,17 @@ class X86Layout(Layout):
             "KERNELOFFSET": f"{moved:x}",
         }
 
+    pc = 16
+
+    def variables(self, kernel: Kernel) -> dict[str, int]:
+        """arch/x86/kernel/head64.c, mm/kaslr.c."""
+        return {
+            "phys_base": (self.text.paddr - (self.text.vaddr - START_KERNEL_MAP)) & U64,
+            "page_offset_base": self._base,
+            "vmalloc_base": self.vmalloc_start,
+            "vmemmap_base": self.vmemmap,
+        }
+
     task_struct = 0x2308  # golden identity, 7.3.4
 
     def _half(self) -> int:
