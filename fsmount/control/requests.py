@@ -28,7 +28,7 @@ from elfcorehdr.kernel.kexec_file import (
 from elfcorehdr.lib.typed import Any
 from elfcorehdr.machine.sizes import U64, shown
 from fsmount.host.aside import aside
-from fsmount.host.files import head_of_descriptor
+from fsmount.host.files import head_of_descriptor, text_of
 from fsmount.tree.kobject import AttributeGroup, Caller, Filesystem, singleton
 
 control = AttributeGroup("", singleton, fs=Filesystem.CONTROL)
@@ -306,6 +306,27 @@ def _is_path(value: object) -> bool:
     return isinstance(value, str) and "\0" not in value
 
 
+def _texts(kernel: Kernel, paths: list[str], texts: Mapping[str, str]) -> dict[str, str]:
+    """What is in the files, besides those whose texts are there; ProfileError."""
+    found = dict(texts)
+    for path in paths:
+        file = os.path.abspath(path)
+        if file in found:
+            continue
+        if not file.endswith(".py"):
+            raise ProfileError(f"{path}: is not a Python file; expected FILE.py")
+        try:
+            found[file] = aside(partial(text_of, file), kernel.cond_resched)
+        except KernelError as slow:
+            raise ProfileError(f"{shown(path)}: {slow.reason}") from None
+        except UnicodeError:
+            raise ProfileError(f"{path}: is not UTF-8 text; expected Python") from None
+        except OSError as error:
+            why = "no such file" if error.errno == errno.ENOENT else error.strerror
+            raise ProfileError(f"{path}: {why}") from None
+    return found
+
+
 class UserModules:
     """The user's modules of a tree, for control/; what loads them is imported when it is asked for."""
 
@@ -342,12 +363,17 @@ class UserModules:
         group: AttributeGroup[Kernel] = AttributeGroup("", singleton, fs=Filesystem.CONTROL)
 
         @group.store
-        def reload_store(kernel: Kernel, buf: str) -> None:
+        def reload_store(kernel: Kernel, buf: str, caller: Caller) -> None:
             """Take the modules' files, or those of the key `modules`, into the running machine.
 
-            `texts` is what is in them, by path: in `kdumpfs run` a file is what the command made of it.
+            `texts` is what is in them, by path, as the caller sees them; others are opened as this process sees them.
             """
             kernel.platform.refusal = ""
+            if caller.uid not in (0, os.geteuid()):  # whatever the file's mode has become
+                kernel.platform.refusal = (
+                    "a module runs as who mounted the machine: only he may load one"
+                )
+                raise KernelError(errno.EPERM, kernel.platform.refusal)
             try:
                 request = _request(buf, "modules texts")
                 paths, texts = request.get("modules", []), request.get("texts", {})
@@ -355,7 +381,8 @@ class UserModules:
                     raise ProfileError("reload: expected a list `modules` and an object `texts`")
                 if not all(_is_path(one) for one in [*paths, *texts, *texts.values()]):
                     raise ProfileError("reload: expected paths and texts in `modules` and `texts`")
-                self.load(paths, texts)
+                known = [module.file for module in self._loader.modules] if self._loader else []
+                self.load(paths, _texts(kernel, paths or known, texts))
             except ProfileError as error:
                 kernel.platform.refusal = str(error)
                 raise KernelError(errno.EINVAL, str(error)) from None

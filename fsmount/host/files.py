@@ -22,27 +22,71 @@ class Head(NamedTuple):
 
 
 def head_of_descriptor(proc: int, pid: int, fd: int) -> Head:
-    """The file that process pid of a procfs (a descriptor of ours) has open as fd.
+    """The file that process pid of a procfs (a descriptor of ours) has open as fd, to read it.
 
-    OSError: EBADF if there is none, ELOOP for a file of ours, EISDIR, EINVAL for what else is no regular file.
+    OSError: EBADF if there is none or it was opened otherwise, ELOOP for a file of ours, EISDIR, EINVAL for what else is
+    no regular file. May be done aside.
     """
+    # Of the process, whoever of its threads does this.
     try:
-        if _fstype(proc, pid, fd) == mountns.FSTYPE:
-            raise OSError(errno.ELOOP, "it is in a mounted kdumpfs, expected a file of the host")
-        # By O_PATH, so that a device or FIFO is not opened once more.
-        found = os.open(f"{pid}/fd/{fd}", os.O_PATH | os.O_CLOEXEC, dir_fd=proc)
-    except (FileNotFoundError, ProcessLookupError):
+        own = os.open(f"/proc/self/fd/{proc}", os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
     try:
-        _check(found)
-        name = os.readlink(f"{pid}/fd/{fd}", dir_fd=proc)
-        opened = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        info = dict(
+            line.split(":", 1)
+            for line in _read(own, f"{pid}/fdinfo/{fd}").splitlines()
+            if ":" in line
+        )
+        flags = int(info["flags"], 8)
+        # Its opener may not read it, or it is not known whether he may: we might.
+        if flags & os.O_PATH or flags & os.O_ACCMODE == os.O_WRONLY:
+            raise OSError(errno.EBADF, "it is not open to be read")
+        if _fstype(own, pid, int(info["mnt_id"])) == mountns.FSTYPE:
+            raise OSError(errno.ELOOP, "it is in a mounted kdumpfs, expected a file of the host")
+        # By O_PATH, so that a device or FIFO is not opened once more.
+        found = os.open(f"{pid}/fd/{fd}", os.O_PATH | os.O_CLOEXEC, dir_fd=own)
+        try:
+            _check(found)
+            name = os.readlink(f"{pid}/fd/{fd}", dir_fd=own)
+            opened = _open(found)
+        finally:
+            os.close(found)
+    except (FileNotFoundError, ProcessLookupError):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
     finally:
-        os.close(found)
+        os.close(own)
     try:
         return head_of(opened)._replace(name=name)
     finally:
         os.close(opened)
+
+
+def text_of(path: str) -> str:
+    """What is in a regular file of the host, as this process finds it. OSError, UnicodeError. May be done aside."""
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        _check(found)
+        info = _read(0, f"/proc/thread-self/fdinfo/{found}")
+        number = int(info.rpartition("mnt_id:")[2].split()[0])
+        own = os.open("/proc", os.O_PATH | os.O_CLOEXEC)
+        try:
+            if _fstype(own, os.getpid(), number) == mountns.FSTYPE:
+                raise OSError(
+                    errno.ELOOP, "it is in a mounted kdumpfs, expected a file of the host"
+                )
+        finally:
+            os.close(own)
+        opened = _open(found)
+    finally:
+        os.close(found)
+    try:
+        head = head_of(opened)
+    finally:
+        os.close(opened)
+    if head.size > HEAD:
+        raise OSError(errno.EFBIG, f"{head.size} bytes, expected at most {HEAD}")
+    return head.data.decode()
 
 
 def head_of(fd: int) -> Head:
@@ -66,12 +110,13 @@ def _check(fd: int) -> int:
     return status.st_size
 
 
-def _fstype(proc: int, pid: int, fd: int) -> str | None:
-    """The type of the file system that an open file lies on, as its own process sees it; None if it does not."""
-    info = dict(
-        line.split(":", 1) for line in _read(proc, f"{pid}/fdinfo/{fd}").splitlines() if ":" in line
-    )
-    number = int(info["mnt_id"])
+def _open(found: int) -> int:
+    """A descriptor to read what one with O_PATH names."""
+    return os.open(f"/proc/thread-self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def _fstype(proc: int, pid: int, number: int) -> str | None:
+    """The type of the file system of a mount, by its number, as a process sees it; None if it does not."""
     table = _read(proc, f"{pid}/mountinfo")
     return next((mount.fstype for mount in mountns.mounts(table) if mount.id == number), None)
 

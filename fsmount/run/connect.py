@@ -22,7 +22,7 @@ from elfcorehdr.errors import KernelError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fsmount.run.supervisor import Task
+    from fsmount.run.task import Task
 
 _SOCKADDR_MAX = 128  # sizeof(struct sockaddr_storage)
 
@@ -46,7 +46,7 @@ class Connects:
 
     def connect(self, task: Task, args: tuple[int, ...]) -> int:
         """connect(fd, address, length)"""
-        from fsmount.run.supervisor import Later  # what is inside has no use for it
+        from fsmount.run.task import Later  # what is inside has no use for it
 
         if task.id in self._results:
             error = self._results[task.id]

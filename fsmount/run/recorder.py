@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 
 from elfcorehdr.errors import KernelError
-from fsmount.run.supervisor import Task
 from fsmount.run.syscalls import ARGUMENTS
+from fsmount.run.task import Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -219,7 +219,7 @@ class Serving:
             os.close(self._fuse.fd)
             os.close(self._processes.dir_fd)
         if self._supervisor is not None:
-            os.close(self._supervisor.listener)
+            self._supervisor.close()
         if self._uevents is not None:
             self._uevents.close()
         if self._tracer is not None:
@@ -255,6 +255,10 @@ class Serving:
                 self._resched.end()
             else:
                 self._poll.unregister(fd)  # no one is under the filter any more
+        elif self._supervisor is not None and fd == self._supervisor.fileno():
+            self._resched.begin()
+            self._supervisor.late()
+            self._resched.end()
         elif self._tracer is not None and fd == self._tracer.fileno():
             self._tracer.serve()
         if not self.goes_on:
@@ -274,8 +278,10 @@ class Serving:
     def _forget_command(self) -> None:
         """The machine crashed: the command's system calls and events are nobody's any more."""
         if self._supervisor is not None:
-            self._poll.unregister(self._supervisor.listener)
-            os.close(self._supervisor.listener)
+            for watched in (self._supervisor.listener, self._supervisor.fileno()):
+                with suppress(KeyError):  # the listener, when nobody was under the filter any more
+                    self._poll.unregister(watched)
+            self._supervisor.close()
             self._supervisor = None
         if self._uevents is not None:
             self._uevents.close()
@@ -290,7 +296,10 @@ class Serving:
         supervisor.busy = True
         try:
             for _ in range(_BURST):
-                if not select.select([supervisor.listener], [], [], 0)[0]:
+                ready = select.select([supervisor.listener, supervisor.fileno()], [], [], 0)[0]
+                if supervisor.fileno() in ready:
+                    supervisor.late()
+                if supervisor.listener not in ready:
                     break
                 supervisor.serve()
         finally:
@@ -335,7 +344,8 @@ class Serving:
                     self.settle,
                     self._options.emulator.guest if self._options.emulator is not None else None,
                 )
-                self._poll.register(fds[0], select.POLLIN)
+                for watched in (fds[0], self._supervisor.fileno()):
+                    self._poll.register(watched, select.POLLIN)
                 self._uevents = socket.socket(fileno=fds[1])
                 self._uevents.settimeout(5)
                 self._trace(fds[2:])

@@ -1,7 +1,7 @@
 """The system calls a mount cannot see: seccomp user notification (kernel/seccomp.c).
 
 A filter in the command's processes hands the calls of ABIS to us; who calls, with what, and how
-the answer gets back is here; what the calls mean is fsmount/syscalls.py. The filter fails closed:
+the answer gets back is here; what the calls mean is in syscalls.py, who the caller is in task.py. The filter fails closed:
 another ABI's calls (i386, x32) get ENOSYS, and so does every handed-over call once the listener
 is closed, which is what the kernel does when its reader dies.
 
@@ -14,25 +14,24 @@ library to do is a filter of two dozen instructions.
 
 from __future__ import annotations
 
-import ctypes
+import _socket as socket
 import errno
 import fcntl
 import os
 import struct
 from collections.abc import Callable, Mapping
 
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, suppress
 from elfcorehdr.kernel.printk import Printk
 from elfcorehdr.lib.record import Record
-from fsmount.host import mountns
+from fsmount.host.aside import Asides
 from fsmount.run.inside import filter
+from fsmount.run.task import Later, Task
 from fsmount.tree.boundary import attempt
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fsmount.foreign.guests import Guest
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 # include/uapi/linux/seccomp.h
@@ -55,157 +54,6 @@ _NOTIF_ID_VALID = _ioc(False, True, 2, 8)
 _NOTIF_ADDFD = _ioc(False, True, 3, _ADDFD.size)
 
 
-class _Iovec(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("len", ctypes.c_size_t))
-
-
-class Task:
-    """The caller of a system call: what `current` is in the kernel. pid is the thread's, in our
-    pid namespace; base is added to the addresses of a foreign program."""
-
-    def __init__(
-        self,
-        pid: int,
-        still_there: Callable[[], bool] = lambda: True,
-        id: int = 0,
-        add_file: Callable[[int, bool], int] | None = None,
-        base: int = 0,
-    ) -> None:
-        self.pid = pid
-        self._base = base
-        self.id = id
-        """Of the call: the same when it is asked again."""
-        self._add_file = add_file
-        self.still_there = still_there
-        """SECCOMP_IOCTL_NOTIF_ID_VALID: False once the call was given up and the pid may be another's."""
-        self._status: dict[str, str] = {}
-
-    def _proc(self, name: str) -> str:
-        return f"/proc/{self.pid}/{name}"
-
-    def status(self, key: str) -> str:
-        """One line of /proc/PID/status; KernelError(ESRCH) if the caller is gone."""
-        if not self._status:
-            try:
-                text = mountns.read(self._proc("status"))
-            except OSError as error:
-                raise KernelError(errno.ESRCH, "the caller is gone") from error
-            if not self.still_there():
-                raise KernelError(errno.ESRCH, "the caller is gone")
-            self._status.update(
-                (key, value.strip())
-                for key, _, value in (ln.partition(":") for ln in text.splitlines())
-            )
-        return self._status[key]
-
-    @property
-    def tgid(self) -> int:
-        """The process that the calling thread belongs to."""
-        return int(self.status("Tgid"))
-
-    @property
-    def pid_inside(self) -> int:
-        """What the caller's own pid namespace calls its thread."""
-        return int(self.status("NSpid").split()[-1])
-
-    @property
-    def comm(self) -> str:
-        """current->comm"""
-        return self.status("Name")
-
-    @property
-    def uid(self) -> int:
-        """The effective user id, as our user namespace sees it."""
-        return int(self.status("Uid").split()[1])
-
-    def capable(self, cap: int, user_namespace: str | None = None) -> bool:
-        """Whether CapEff has cap; in another user namespace than the machine's it counts for nothing."""
-        if not int(self.status("CapEff"), 16) >> cap & 1:
-            return False
-        return user_namespace is None or self.link("ns/user") == user_namespace
-
-    def link(self, name: str) -> str:
-        """readlink of /proc/PID/name ("cwd", "root", "fd/3", "ns/user"); KernelError(EBADF) if absent."""
-        try:
-            target = os.readlink(self._proc(name))
-        except OSError as error:
-            raise KernelError(errno.EBADF, f"{name}: {error.strerror}") from error
-        if not self.still_there():
-            raise KernelError(errno.ESRCH, "the caller is gone")
-        return target
-
-    def text(self, name: str) -> str:
-        """A file of /proc/PID; KernelError(EBADF) if there is none."""
-        try:
-            with open(self._proc(name), encoding="utf-8", errors="surrogateescape") as file:
-                return file.read()
-        except OSError as error:
-            raise KernelError(errno.EBADF, f"{name}: {error.strerror}") from error
-
-    def _copy(self, call: Callable[..., int], local: ctypes.Array[ctypes.c_char], addr: int) -> int:
-        size = ctypes.sizeof(local)
-        here = _Iovec(ctypes.addressof(local), size)
-        there = _Iovec(addr + self._base, size)
-        if not self.still_there():
-            raise KernelError(errno.ESRCH, "the caller is gone")
-        done = call(self.pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0)
-        if done >= 0:
-            return done
-        if ctypes.get_errno() in (errno.EFAULT, errno.EINVAL, errno.ENOMEM):
-            raise KernelError(errno.EFAULT, f"{size} bytes at {addr:#x}")
-        raise KernelError(ctypes.get_errno(), f"the memory of process {self.pid} is closed to us")
-
-    def read(self, addr: int, size: int) -> bytes:
-        """copy_from_user(): exactly size bytes; KernelError(EFAULT) if not all can be read."""
-        if not size:
-            return b""
-        local = ctypes.create_string_buffer(size)
-        if self._copy(_libc.process_vm_readv, local, addr) != size:
-            raise KernelError(errno.EFAULT, f"{size} bytes at {addr:#x}")
-        return local.raw
-
-    def read_string(self, addr: int, limit: int) -> bytes:
-        """strncpy_from_user(): up to the NUL, which is left off; ENAMETOOLONG without one in limit."""
-        text = b""
-        while len(text) < limit:
-            # A string may end just before an unmapped page, so do not read across one.
-            size = min(limit - len(text), 4096 - (addr + len(text)) % 4096)
-            text += self.read(addr + len(text), size)
-            if (end := text.find(b"\0")) >= 0:
-                return text[:end]
-        raise KernelError(errno.ENAMETOOLONG, f"no NUL in {limit} bytes at {addr:#x}")
-
-    def write(self, addr: int, data: bytes) -> None:
-        """copy_to_user(): all of data; KernelError(EFAULT) if it does not fit into writable memory."""
-        if data and self._copy(
-            _libc.process_vm_writev, ctypes.create_string_buffer(data, len(data)), addr
-        ) != len(data):
-            raise KernelError(errno.EFAULT, f"{len(data)} bytes at {addr:#x}")
-
-    def add_file(self, fd: int, close_on_exec: bool) -> int:
-        """fd_install(): give the caller a descriptor for an open file of ours; its number there."""
-        if self._add_file is None:
-            raise KernelError(errno.ENOSYS)
-        return self._add_file(fd, close_on_exec)
-
-    def get_file(self, fd: int) -> int:
-        """fget(): a descriptor of ours for the caller's open file; KernelError(EBADF) if there is none.
-
-        Never for a file of our own mounts: reading or closing one would wait for ourselves.
-        """
-        leader = self.tgid
-        if not self.still_there():
-            raise KernelError(errno.ESRCH, "the caller is gone")
-        try:
-            return mountns.get_file(leader, fd)
-        except OSError as error:
-            raise KernelError(error.errno or errno.EIO, f"descriptor {fd}") from error
-
-
-class Later(Exception):
-    """Raised by an answer that has to wait (a blocking syslog(2) read); Supervisor.retry() asks again."""
-
-
 _LATER = object()
 _HELD = ("kexec_load", "kexec_file_load", "reboot", "rtas")
 LET_THE_KERNEL = object()
@@ -223,6 +71,17 @@ class Syscall(Record):
     args: tuple[int, ...]
     base: int = 0
     """Of a foreign program: what is added to its addresses."""
+
+
+class _Asked:
+    """One call, and who makes it; outcome once that is known and remains to be told."""
+
+    __slots__ = ("call", "outcome", "task")
+
+    def __init__(self, call: Syscall, task: Task) -> None:
+        self.call = call
+        self.task = task
+        self.outcome: object = None
 
 
 class Supervisor:
@@ -249,7 +108,10 @@ class Supervisor:
         self._names = {nr: name for name, nr in filter.numbers(filter.native_abi()).items()}
         self._seen = seen
         self._settle = settle
-        self._waiting: list[Syscall] = []
+        self._waiting: list[_Asked] = []
+        self._woken, self._waker = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
         self.busy = False
         """Set in the midst of long work: calls that change the machine then wait for retry()."""
 
@@ -264,31 +126,57 @@ class Supervisor:
             raise
         id_, pid, _flags, nr, _arch, _ip, *args = _NOTIF.unpack(buf)
         call = Syscall(id_, pid, self._names[nr], tuple(args))
-        self._answer(self._knocked(call) if call.name == "reboot" and self._guest else call)
+        self._answer(_Asked(call, self._task(call)))
 
-    def _knocked(self, call: Syscall) -> Syscall:
-        """What a reboot(2) is meant to be: another call, if a foreign program's C library says so (library.py)."""
+    def _knocked(self, asked: _Asked) -> int:
+        """Find what a reboot(2) is meant to be: another call, if a foreign program's C library says so (library.py). 0; Later."""
         from fsmount.foreign.code import BLOCK, KNOCK, RESTART2
 
+        call = asked.call
         first, _, third, at = call.args[:4]
         if (first & 0xFFFFFFFF, third & 0xFFFFFFFF) != (KNOCK, RESTART2) or self._guest is None:
-            return call
+            return 0
         try:
-            block = self._task(call).read(at, BLOCK.size)
+            block = asked.task.read(at, BLOCK.size)
         except KernelError:
-            return call
+            return 0
         knock, address, number, *args = BLOCK.unpack(block)
         for name, known in self._guest.syscalls.items():
             if (knock, number) == (KNOCK, known):
-                return Syscall(call.id, call.pid, name, tuple(args), at - address)
-        return call
+                asked.call = Syscall(call.id, call.pid, name, tuple(args), at - address)
+                asked.task = self._task(asked.call)
+        return 0
 
     def retry(self) -> None:
         """Ask the waiting calls again: something they may wait for has happened."""
         waiting, self._waiting = self._waiting, []
-        for call in waiting:
-            if self._is_valid(call.id):
-                self._answer(call)
+        for asked in waiting:
+            if self._is_valid(asked.call.id):
+                self._answer(asked)
+            else:
+                asked.task.give_up()
+
+    def fileno(self) -> int:
+        """To wait on: late() is to be called then."""
+        return self._woken.fileno()
+
+    def late(self) -> None:
+        """Memory or a file of a caller's that was waited for is there, or was waited for too long."""
+        with suppress(BlockingIOError):
+            self._woken.recv(4096)
+        self.retry()
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # there is enough in it, or this has ended
+            self._waker.send(b"x")
+
+    def close(self) -> None:
+        """Nobody is answered any more."""
+        os.close(self.listener)
+        for asked in self._waiting:
+            asked.task.give_up()
+        self._waker.close()
+        self._woken.close()
 
     @property
     def waiting(self) -> bool:
@@ -319,16 +207,21 @@ class Supervisor:
             call.id,
             lambda fd, close_on_exec: self._add_file(call.id, fd, close_on_exec),
             base=call.base,
+            asides=Asides(self._wake),
         )
 
-    def _answer(self, call: Syscall) -> None:
-        task = self._task(call)
-        value, error, flags = 0, 0, 0
-        held = self.busy and call.name in _HELD
-        outcome = _LATER if held else attempt(self._printk, self._ask, task, call.name, call.args)
+    def _answer(self, asked: _Asked) -> None:
+        outcome = asked.outcome
+        if outcome is None:
+            outcome = self._outcome(asked)
+        call, task = asked.call, asked.task
+        if isinstance(outcome, int) and outcome >= 0:
+            asked.outcome = outcome
+            outcome = self._at_once(task.write_all) or outcome
         if outcome is _LATER:
-            self._waiting.append(call)
+            self._waiting.append(asked)
             return
+        value, error, flags = 0, 0, 0
         if outcome is LET_THE_KERNEL:
             flags = _FLAG_CONTINUE
         elif isinstance(outcome, int):
@@ -342,11 +235,27 @@ class Supervisor:
             if gone.errno != errno.ENOENT:
                 raise
 
-    def _ask(self, task: Task, name: str, args: tuple[int, ...]) -> int | object:
-        answer = self._answers.get(name)
-        if answer is None:
-            raise KernelError(errno.ENOSYS, name)
-        try:
-            return answer(task, args)
-        except Later:
+    def _outcome(self, asked: _Asked) -> int | object:
+        looked: int | object = 0
+        if asked.call.name == "reboot" and self._guest is not None:
+            looked = self._at_once(lambda: self._knocked(asked))
+        if looked is _LATER:
             return _LATER
+        call = asked.call
+        if self.busy and call.name in _HELD:
+            return _LATER
+        answer = self._answers.get(call.name)
+        if answer is None:
+            return -errno.ENOSYS
+        return self._at_once(lambda: answer(asked.task, call.args))
+
+    def _at_once(self, act: Callable[[], int | object]) -> int | object:
+        """What act() returns, -errno, or _LATER."""
+
+        def acted() -> int | object:
+            try:
+                return act()
+            except Later:
+                return _LATER
+
+        return attempt(self._printk, acted)

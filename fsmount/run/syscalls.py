@@ -28,11 +28,11 @@ from elfcorehdr.kernel.kexec_file import (
 )
 from fsmount.devfs.kmsg import Syslog
 from fsmount.host import mountns
-from fsmount.host.aside import aside
 from fsmount.host.files import HEAD, head_of
 from fsmount.run.hostfs import Processes
-from fsmount.run.supervisor import LET_THE_KERNEL, Answer, Later, Task
+from fsmount.run.supervisor import LET_THE_KERNEL, Answer
 from fsmount.run.sysctls import Sysctls
+from fsmount.run.task import Later, Task
 from fsmount.tree.kobject import Caller
 
 TYPE_CHECKING = False
@@ -164,9 +164,7 @@ class Syscalls:
         """kimage_load_segment(): all is copied, in pieces; the first HEAD bytes, in which a header ends, are kept."""
         kept = bytearray()
         for at in range(0, bufsz, _PIECE):
-            piece = aside(
-                partial(task.read, buf + at, min(_PIECE, bufsz - at)), self.kernel.cond_resched
-            )
+            piece = task.read(buf + at, min(_PIECE, bufsz - at), self.kernel.cond_resched)
             if at < HEAD:
                 kept += piece
             self.kernel.cond_resched()
@@ -198,16 +196,9 @@ class Syscalls:
                 return regular(
                     b""
                 )  # a file of ours: no kernel, and asking for it would wait for us
-            mine = task.get_file(fd)
-        except KernelError as refused:
-            if refused.errno == errno.EBADF:
-                return FileArg(FileKind.BAD)
-            raise
-        try:
-            # The file may lie on a server of the command's own.
-            head = aside(partial(head_of, mine), self.kernel.cond_resched)
-        except OSError as error:
-            if error.errno == errno.EBADF:  # opened for writing only
+            head = task.with_file(fd, head_of)
+        except (KernelError, OSError) as error:
+            if error.errno == errno.EBADF:  # none, or opened for writing only
                 return FileArg(FileKind.BAD)
             if error.errno in (
                 errno.EINVAL,
@@ -215,8 +206,6 @@ class Syscalls:
             ):  # i_size < 1 or not S_ISREG: EINVAL alike
                 return FileArg(FileKind.DIRECTORY)
             raise KernelError(error.errno or errno.EIO) from error
-        finally:
-            os.close(mine)
         if head.size > READ_FILE_MAX:
             raise KernelError(errno.EFBIG, f"{head.size} bytes")
         return FileArg(FileKind.REGULAR, head.data, head.size)
@@ -255,12 +244,12 @@ class Syscalls:
         self._need(task, CAP_SYS_MODULE)
         path = task.link(f"fd/{args[0] & 0xFFFFFFFF}")
         name = posixpath.basename(path).partition(".")[0]
-        mine = task.get_file(args[0] & 0xFFFFFFFF)
-        try:
-            size = os.fstat(mine).st_size
-        finally:
-            os.close(mine)
-        self._load_module(task, name, size)
+        file = self._file(task, args[0])
+        if file.kind is FileKind.BAD:
+            raise KernelError(errno.EBADF)
+        if not file.size:
+            raise KernelError(errno.EINVAL, "no regular file, or an empty one")
+        self._load_module(task, name, file.size)
         return 0
 
     def _load_module(self, task: Task, name: str, size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,16 +70,104 @@ def test_segments_are_checked_before_they_are_copied_and_others_are_answered(tmp
     ]
 
 
+NEVER = """
+import ctypes, errno, os, socket, subprocess, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+os.makedirs("/tmp/m", exist_ok=True)
+server = subprocess.Popen([sys.executable, sys.argv[1] + "/server.py", "/tmp/m"], stdout=subprocess.PIPE)
+assert server.stdout.readline() == b"ready\\n"
+fd = os.open("/tmp/m/sys/slow", os.O_RDONLY)
+absent = ctypes.c_void_p(libc.mmap(None, 65536, 3, 2, fd, 0))
+unix = socket.socket(socket.AF_UNIX)
+region = [line for line in open("/proc/iomem") if "Crash kernel" in line][0].split("-")[0]
+segment = (ctypes.c_uint64 * 4)(absent.value, 4096, int(region, 16), 4096)
+calls = {
+    "uname": (63, absent), "delete_module": (176, absent, 0), "connect": (42, unix.fileno(), absent, 20),
+    "sysinfo": (99, absent), "sched_setaffinity": (203, 0, 8, absent), "sethostname": (170, absent, 8),
+    "kexec_load": (246, 0, 1, absent, 1), "a segment": (246, ctypes.c_uint64(int(region, 16)), 1, segment, 1),
+    "finit_module": (313, fd, b"", 0), "kexec_file_load": (320, fd, fd, 1, b"", 0),
+}
+said = {}
+for name, args in calls.items():
+    out, into = os.pipe()
+    said[name] = os.fdopen(out)
+    if os.fork() == 0:
+        done = libc.syscall(*args)
+        os.write(into, errno.errorcode.get(ctypes.get_errno(), "0").encode() + b"\\n" if done else b"0\\n")
+        os._exit(0)
+    os.close(into)
+time.sleep(0.3)
+worst, until = 0, time.monotonic() + 3
+while time.monotonic() < until:
+    since = time.monotonic()
+    os.uname(); open("/sys/kernel/kexec_crash_loaded").read(); os.statvfs("/sys")
+    worst = max(worst, time.monotonic() - since)
+print("answered" if worst < 1 else f"waited {worst}")
+for name, pipe in said.items():
+    print(name, pipe.readline(), end="")
+server.kill()
+"""
+
+SERVER = """
+import os, sys, time
+from fsmount.host import mountns
+mountns.FSTYPE = "fuse.other"
+from fsmount.cli.mount import mount_at
+from fsmount.fuse import proto
+from fsmount.fuse.direct import Connection
+from fsmount.tree.kernfs import Tree
+from fsmount.tree.kobject import AttributeGroup, singleton
+from tests.counters import Machine
+proto.FOPEN_NOFLUSH = 0
+answer = Connection._answer
+def slow(self, size):
+    while proto.IN_START.unpack_from(self._buf)[1] in (15, 25):  # READ, FLUSH
+        time.sleep(1000)
+    return answer(self, size)
+Connection._answer = slow
+class File:
+    def read(self, size, offset, flags=0):
+        return b""
+group = AttributeGroup("", singleton)
+group.add("slow", open=lambda *_: File(), size=1 << 20)
+mount = mount_at(Tree(Machine(), [group]), sys.argv[1], direct=True)
+mount.serve(lambda: os.write(1, b"ready\\n"))
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64's calls")
+def test_memory_and_files_that_never_come_are_waited_for_by_their_caller_alone(tmp_path: Path):
+    (tmp_path / "never.py").write_text(NEVER)
+    (tmp_path / "server.py").write_text(SERVER)
+    out = inside(f"{sys.executable} {tmp_path}/never.py {tmp_path}", "-m", "pc-2g")
+    assert out.splitlines() == [
+        "answered",
+        *(f"{name} EFAULT" for name in ("uname", "delete_module", "connect", "sysinfo")),
+        *(f"{name} EFAULT" for name in ("sched_setaffinity", "sethostname", "kexec_load")),
+        "a segment EFAULT",
+        # fuse_allow_current_process(): who is outside of the mount's user namespace may not even stat
+        "finit_module EIO",
+        "kexec_file_load EIO",
+    ]
+
+
+FULL = 'mount -t tmpfs -o size=4k none /mnt && exec "$@"'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root mounts the small file system")
 def test_a_full_disk_ends_the_recording_and_not_the_command():
+    script = "cat /sys/kernel/kexec_crash_loaded; for n in $(seq 200); do uname -r; done | tail -1"
     done = run(
         "sh",
         "-c",
-        "cat /sys/kernel/kexec_crash_loaded; uname -r >/dev/null",
-        options=("--record", "/dev/full"),
+        script,
+        options=("--record", "/mnt/seen"),
+        before=("unshare", "-m", "sh", "-c", FULL, "sh"),
     )
-    assert (done.returncode, done.stdout) == (0, "0\n")
+    assert (done.returncode, done.stdout) == (0, "0\n7.1.0\n")
     assert done.stderr == (
-        "kdumpfs: --record /dev/full: No space left on device; nothing more is recorded\n"
+        "kdumpfs: --record /mnt/seen: No space left on device; nothing more is recorded\n"
     )
 
 

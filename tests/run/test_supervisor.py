@@ -19,7 +19,8 @@ import pytest
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import Printk
 from fsmount.run.inside import filter
-from fsmount.run.supervisor import LET_THE_KERNEL, Later, Supervisor
+from fsmount.run.supervisor import LET_THE_KERNEL, Supervisor
+from fsmount.run.task import Later
 
 pytestmark = pytest.mark.namespaces
 
@@ -63,6 +64,7 @@ def under_filter(child: Callable[[], object], answers, *, die: bool = False) -> 
     poll.register(out_r, select.POLLIN)
     if not die:
         poll.register(listener, select.POLLIN)
+        poll.register(sup, select.POLLIN)
     try:
         while True:
             ready = dict(poll.poll(20000))
@@ -70,6 +72,8 @@ def under_filter(child: Callable[[], object], answers, *, die: bool = False) -> 
             if listener in ready and ready[listener] & select.POLLIN and not die:
                 sup.serve()
                 sup.retry()
+            if sup.fileno() in ready:
+                sup.late()
             if out_r in ready:
                 chunk = os.read(out_r, 65536)
                 if not chunk:
@@ -80,7 +84,7 @@ def under_filter(child: Callable[[], object], answers, *, die: bool = False) -> 
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         if not die:
-            os.close(listener)
+            sup.close()
         ours.close()
     return eval(text.decode())  # the repr written by our own child above
 
@@ -154,9 +158,7 @@ def test_callers_open_file_is_read_through_a_copy_of_its_descriptor():
     contents = []
 
     def finit_module(task, args):
-        fd = task.get_file(args[0])
-        contents.append(os.pread(fd, 100, 0))
-        os.close(fd)
+        contents.append(task.with_file(args[0], lambda fd: os.pread(fd, 100, 0)))
         return 0
 
     assert under_filter(child, {"finit_module": finit_module}) == (0, -errno.EBADF)
