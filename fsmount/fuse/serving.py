@@ -20,6 +20,17 @@ SOON_S = 250e-6
 """A request that came so soon after the server slept was worth looking for."""
 TAKEN_S, BUSY_S = 1e-3, 1.0
 """Who looks so much longer than it meant to has had its CPU taken by others, and leaves it to them for so long."""
+WATCH_S, CROWDED = 0.02, 0.05
+"""How often a server that looks asks how long it had to wait for a CPU, and the share of the time from which on it is not alone."""
+
+
+def waited_s() -> float:
+    """How long this process was ready to run and not let: run_delay of /proc/PID/schedstat; 0 if nobody counts it."""
+    try:
+        with open("/proc/self/schedstat", "rb", buffering=0) as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 class Poller:
@@ -37,6 +48,8 @@ class Poller:
         self._poll = poll.poll
         self.register, self.unregister = poll.register, poll.unregister
         self._spin = self._busy_until = 0.0
+        self.waited: Callable[[], float] = waited_s
+        self._watched_at = self._waited = 0.0
         # With one CPU, who looks keeps the client from asking.
         self.may_spin = len(os.sched_getaffinity(0)) > 1
         """Whether to look again at all."""
@@ -46,7 +59,7 @@ class Poller:
         poll, clock = self._poll, time.perf_counter
         spin = self._spin if self.may_spin else 0.0
         since = clock()
-        if spin and since > self._busy_until:
+        if spin and since > self._busy_until and not self._crowded(since):
             until = since + spin
             ready: list[tuple[int, int]] = []
             while not ready and since < until:
@@ -62,6 +75,21 @@ class Poller:
         else:
             self._spin = spin / 2 if spin > SPIN_FIRST_S else 0.0
         return ready
+
+    def _crowded(self, now: float) -> bool:
+        """Whether others want the CPUs too: then looking takes theirs, a quarter of a server's own time, and wins nothing."""
+        passed = now - self._watched_at
+        if passed < WATCH_S:
+            return False
+        waited, self._watched_at = self.waited(), now
+        share = (waited - self._waited) / passed
+        self._waited = waited
+        if (
+            passed > BUSY_S or share < CROWDED
+        ):  # of a time that it was idle in, a share says nothing
+            return False
+        self._busy_until = now + BUSY_S
+        return True
 
 
 class Resched:
