@@ -102,7 +102,7 @@ class DirEntry:
         self.subdirs = 0
         """How many directories are among the children that listed() says are always there."""
         self.maybe: tuple[tuple[Entry, ...], ...] = ()
-        """The alternatives of those that are not."""
+        """The alternatives of those that are not, where one is a directory."""
         self._listed: tuple[Listed, ...] | None = None
 
     def listed(self) -> tuple[Listed, ...]:
@@ -114,7 +114,11 @@ class DirEntry:
             )
             kinds = [kind for _, kind, some in self._listed if not some]
             self.subdirs = kinds.count(stat.S_IFDIR)
-            self.maybe = tuple(some for _, _, some in self._listed if some)
+            self.maybe = tuple(
+                some
+                for _, _, some in self._listed
+                if any(type_of(one) == stat.S_IFDIR for one in some)
+            )
         return self._listed
 
     def static(self, path: str = "") -> Iterator[tuple[str, DirEntry]]:
