@@ -7,6 +7,7 @@ write(2) has in them. Only a kernel that crashes imports this.
 
 from __future__ import annotations
 
+from elfcorehdr.changes import in_log
 from elfcorehdr.kernel.panic import Crash
 
 TYPE_CHECKING = False
@@ -82,7 +83,12 @@ def _version(release: str) -> tuple[int, int]:
 
 
 def frames(kernel: Kernel, crash: Crash) -> list[str]:
-    """The call trace: of a sysrq's, all; of another panic's, what every panic has and the path that is known."""
+    """The call trace: of a sysrq's, all; of another panic's, what every panic has and the path that is known.
+
+    Without a panic (a warning, a lockup that the kernel goes on after) the path alone.
+    """
+    if not crash.why:
+        return [*crash.path]
     known = FRAMES[kernel.arch.name]
     version = _version(kernel.release)
     nearest = max((v for v in known if v <= version), default=min(known))
@@ -102,12 +108,14 @@ def header(kernel: Kernel, crash: Crash) -> list[str]:
     uid = "UID: 0 " if version >= (6, 10) else ""
     kdump = "Kdump: loaded " if kernel.kexec.crash_image is not None else ""
     word = kernel.uts_version.partition(" ")[0]
+    words = kernel.panic.tainted(verbose=True)
     model = ""
     if version >= (6, 15):
         model = "PREEMPT(lazy) " if kernel.arch.name == "x86_64" else "PREEMPTLAZY "
     return [
-        f"CPU: {crash.cpu} {uid}PID: {crash.pid} Comm: {crash.comm:.20} {kdump}Not tainted"
+        f"CPU: {crash.cpu} {uid}PID: {crash.pid} Comm: {crash.comm:.20} {kdump}{kernel.panic.tainted()}"
         f" {kernel.release} {word} {model}",
+        *([words] if words and kernel.has(in_log.TAINT_IN_WORDS) else []),
         f"Hardware name: {hardware(kernel)}",
     ]
 

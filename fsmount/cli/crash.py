@@ -17,7 +17,7 @@ CHUNK = 1 << 20
 
 
 @click.command()
-@click.option("--panic", "why", metavar="TEXT", help="What the kernel panics with.")
+@click.option("--panic", metavar="TEXT", help="What the kernel panics with.")
 @click.option("--oops", is_flag=True, help="An oops: a panic only with panic_on_oops.")
 @click.option(
     "--hard",
@@ -26,26 +26,37 @@ CHUNK = 1 << 20
     multiple=True,
     help="A hard lockup: this CPU does not stop, so it has no note.",
 )
+@click.option("--warn", metavar="TEXT", help="A WARN(): a panic only with panic_on_warn.")
+@click.option(
+    "--hung-task",
+    metavar="COMM[:PID]",
+    help="A process that hangs: a panic only with hung_task_panic.",
+)
+@click.option(
+    "--soft-lockup",
+    metavar="CPU[:COMM[:PID]]",
+    help="A CPU that schedules nobody else: a panic only with softlockup_panic.",
+)
 @DIRECTORY
-def crash(directory: str, why: str | None, oops: bool, hard: tuple[int, ...]) -> None:
+def crash(directory: str, oops: bool, hard: tuple[int, ...], **texts: str | None) -> None:
     """Crash the machine in DIR, without a word as `echo c > proc/sysrq-trigger` does.
 
     \b
     kdumpfs crash /mnt
     kdumpfs crash --panic 'hung_task: blocked tasks' /mnt
     kdumpfs crash --hard 3 /mnt
+    kdumpfs crash --hung-task nfsd:812 /mnt
     """
     from fsmount.host.mounting import request
 
-    if sum((why is not None, oops, bool(hard))) > 1:
-        raise click.UsageError("--panic, --oops and --hard: expected at most one of them")
-    body: dict[str, object] = {}
-    if why is not None:
-        body["panic"] = why
+    body: dict[str, object] = {key: text for key, text in texts.items() if text is not None}
     if oops:
         body["oops"] = True
     if hard:
         body["hard"] = list(hard)
+    if len(body) > 1:
+        words = ", ".join(f"--{key.replace('_', '-')}" for key in body)
+        raise click.UsageError(f"{words}: expected at most one of them")
     request(directory, "crash", body)
 
 

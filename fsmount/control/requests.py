@@ -195,25 +195,42 @@ def unplug_store(kernel: Kernel, request: Json, caller: Caller) -> None:
     hypervisor.unplug_memory(kernel, _number(request, "memory"), size, how)
 
 
+def _task(text: str) -> tuple[str, int]:
+    """COMM or COMM:PID: a name of at most 15 bytes, and a pid."""
+    comm, colon, pid = text.rpartition(":")
+    if not colon:
+        comm, pid = text, "4711"
+    if not comm or not pid.isdecimal() or len(pid) > 9:
+        raise KernelError(errno.EINVAL, f"task is {shown(text)}, expected COMM or COMM:PID")
+    return comm[:15], int(pid)
+
+
 @control.store
-@_does("panic oops hard")
+@_does("panic oops warn hard hung_task soft_lockup")
 def crash_store(kernel: Kernel, request: Json, caller: Caller) -> None:
-    """The kernel crashes: with a text of its own, by an oops (a panic only with panic_on_oops), or as CPUs hang."""
-    from elfcorehdr.kernel.panic import Crash
+    """The kernel crashes: with a text of its own, by an oops, a warning, as tasks or CPUs hang.
+
+    All but a text and a hard lockup are a panic only if the kernel's switches say so.
+    """
+    from elfcorehdr.kernel import watchdog
 
     hard = request.get("hard", [])
     if not isinstance(hard, list) or not all(type(n) is int for n in hard):
         raise KernelError(errno.EINVAL, f"hard is {shown(hard)}, expected a list of CPUs")
-    stuck = frozenset(hard)
-    if absent := sorted(stuck.difference(kernel.cpus.online)):
-        raise KernelError(errno.EINVAL, f"CPU {absent[0]} does not run")
-    if stuck:
-        others = sorted(set(kernel.cpus.online) - stuck)
-        if not others:
-            raise KernelError(errno.EINVAL, "no CPU is left to notice it")
-        kernel.panic.panic(
-            "Hard LOCKUP", Crash(cpu=others[0], pid=0, comm="swapper/0", stuck=stuck)
-        )
+    if hard:
+        watchdog.hard_lockup(kernel, frozenset(hard))
+    elif "hung_task" in request:
+        comm, pid = _task(_text(request, "hung_task"))
+        watchdog.hung_task(kernel, comm, pid)
+    elif "soft_lockup" in request:
+        cpu, _, task = _text(request, "soft_lockup").partition(":")
+        if not cpu.isdecimal():
+            raise KernelError(
+                errno.EINVAL, f"soft_lockup is {shown(cpu)}, expected CPU[:COMM[:PID]]"
+            )
+        watchdog.soft_lockup(kernel, int(cpu[:9]), *_task(task or f"swapper/{cpu[:9]}:0"))
+    elif "warn" in request:
+        kernel.panic.warn(_text(request, "warn"))
     elif _flag(request, "oops"):
         kernel.panic.oops("BUG: kernel NULL pointer dereference, address: 0000000000000000")
     elif "panic" in request:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 
-from elfcorehdr.changes import in_sysfs
+from elfcorehdr.changes import in_log, in_sysfs
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_core import LoadLimit
@@ -102,8 +102,10 @@ def _switch(name: str, default: int, most: int | None, doc: str) -> None:
 
     def store(kernel: Kernel, buf: str) -> None:
         value = kstrtoint(buf)
-        if most is not None and not 0 <= value <= most:
-            raise KernelError(errno.EINVAL, f"0 to {most}")
+        counts = name in ("hung_task_panic", "softlockup_panic") and kernel.has(in_log.PANIC_COUNTS)
+        limit = (1 << 31) - 1 if counts else most
+        if limit is not None and not 0 <= value <= limit:
+            raise KernelError(errno.EINVAL, f"0 to {limit}")
         kernel.panic.sysctls[name] = value
         _say(kernel, name, value)
 
@@ -121,7 +123,10 @@ for _name, _default, _most, _doc in (
     ("sysrq", 438, None, "Which keys of SysRq may be used from the keyboard."),
     ("panic_on_warn", 0, 1, "Whether a WARN() is a panic."),
     ("panic_print", 0, None, "What a panic prints besides, as bits."),
+    ("warn_limit", 0, None, "The how manieth WARN() is a panic; 0: none."),
     ("hung_task_panic", 0, 1, "Whether a task that hangs is a panic."),
+    ("hung_task_warnings", 10, None, "How many more tasks that hang are told; -1: all."),
+    ("watchdog_thresh", 10, 60, "Half the seconds after which a CPU is soft locked up."),
     ("hung_task_timeout_secs", 120, None, "After how many seconds a task hangs."),
     ("softlockup_panic", 0, 1, "Whether a soft lockup is a panic."),
     ("hardlockup_panic", 0, 1, "Whether a hard lockup is a panic."),

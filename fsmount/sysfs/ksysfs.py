@@ -76,10 +76,10 @@ def rcu_normal_store(kernel: Kernel, buf: str) -> None:
 
 
 def _counter(name: str, change: Change, option: str = "") -> None:
-    """A count of things that went wrong with the kernel itself; nothing does."""
+    """A count of things that went wrong with the kernel itself: those that were asked for (`kdumpfs crash`)."""
     ksysfs.add(
         name,
-        show=lambda kernel: "0\n",
+        show=lambda kernel: f"{kernel.panic.counts.get(name, 0)}\n",
         is_visible=lambda kernel, obj: kernel.has(change) and (not option or kernel.config(option)),
         doc=f"How often the kernel had one since boot: {name.removesuffix('_count')}.",
     )
