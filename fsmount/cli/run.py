@@ -80,7 +80,8 @@ def run(ctx: click.Context, /, **given: Any) -> None:
       everything else: /usr, /etc, /var, /home, /tmp
           private: a copy-on-write copy, discarded at the end
       --keep DIR
-          gets a copy of what was written to private places, at the end
+          gets a copy of what was written to private places at the end,
+          /tmp and /var/tmp aside
       /run, /dev, /dev/shm
           private, made anew, discarded
       NFS, FUSE and other file systems with a server

@@ -1,4 +1,4 @@
-"""What one is told where FUSE or namespaces are missing: the sentences of docs/testing.md."""
+"""What one is told where FUSE or namespaces are missing: the sentences of docs/ci.md."""
 
 from __future__ import annotations
 

@@ -26,6 +26,11 @@ PAGES = {
 RUN = {name: text for name, text in PAGES.items() if any(not b.why for b in blocks(text))}
 
 
+def description(picture):
+    """What a picture of `elfcorehdr map` says in words: every block and finding."""
+    return re.search(r"<desc>.*?</desc>", picture.read_text(), re.S)[0]
+
+
 def run(directory, name, text):
     """Do a page; what is not as it says."""
     if name == "docs/elfcorehdr.md":  # says that it is typed among the captured files
@@ -39,6 +44,10 @@ def run(directory, name, text):
             wrong = reader.do(block)
             if wrong:
                 return f"{name}:{block.line}: {wrong}"
+        for drawn in directory.glob("*.svg"):  # a picture of the page is what its commands draw
+            shown = ROOT / "docs" / drawn.name
+            if shown.exists() and description(shown) != description(drawn):
+                return f"{shown.name} is another picture than {name} draws"
     finally:
         reader.close()
     return ""

@@ -257,9 +257,16 @@ def test_shared_path_is_the_hosts(tmp_path: Path):
 def test_share_of_a_missing_path_is_one_sentence_and_status_2():
     done = run("true", options=("--share", "/nowhere"))
     assert done.returncode == 2
-    assert done.stderr == (
-        "kdumpfs: --rw /nowhere: expected the absolute path of an existing file or directory\n"
-    )
+    assert done.stderr == "kdumpfs: --rw /nowhere: expected an existing file or directory\n"
+
+
+def test_a_relative_path_may_be_shared(tmp_path):
+    (tmp_path / "out").mkdir()
+    script = "echo written > out/file; echo not > beside"
+    done = run("sh", "-c", script, options=("--no-share", "--rw", "out"), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/file").read_text() == "written\n"
+    assert not (tmp_path / "beside").exists()
 
 
 def test_processes_of_the_host_are_out_of_sight():

@@ -126,10 +126,8 @@ def check_writable(paths: Iterable[str]) -> tuple[str, ...]:
     checked = []
     for given in paths:
         path = os.path.realpath(given)
-        if not given.startswith("/") or not os.path.exists(path):
-            raise RunError(
-                f"--rw {given}: expected the absolute path of an existing file or directory"
-            )
+        if not given or not os.path.exists(path):
+            raise RunError(f"--rw {given}: expected an existing file or directory")
         if path == "/" or below(path, OWN):
             raise RunError(
                 f"--rw {given}: expected a path that is not / and not in {', '.join(OWN)}"
