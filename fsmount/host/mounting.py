@@ -149,6 +149,11 @@ def unmount(directory: str, *, lazy: bool = False, force: bool = False) -> None:
         return
     assert server is not None
     seconds = 1.0 if is_stopped(server) else WAIT_S
+    if not select.select([ended], [], [], 1.0)[0] and not is_stopped(server):
+        # Copies of the mount in other mount namespaces (of containers, of a `run` elsewhere) keep its connection open.
+        if any(one.device == mount.device for one in mountns.mounts(mountns.table())):
+            return  # bound to another place here: it goes on there
+        signal.pidfd_send_signal(ended, signal.SIGTERM)
     if not select.select([ended], [], [], seconds)[0]:
         how = "is stopped" if is_stopped(server) else "has not ended"
         raise ProfileError(

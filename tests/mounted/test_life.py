@@ -20,6 +20,9 @@ from tests.mounted.test_shell import Shell, kdumpfs, shell
 
 pytestmark = pytest.mark.fuse
 __all__ = ["shell"]
+as_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root may mount and make mount namespaces"
+)
 KDUMPFS = [sys.executable, "-m", "fsmount.cli.main"]
 
 
@@ -188,6 +191,33 @@ def test_a_stopped_server_s_mount_is_unmounted_and_its_process_named(
         f"unmounted, but its server (process {pid}) is stopped; `kill -KILL {pid}`" in done.stderr
     )
     assert mounted_at(str(shell.dir)) is None
+
+
+@as_root
+def test_a_copy_of_the_mount_in_another_namespace_keeps_no_server(shell: Shell) -> None:
+    shell.mount()
+    pid = served(shell)
+    copy = ["unshare", "-m", "sh", "-c", "echo here; exec sleep 60"]
+    with running(copy, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "here\n"
+        done = kdumpfs("umount", shell.dir)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ends(pid, 20)
+
+
+@as_root
+def test_a_server_whose_tree_is_bound_elsewhere_too_goes_on(shell: Shell, tmp_path: Path) -> None:
+    shell.mount()
+    pid = served(shell)
+    (tmp_path / "bound").mkdir()
+    subprocess.run(["mount", "--bind", shell.dir, tmp_path / "bound"], check=True)
+    try:
+        assert kdumpfs("umount", shell.dir).returncode == 0
+        assert (tmp_path / "bound/sys/kernel/kexec_crash_loaded").read_text() == "0\n"
+    finally:
+        subprocess.run(["umount", tmp_path / "bound"], check=True)
+    assert ends(pid, 20)
 
 
 def test_force_ends_a_server_that_is_stopped_or_stuck(shell: Shell, tmp_path: Path) -> None:
