@@ -23,6 +23,10 @@ class Faults:
     def __len__(self) -> int:
         return len(self._said)
 
+    def sentences(self) -> list[str]:
+        """Those that were found."""
+        return list(self._said)
+
     def say(self, sentence: str) -> None:
         """A fault in words, place first."""
         if len(self._said) < 10_000:

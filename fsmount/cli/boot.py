@@ -43,6 +43,8 @@ class BootOptions(Record):
     page_size: str = ""
     block_size: str = ""
     recording: str = ""
+    processes: bool = False
+    """Whether a recording's /proc/self is shown."""
     load: bool = False
     crashes: bool = False
     """It is to crash at once: kdump is loaded, unless firmware takes the dump."""
@@ -145,21 +147,23 @@ def booted(
 def _recorded(
     options: BootOptions, machine: Machine | None
 ) -> tuple[Machine | None, Recording, bool]:
-    """The recording whose files are shown, its machine unless another is asked for, and whether none could be derived.
+    """The recording whose files are shown, its machine unless another is asked for, and whether that is not quite the one.
 
-    Then the machine is another one, and nothing of it shows.
+    So if it cannot be derived, or its kernel is older than those that are known: then nothing of it shows.
     """
     from pathlib import Path
 
+    from elfcorehdr.machine.derive.main import release_of
     from fsmount.cli.recorded.machine import derived
     from fsmount.host.recordings.recording import read_recording
 
     recording = read_recording(Path(options.recording))
     if machine is None and options.machine == profiles.DEFAULT:
         try:
-            return derived(recording, kernel=options.kernel).machine, recording, False
+            found = derived(recording, kernel=options.kernel).machine
         except ProfileError:
             return None, recording, True
+        return found, recording, not options.kernel and found.kernel != release_of(recording)
     return machine, recording, False
 
 
@@ -192,7 +196,12 @@ def tree_of(
     else:
         from fsmount.cli.recorded.tree import RecordedTree
 
-        tree = RecordedTree(kernel, declarations, recording, alone=alone, owner=owner)
+        tree = RecordedTree(
+            *(kernel, declarations, recording),
+            alone=alone,
+            processes=options.processes,
+            owner=owner,
+        )
     modules.tree = tree
     if options.modules:
         modules.load(options.modules)

@@ -33,7 +33,7 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
         check_mountpoint(directory)
         from fsmount.cli.boot import BootOptions, boot
 
-        kernel, tree = boot(BootOptions(**options))
+        kernel, tree = boot(BootOptions(**options, processes=True))
         from fsmount.run.door import open_door
 
         asked: list[bool] = []

@@ -81,7 +81,7 @@ def test_a_listing_gives_blocks_and_cpus_and_says_what_it_assumes(tmp_path):
         (0, 3 * (128 << 20)),
         (8 * (128 << 20), 2 * (128 << 20)),
     ]
-    assert machine.cpus.possible == "0,1"
+    assert machine.cpus.possible == "0-1"
     assert "128 MiB are assumed" in text
     with pytest.raises(ProfileError, match=r"say it with --arch"):
         as_toml(str(listing), "", "")

@@ -45,6 +45,11 @@ def _lack(reason: str) -> str:
     pytest.skip(f"no apt here: {reason}")
 
 
+def tool(name: str, of: str) -> str:
+    """A program's path; it is installed by scripts/test, so without it the test is skipped, or fails in CI."""
+    return shutil.which(name) or _lack(f"{name} is missing: apt install {of}")
+
+
 def made(name: str, make: Callable[[Path], None]) -> Path:
     """A directory of the cache, made whole or not at all."""
     place = CACHE / name

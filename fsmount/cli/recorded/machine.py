@@ -9,14 +9,14 @@ from elfcorehdr.errors import ProfileError
 
 if TYPE_CHECKING:
     from elfcorehdr.machine import Machine
-    from elfcorehdr.machine.recorded import Derived
+    from elfcorehdr.machine.derive.main import Derived
     from fsmount.host.recordings.recording import Recording
 
 
 def derived(recording: Recording, arch: str = "", kernel: str = "") -> Derived:
     """The machine that boots to a recording's files. ProfileError where too little is in it."""
     from elfcorehdr.arch import arch_of
-    from elfcorehdr.machine.recorded import derive
+    from elfcorehdr.machine.derive.main import derive
 
     name = Path(recording.name).name
     for ending in (".zst", ".gz", ".xz", ".bz2", ".tgz", ".tar", ".bin", ".txt"):
@@ -30,12 +30,10 @@ def derived(recording: Recording, arch: str = "", kernel: str = "") -> Derived:
 
 
 def recorded_machine(path: str) -> Machine:
-    """As derived(), of a file or directory; what is read is judged by the reader of machines' files."""
-    from elfcorehdr.machine.reader import from_toml
-    from elfcorehdr.machine.writer import to_toml
+    """As derived(), of a file or directory."""
     from fsmount.host.recordings.recording import read_recording
 
-    return from_toml(to_toml(derived(read_recording(Path(path))).machine), path)
+    return derived(read_recording(Path(path))).machine
 
 
 def as_toml(path: str, arch: str, kernel: str, iomem: str | None = None) -> str:

@@ -31,7 +31,15 @@ WHOLE = (
     *("bus/memory/", "bus/cpu/", "bus/node/"),
 )
 """Directories of /sys of which nothing emulated stays: a machine is recorded whole, what is not there it had not."""
-TOPS = {Filesystem.SYSFS.value: Filesystem.SYSFS, Filesystem.PROCFS.value: Filesystem.PROCFS}
+TOPS = {
+    "sys": Filesystem.SYSFS,
+    "proc": Filesystem.PROCFS,
+    "dev": Filesystem.DEVTMPFS,
+    "cgroup": Filesystem.PROCFS,
+    "run": Filesystem.PROCFS,
+}
+"""What a recording may have at its root, with the habits of its files."""
+PROCESSES = ("self", "thread-self")
 
 
 class Place(NamedTuple):
@@ -46,7 +54,8 @@ class Place(NamedTuple):
 class RecordedTree(Tree):
     """The tree of a kernel with a recording's files before the emulated ones, but for a user's overriding modules.
 
-    alone: nothing emulated is in /sys and /proc, but what works on the machine as a whole.
+    alone: nothing emulated is in /sys and /proc. processes: whether the /proc/self of whoever recorded is shown, as
+    where there is no other.
     """
 
     def __init__(
@@ -55,14 +64,16 @@ class RecordedTree(Tree):
         declarations: Iterable[Declaration],
         recording: Recording,
         *,
-        alone: bool,
+        alone: bool = False,
+        processes: bool = False,
         owner: tuple[int, int],
     ) -> None:
         self._recording = recording
         self._alone = alone
-        self._directories = {fs: DirEntry(fs, always=True) for fs in TOPS.values()}
+        self._processes = processes
+        self._directories = {fs: DirEntry(fs, always=True) for fs in set(TOPS.values())}
         self._links = {
-            fs: LinkEntry(Link("link", singleton, self._target, fs=fs)) for fs in TOPS.values()
+            fs: LinkEntry(Link("link", singleton, self._target, fs=fs)) for fs in self._directories
         }
         self._files: dict[tuple[Filesystem, int], FileEntry] = {}
         super().__init__(kernel, declarations, page_limit=False, owner=owner)
@@ -72,11 +83,12 @@ class RecordedTree(Tree):
         super().declare([one for one in declarations if self._stays(one)])
 
     def _stays(self, one: Declaration) -> bool:
-        if one.fs not in TOPS.values() or (isinstance(one, AttributeGroup) and one.overrides):
+        top = one.fs.value.partition("/")[0]
+        if top not in ("sys", "proc") or (isinstance(one, AttributeGroup) and one.overrides):
             return True
-        if self._alone:
-            return one.path == ""
-        return one.fs is not Filesystem.SYSFS or not f"{one.path}/".startswith(WHOLE)
+        return not self._alone and (
+            one.fs is not Filesystem.SYSFS or not f"{one.path}/".startswith(WHOLE)
+        )
 
     def lookup(self, path: str) -> Node:
         """As Tree.lookup()."""
@@ -126,7 +138,10 @@ class RecordedTree(Tree):
 
     def _recorded(self, place: Place) -> dict[str, Recorded]:
         try:
-            return self._recording.directory(place.path) or {} if place.recorded else {}
+            found = self._recording.directory(place.path) or {} if place.recorded else {}
+            if place.path == "proc" and not self._processes:
+                return {name: one for name, one in found.items() if name not in PROCESSES}
+            return found
         except ProfileError as error:
             self.kernel.log.emit(KERN_ERR, f"kdumpfs: {error}")
             raise KernelError(errno.EIO, str(error)) from None

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from elfcorehdr.lib.record import NamedTuple
 
 DEEPEST = 3
 """How many directories may lie above sys/ and proc/: a sosreport has one."""
+BESIDE = re.compile(r"(dev/(cpuset|cgroup)|cgroup|run/udev)(/|$)")
+"""What hwloc reads besides, beside sys/ and proc/."""
 
 
 class Recorded(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from elfcorehdr.errors import ProfileError
-from fsmount.host.recordings.entry import DEEPEST, DIRECTORY, Recorded
+from fsmount.host.recordings.entry import BESIDE, DEEPEST, DIRECTORY, Recorded
 from fsmount.host.recordings.format import FOOT, HEAD, TAIL
 
 TYPE_CHECKING = False
@@ -38,6 +38,8 @@ LINES = (
 
 NEVER_EMPTY = ("state", "phys_index", "block_size_bytes", "possible", "present", "online")
 """The last components of what LINES matches."""
+TOPS = ("cgroup", "dev", "run")
+"""The first components of BESIDE."""
 STATES = ("online", "offline", "going-offline")
 
 
@@ -210,11 +212,12 @@ def read_recording(path: Path) -> Recording:
             if prefix not in tops:
                 tops[prefix] = Recording(prefix)
             tops[prefix].add(name[len(prefix) :], one)
-    for prefix in sorted(tops, key=lambda p: p.count("/")):
+    # The shallowest is the machine's, others are in something of it.
+    order = sorted(tops, key=lambda p: p.count("/"))
+    of_sys = next((prefix for prefix in order if tops[prefix].find("sys")), None)
+    for prefix in [of_sys, *order] if of_sys is not None else ():
         for top, one in (tops[prefix].directory("") or {}).items():
-            if (
-                found.find(top) is None
-            ):  # the shallowest is the machine's, others are in something of it
+            if found.find(top) is None and (prefix == of_sys or top == "proc"):
                 found.take(top, one, tops[prefix])
     if found.directory("sys") is None:
         raise ProfileError(f"{path}: nothing below sys/ in it, expected a recording of a /sys")
@@ -225,16 +228,18 @@ def read_recording(path: Path) -> Recording:
     return found
 
 
-PROCESSES = re.compile(r"proc/(self|thread-self|[0-9]+)(/|$)")
+PROCESSES = re.compile(r"proc/[0-9]+(/|$)")
 """Those of whoever recorded."""
 
 
 def _prefix(name: str) -> str | None:
-    """What stands before the first component `sys` or `proc`; None without one, or if that lies too deep."""
+    """What stands before the first component `sys` or `proc`, or before BESIDE; None without one, or if that lies too deep."""
     parts = name.split("/")
-    for at, part in enumerate(parts[: DEEPEST + 1]):
-        if part in ("sys", "proc"):
-            return "/".join(parts[:at]) + "/" if at else ""
+    at = 0
+    for part in parts[: DEEPEST + 1]:
+        if part in ("sys", "proc") or (part in TOPS and BESIDE.match(name, at)):
+            return name[:at]
+        at += len(part) + 1
     return None
 
 

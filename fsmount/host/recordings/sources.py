@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
-from fsmount.host.recordings.entry import DEEPEST, DIRECTORY, Recorded
+from fsmount.host.recordings.entry import BESIDE, DEEPEST, DIRECTORY, Recorded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ def from_directory(top: Path) -> Iterator[Named]:
 
 
 def _below(full: str, here: str, *, inside: bool) -> Iterator[Named]:
+    """here is the path so far, with a slash; inside whether it is in sys/ or proc/."""
     try:
         with os.scandir(full) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise ProfileError(f"{full}: {error.strerror}") from None
+    machine = not inside and any(entry.name == "sys" for entry in listed)
     for entry in listed:
         name = f"{here}{entry.name}"
         within = inside or entry.name in ("sys", "proc")
@@ -46,14 +48,32 @@ def _below(full: str, here: str, *, inside: bool) -> Iterator[Named]:
         elif entry.is_dir():
             if within:
                 yield name, DIRECTORY
-            if within or name.count("/") < DEEPEST:
+            if machine and entry.name in ("cgroup", "dev", "run"):
+                yield from _beside(entry.path, f"{name}/", len(here))
+            elif within or name.count("/") < DEEPEST:
                 yield from _below(entry.path, f"{name}/", inside=within)
         elif entry.is_file() and (within or entry.name.startswith("kdumpfs-recording")):
-            try:
-                with open(entry.path, "rb", buffering=0) as file:
-                    yield name, Recorded(content=file.read())
-            except OSError as error:
-                raise ProfileError(f"{entry.path}: {error.strerror}") from None
+            yield name, Recorded(content=_content(entry.path))
+
+
+def _beside(full: str, here: str, start: int) -> Iterator[Named]:
+    """What BESIDE names, from that many characters of the path on; nothing else is opened."""
+    for entry in os.scandir(full):
+        name = f"{here}{entry.name}"
+        wanted = BESIDE.match(name, start) is not None
+        if wanted and entry.is_dir(follow_symlinks=False):
+            yield name, DIRECTORY
+            yield from _beside(entry.path, f"{name}/", start)
+        elif wanted and entry.is_file(follow_symlinks=False):
+            yield name, Recorded(content=_content(entry.path))
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read()
+    except OSError as error:
+        raise ProfileError(f"{path}: {error.strerror}") from None
 
 
 _OTHERS = (

@@ -11,8 +11,8 @@ import pytest
 from elfcorehdr.arch import arch_of
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.machine.derive.main import derive
 from elfcorehdr.machine.reader import from_toml
-from elfcorehdr.machine.recorded import derive
 from elfcorehdr.machine.writer import to_toml
 from fsmount import procfs, sysfs
 from fsmount.host.recordings.entry import Recorded

@@ -1,4 +1,4 @@
-"""Recorded files as recorded.py and recorded_memory.py want them, and the paths that both read."""
+"""Recorded files as recorded.py and memory.py want them, and the paths that both read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recorded machine's memory: /proc/iomem, memblock, memory blocks, the device tree. See recorded.py."""
+"""A recorded machine's memory: /proc/iomem, memblock, memory blocks, the device tree. See main.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import BlockState, CrashRegion, KernelText, Lmbs, MemoryRange, Region
-from elfcorehdr.machine.files import MEMORY, NODE, TREE, Files
+from elfcorehdr.machine.derive.files import MEMORY, NODE, TREE, Files
 
 SYSTEM_RAM, CRASH_KERNEL = "System RAM", "Crash kernel"
 VIRTIO_MEM = "System RAM (virtio_mem)"

@@ -7,8 +7,8 @@ from typing import Any
 
 from elfcorehdr.lib.ranges import ids_of
 from elfcorehdr.machine import CacheLeaf
+from elfcorehdr.machine.derive.files import CPU, TREE, Files
 from elfcorehdr.machine.facts import LPARCFG, VULNERABILITIES
-from elfcorehdr.machine.files import CPU, TREE, Files
 
 ROOT = {
     "system_type": "model",

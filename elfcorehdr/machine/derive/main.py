@@ -1,6 +1,6 @@
 """A machine from the files that a real one was recorded with: /sys and /proc to the keys of a machine's file.
 
-What follows from the files is derived; what does not is said, each with its reason. recorded_memory.py
+What follows from the files is derived; what does not is said, each with its reason. memory.py
 does the memory. Knows nothing of where the files lie.
 """
 
@@ -10,19 +10,21 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from elfcorehdr.changes.change import RELEASES, parse_version
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.lib.ranges import ids_of
+from elfcorehdr.lib.ranges import format_ids, ids_of
 from elfcorehdr.lib.record import Record
 from elfcorehdr.machine import CpuTopology, Machine
-from elfcorehdr.machine.facts import CONFIG as KNOWN_OPTIONS
-from elfcorehdr.machine.files import CPU, MEMORY, NODE, TREE, Files
-from elfcorehdr.machine.recorded_identity import (
+from elfcorehdr.machine.derive.files import CPU, MEMORY, NODE, TREE, Files
+from elfcorehdr.machine.derive.fit import fitted
+from elfcorehdr.machine.derive.identity import (
     caches_of,
     cpuinfo_of,
     lparcfg_of,
     vulnerabilities_of,
 )
-from elfcorehdr.machine.recorded_memory import memory_of
+from elfcorehdr.machine.derive.memory import memory_of
+from elfcorehdr.machine.facts import CONFIG as KNOWN_OPTIONS
 
 ARCH_OF_UNAME = {
     "x86_64": "x86_64",
@@ -92,6 +94,8 @@ def derive(
     release = release or release_of(files)
     if not release:
         missing.append("the kernel's release: neither uname, /proc/version nor a note says it")
+    else:
+        release = _emulated(release, missing)
     fields: dict[str, Any] = {
         "name": re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:60] or "recorded",
         "source": f"recorded: {name}",
@@ -126,7 +130,20 @@ def derive(
         if files.text(f"sys/kernel/{loaded}") == "1":
             missing.append("the crash image that was loaded: load one (--load)")
             break
-    return Derived(Machine(**fields), tuple(missing))
+    machine = fitted(Machine(**fields), missing)
+    return Derived(machine, tuple(missing))
+
+
+def _emulated(release: str, missing: list[str]) -> str:
+    """The release, or the oldest or newest that is known where it is older or newer, or none at all."""
+    try:
+        parse_version(release)
+    except ProfileError as error:
+        old = "older" in str(error) or not release[:1].isdigit()
+        known = RELEASES[0] if old else RELEASES[-1]
+        missing.append(f"how its kernel behaves: {error}; as {known} is assumed")
+        return known
+    return release
 
 
 def arch_of(files: Files) -> str:
@@ -237,31 +254,25 @@ def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
     present, online = files.text(f"{CPU}/present"), files.text(f"{CPU}/online")
     if possible is None:
         possible = present or online
-    if possible is None and (listed := files.matching(rf"{CPU}/cpu\d+")):
-        ids = sorted(int(path.rpartition("cpu")[2]) for path in listed)
-        possible = ",".join(map(str, ids))
+    cpus = [int(m[1]) for p in files.matching(rf"{CPU}/cpu\d+") if (m := re.search(r"(\d+)$", p))]
+    cpus.sort()
+    threads = _threads(files, cpus, missing)
+    if possible is None and cpus:
+        # On ppc64 CPUs are numbered core by core, and cores are whole.
+        whole = threads if arch == "ppc64" else 1
+        cores = sorted({n // whole for n in cpus})
+        possible = format_ids(core * whole + n for core in cores for n in range(whole))
+        online = format_ids(cpus)
         missing.append("which CPUs are possible, present and online: all that have a directory")
     if possible is None:
         raise ProfileError(
             f"{CPU}/possible is not in the recording, expected at least one CPU mask"
         )
-    cpus = [int(m[1]) for p in files.matching(rf"{CPU}/cpu\d+") if (m := re.search(r"(\d+)$", p))]
-    cpus.sort()
     nodes = {}
     for n in cpus:
         for found in files.names(f"{CPU}/cpu{n}"):
             if (m := re.fullmatch(r"node(\d+)", found)) and int(m[1]):
                 nodes[n] = int(m[1])
-    siblings = [
-        len(ids_of(text))
-        for n in cpus
-        if (text := files.text(f"{CPU}/cpu{n}/topology/thread_siblings_list"))
-    ]
-    threads = max(siblings, default=1)
-    if len(siblings) < len(cpus):  # those of CPUs that are offline are not listed
-        threads = max(_served(files), 1 << (threads - 1).bit_length())
-    if not siblings:
-        missing.append("threads of a core: no topology; 1 is assumed")
     modalias = files.text(f"{CPU}/modalias") or ""
     core, compatible = "", ""
     for n in cpus:
@@ -281,6 +292,21 @@ def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
         compatible=compatible if arch in ("arm64", "riscv64") else "",
         modalias=modalias if arch != "ppc64" else "",
     )
+
+
+def _threads(files: Files, cpus: list[int], missing: list[str]) -> int:
+    """CPUs of a core, those included that are offline."""
+    siblings = [
+        len(ids_of(text))
+        for n in cpus
+        if (text := files.text(f"{CPU}/cpu{n}/topology/thread_siblings_list"))
+    ]
+    threads = max(siblings, default=1)
+    if len(siblings) < len(cpus):  # those of CPUs that are offline are not listed
+        threads = max(_served(files), 1 << (threads - 1).bit_length())
+    if not siblings:
+        missing.append("threads of a core: no topology; 1 is assumed")
+    return threads
 
 
 def _served(files: Files) -> int:
@@ -310,8 +336,9 @@ def platform_of(files: Files, arch: str) -> dict[str, Any]:
     """Whose firmware it is."""
     if arch != "ppc64":
         return {}
+    said = files.text("proc/cpuinfo") or ""
     for base in (TREE, "proc/device-tree"):
-        if files.names(f"{base}/ibm,opal"):
+        if files.names(f"{base}/ibm,opal") or re.search(r"(?m)^platform\t+: PowerNV$", said):
             return {"platform": "powernv"}
     return {"platform": "pseries", **lparcfg_of(files)}
 
