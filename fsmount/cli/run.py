@@ -155,11 +155,13 @@ def userland(
             bar.label = what.ljust(24)[:24]
             bar.update(max(0, int(done * 1000) - bar.pos))
 
-        unpacked = fetching.fetch(
+        unpacked, remarks = fetching.fetch(
             guest, packages, directory, suite=suite, mirror=mirror, whole=whole, progress=told
         )
         if qemu:
             fetching.fetch_qemu(guest, directory, mirror=mirror, progress=told)
+    for remark in remarks:
+        click.echo(f"kdumpfs: userland: {remark}", err=True)
     size = "package" if len(unpacked) == 1 else "packages"
     click.echo(f"{output}: {len(unpacked)} {size}, {', '.join(p.name for p in unpacked)}")
 

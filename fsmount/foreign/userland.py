@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.lib.record import Record
+from fsmount.foreign.apt import Apt, Package, complaint
 from fsmount.foreign.guests import GUESTS, Guest
 
 MIRROR = "http://deb.debian.org/debian"
@@ -27,20 +26,6 @@ MERGED = ("bin", "lib", "lib64", "sbin")
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and how much of all there is to do: 0 to 1."""
-
-
-class Package(Record):
-    """A package that apt would install."""
-
-    name: str
-    version: str
-    priority: str
-    section: str
-
-    @property
-    def everywhere(self) -> bool:
-        """Whether it is a command that every Debian has (shell, coreutils, perl-base): the host's serves."""
-        return self.priority == "required" and self.section not in ("libs", "oldlibs")
 
 
 def guest_of(name: str) -> Guest:
@@ -61,8 +46,8 @@ def fetch(
     mirror: str | None = None,
     whole: bool = False,
     progress: Progress = lambda what, done: None,
-) -> list[Package]:
-    """Unpack packages and the libraries they need into `output`; what was unpacked.
+) -> tuple[list[Package], list[str]]:
+    """Unpack packages and the libraries they need into `output`; what was unpacked, and what is to be said of it.
 
     whole: also the commands that every Debian has, for a root of its own. ProfileError in a sentence.
     """
@@ -74,22 +59,39 @@ def fetch(
     except OSError as error:
         raise ProfileError(f"userland: {output}: {error.strerror}") from None
     with tempfile.TemporaryDirectory(prefix="kdumpfs-apt-") as work:
-        apt = _Apt(guest, Path(work), suite or _codename(), mirror or MIRROR)
-        progress(f"lists of {apt.suite} for {guest.debian}", 0.0)
-        apt.run("apt-get", "update")
-        wanted = [*names, *(apt.essential() if whole else ())]
-        packages = [p for p in apt.closure(wanted) if whole or p.name in names or not p.everywhere]
-        apt.download(packages, lambda part: progress(f"{len(packages)} packages", part * 0.7))
+        apt = Apt(guest, Path(work), suite or _codename(), mirror or MIRROR)
+
+        def chosen() -> list[Package]:
+            wanted = [*names, *(apt.essential() if whole else ())]
+            return [p for p in apt.closure(wanted) if whole or p.name in names or not p.everywhere]
+
+        packages = _download(apt, chosen, progress)
         for name in MERGED:
             (output / "usr" / name).mkdir(parents=True, exist_ok=True)
             if not os.path.lexists(output / name):
                 (output / name).symlink_to(f"usr/{name}")
-        files = sorted(Path(work).glob("*.deb"))
-        for at, deb in enumerate(files):
-            progress(deb.name.split("_")[0], 0.7 + 0.3 * at / len(files))
-            _unpack(deb, output)
+        for at, package in enumerate(packages):
+            progress(package.name, 0.7 + 0.3 * at / len(packages))
+            _unpack(apt.archive(package), output)
         progress("unpacked", 1.0)
-    return packages
+    return packages, apt.instead(packages)
+
+
+def _download(apt: Apt, choose: Callable[[], list[Package]], progress: Progress) -> list[Package]:
+    """Packages, from the first place that has all their files. ProfileError."""
+    lacks: list[Package] = []
+    for place in apt.places():
+        progress(place, 0.0)
+        packages = choose()
+        what = f"{len(packages)} packages" if len(packages) > 1 else packages[0].name
+        now = apt.download(packages, lambda part, what=what: progress(what, part * 0.7))  # type: ignore[misc]
+        if not now:
+            return packages
+        lacks = lacks or now
+    files = ", ".join(f"{package.name} {package.version}" for package in lacks[:8])
+    raise ProfileError(
+        f"userland: {apt.mirror} lists {files[:300]} in {apt.suite} and has no such file; neither could it be had elsewhere"
+    )
 
 
 def fetch_qemu(
@@ -104,16 +106,16 @@ def fetch_qemu(
     if native is None:
         raise ProfileError(f"userland: Debian has no qemu-user for {platform.machine()} machines")
     with tempfile.TemporaryDirectory(prefix="kdumpfs-apt-") as work:
-        apt = _Apt(native, Path(work), QEMU_SUITE, mirror or MIRROR)
-        apt.run("apt-get", "update")
-        packages = [p for p in apt.closure(["qemu-user"]) if p.name == "qemu-user"]
-        apt.download(packages, lambda part: progress("qemu-user", part))
-        (deb,) = Path(work).glob("qemu-user_*.deb")
-        _unpack(deb, output, f"./usr/bin/qemu-{guest.machine}")
+        apt = Apt(native, Path(work), QEMU_SUITE, mirror or MIRROR)
+        (package,) = _download(
+            apt, lambda: [p for p in apt.closure(["qemu-user"]) if p.name == "qemu-user"], progress
+        )
+        _unpack(apt.archive(package), output, f"./usr/bin/qemu-{guest.machine}")
 
 
-def _unpack(deb: Path, output: Path, *names: str) -> None:
+def _unpack(deb: Path | None, output: Path, *names: str) -> None:
     """An archive's files, or those named. By tar itself: `dpkg-deb -x` puts a directory in place of a link to one."""
+    assert deb is not None
     argv = ("tar", "-x", "--keep-directory-symlink", "-C", str(output), *names)
     with subprocess.Popen(
         ("dpkg-deb", "--fsys-tarfile", str(deb)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -122,7 +124,7 @@ def _unpack(deb: Path, output: Path, *names: str) -> None:
             argv, stdin=source.stdout, capture_output=True, text=True, check=False
         )
     if source.returncode or done.returncode:
-        raise ProfileError(f"userland: {deb.name}: {_complaint(argv, done.stderr)}")
+        raise ProfileError(f"userland: {deb.name}: {complaint(argv, done.stderr)}")
 
 
 def _codename() -> str:
@@ -133,120 +135,3 @@ def _codename() -> str:
         return "stable"
     fields = dict(line.replace('"', "").split("=", 1) for line in lines if "=" in line)
     return fields.get("VERSION_CODENAME", "sid") if fields.get("ID") == "debian" else "stable"
-
-
-class _Apt:
-    """apt-get and apt-cache that know one source of one architecture."""
-
-    def __init__(self, guest: Guest, work: Path, suite: str, mirror: str) -> None:
-        self.suite = suite
-        self._work = work
-        for name in ("lists/partial", "archives/partial"):
-            (work / name).mkdir(parents=True)
-        (work / "status").touch()
-        (work / "sources.list").write_text(f"deb {_signed(mirror)}{mirror} {suite} main\n")
-        options = {
-            "APT::Architecture": guest.debian,
-            "APT::Architectures": guest.debian,
-            "APT::Install-Recommends": "false",
-            "APT::Sandbox::User": "",
-            "Dir::Etc::SourceList": work / "sources.list",
-            "Dir::Etc::SourceParts": "/dev/null",
-            "Dir::Etc::Preferences": "/dev/null",
-            "Dir::Etc::PreferencesParts": "/dev/null",
-            "Dir::State": work,
-            "Dir::State::lists": work / "lists",
-            "Dir::State::status": work / "status",
-            "Dir::Cache": work,
-            "Dir::Cache::archives": work / "archives",
-            "Dir::Cache::pkgcache": "",
-            "Dir::Cache::srcpkgcache": "",
-            "Acquire::Languages": "none",
-        }
-        # Hooks of the host's configuration (DPkg::Pre-Install-Pkgs, APT::Update::Post-Invoke) are for its own system.
-        hooks = (
-            "APT::Update::Post-Invoke",
-            "APT::Update::Post-Invoke-Success",
-            "APT::Update::Pre-Invoke",
-        )
-        lines = [f'{key} "{value}";' for key, value in options.items()]
-        (work / "apt.conf").write_text(
-            "\n".join([*(f"#clear {hook};" for hook in hooks), *lines, ""])
-        )
-
-    def run(self, *argv: str) -> str:
-        """The output of an apt tool. ProfileError with its last complaint."""
-        return _call((argv[0], "-qq", "-c", str(self._work / "apt.conf"), *argv[1:]), self._work)
-
-    def essential(self) -> list[str]:
-        """Names of the packages that every system has."""
-        found = []
-        for record in self.run("apt-cache", "dumpavail").split("\n\n"):
-            fields = _fields(record)
-            if fields.get("Essential") == "yes":
-                found.append(fields["Package"])
-        return found
-
-    def closure(self, names: Sequence[str]) -> list[Package]:
-        """What apt would install to have these."""
-        text = self.run("apt-get", "-s", "install", *names)
-        versions = dict(re.findall(r"^Inst (\S+) \((\S+)", text, re.MULTILINE))
-        asked = [f"{name}={version}" for name, version in versions.items()]
-        packages = {}
-        for record in self.run("apt-cache", "show", *asked).split("\n\n"):
-            fields = _fields(record)
-            if "Package" in fields:
-                name = fields["Package"]
-                packages[name] = Package(
-                    name, fields["Version"], fields.get("Priority", ""), fields.get("Section", "")
-                )
-        return list(packages.values())
-
-    def download(self, packages: Iterable[Package], told: Callable[[float], None]) -> None:
-        """The archives, into the working directory."""
-        read, write = os.pipe()
-        argv = (
-            "apt-get", "-qq", "-c", str(self._work / "apt.conf"), "-o", f"APT::Status-Fd={write}",
-            "download", *(f"{p.name}={p.version}" for p in packages),
-        )  # fmt: skip
-        with subprocess.Popen(
-            argv,
-            cwd=self._work,
-            pass_fds=(write,),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as apt:
-            os.close(write)
-            with open(read) as status:
-                for line in status:
-                    word, _, rest = line.partition(":")
-                    if word == "dlstatus":
-                        told(float(rest.split(":")[1]) / 100)
-            assert apt.stderr is not None
-            said = apt.stderr.read()
-        if apt.returncode:
-            raise ProfileError(f"userland: {_complaint(argv, said)}")
-
-
-def _signed(mirror: str) -> str:
-    """Debian's keys, where they are not among those that apt trusts anyway."""
-    keys = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-    return f"[signed-by={keys}] " if keys.exists() else ""
-
-
-def _fields(record: str) -> dict[str, str]:
-    return dict(re.findall(r"^([A-Za-z-]+): (.*)$", record, re.MULTILINE))
-
-
-def _call(argv: tuple[str, ...], cwd: Path | None = None) -> str:
-    done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ProfileError(f"userland: {_complaint(argv, done.stderr)}")
-    return done.stdout
-
-
-def _complaint(argv: Sequence[str], said: str) -> str:
-    lines = [line for line in said.splitlines() if line.startswith("E:")] or said.splitlines()
-    what = " ".join(word for word in argv[:1])
-    return f"{what}: {lines[0][:300] if lines else 'failed'}"
