@@ -137,7 +137,8 @@ def userland(
     kdumpfs userland --qemu --suite sid riscv64 kexec-tools -o riscv
 
     apt does it, in directories of its own: no root, no foreign architecture for dpkg, no
-    maintainer script. Commands that every Debian has (sh, cat, perl-base) are left out, because the
+    maintainer script. What a mirror lists and has not is taken from snapshot.debian.org, or from a later
+    suite, and said. Commands that every Debian has (sh, cat, perl-base) are left out, because the
     host's serve; --whole has them too. ARCHITECTURE is ppc64le, aarch64, riscv64 or x86_64.
     """
     import sys
