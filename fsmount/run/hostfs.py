@@ -237,6 +237,8 @@ class ProcessFiles:
             return
         try:
             names = os.listdir(fd)
+        except OSError:  # it has gone meanwhile
+            names = []
         finally:
             os.close(fd)
         for name in names:

@@ -198,12 +198,15 @@ class Launch:
         """The command was stopped: so is this job, until the caller's shell goes on with it."""
         if not self._in_front:
             os.kill(os.getpid(), signal.SIGSTOP)
-            init.say(send, "signal", str(int(signal.SIGCONT)))
+            with suppress(OSError):  # it may have been killed meanwhile
+                init.say(send, "signal", str(int(signal.SIGCONT)))
             return
         session.bring_to_front(os.getpgrp())
         os.killpg(0, signal.SIGSTOP)
-        if os.tcgetpgrp(0) == os.getpgrp():
-            init.say(send, "signal", str(int(signal.SIGCONT)))
+        with suppress(OSError):
+            in_front = os.tcgetpgrp(0) == os.getpgrp()
+            if in_front:
+                init.say(send, "signal", str(int(signal.SIGCONT)))
 
     def ignore_signals(self) -> None:
         """The end has begun."""

@@ -54,6 +54,8 @@ _NOTIF_ID_VALID = _ioc(False, True, 2, 8)
 _NOTIF_ADDFD = _ioc(False, True, 3, _ADDFD.size)
 
 
+_GONE = (errno.ENOENT, errno.ENOTCONN)
+"""The caller was killed; since Linux 6.11 the second when nobody is under the filter any more."""
 _LATER = object()
 _HELD = ("kexec_load", "kexec_file_load", "reboot", "rtas")
 LET_THE_KERNEL = object()
@@ -121,7 +123,7 @@ class Supervisor:
         try:
             fcntl.ioctl(self.listener, _NOTIF_RECV, buf)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EINTR):
+            if error.errno in (errno.EINTR, *_GONE):
                 return  # The caller was killed before we could look.
             raise
         id_, pid, _flags, nr, _arch, _ip, *args = _NOTIF.unpack(buf)
@@ -187,7 +189,7 @@ class Supervisor:
         try:
             fcntl.ioctl(self.listener, _NOTIF_ID_VALID, struct.pack("=Q", id_))
         except OSError as error:
-            if error.errno == errno.ENOENT:
+            if error.errno in _GONE:
                 return False
             raise
         return True
@@ -232,7 +234,7 @@ class Supervisor:
         try:
             fcntl.ioctl(self.listener, _NOTIF_SEND, _RESP.pack(call.id, value, error, flags))
         except OSError as gone:
-            if gone.errno != errno.ENOENT:
+            if gone.errno not in _GONE:
                 raise
 
     def _outcome(self, asked: _Asked) -> int | object:

@@ -283,6 +283,7 @@ def _reap(
 
     `run` hears when the command is stopped, and says which signals to pass on to its process group.
     """
+    connects: dict[int, str] = {}
     poll = select.poll()
     poll.register(wake, select.POLLIN)
     poll.register(channel, select.POLLIN)
@@ -293,7 +294,7 @@ def _reap(
                 continue
             word, number, _ = hear(channel)
             if word == "connect":
-                _connect(channel, built, number)
+                _connect(channel, built, number, connects)
                 continue
             if word == "crashed":
                 _power_goes(channel)
@@ -311,6 +312,11 @@ def _reap(
                 break
             if pid == 0:
                 break
+            if pid in connects:
+                call = connects.pop(pid)
+                if status:  # killed before it could say how it went
+                    with suppress(OSError):
+                        say(channel, "connected", f"{call} {errno.ECONNABORTED}")
             if pid != command:
                 continue
             if os.WIFSTOPPED(status):
@@ -320,18 +326,27 @@ def _reap(
             return code if code >= 0 else 128 - code
 
 
-def _connect(channel: socket.socket, built: rootfs.Built, text: str) -> None:
-    """Do a connect(2) for the caller, in a process of its own: it may take long."""
+def _connect(
+    channel: socket.socket, built: rootfs.Built, text: str, connects: dict[int, str]
+) -> None:
+    """Do a connect(2) for the caller, in a process of its own, which is noted with the call: it may take long."""
+    call = text.split()[0]
 
     def act() -> int:
         procfs = os.open(f"{PARKED}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         error = carry_out(text, procfs, built.host_devices)
-        say(channel, "connected", f"{text.split()[0]} {error}")
+        say(channel, "connected", f"{call} {error}")
         return 0
 
-    if os.fork() == 0:
+    try:
+        pid = os.fork()
+    except OSError as error:  # too many processes
+        say(channel, "connected", f"{call} {error.errno}")
+        return
+    if pid == 0:
         signal.set_wakeup_fd(-1)
         _never_returns(channel, act)
+    connects[pid] = call
 
 
 def _loopback_up() -> None:
