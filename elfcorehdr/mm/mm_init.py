@@ -144,6 +144,10 @@ class MemoryImage:
         def moved(name: str, address: int) -> int:
             if name in ("vmemmap", "mem_section"):
                 return address
+            if (
+                name == "vmap_area_list" and address == link
+            ):  # of a kernel that was not captured: its place is not known
+                return text.vaddr + text.size - 64
             offset = packed.get(name, (address - link) % text.size) if not fits else address - link
             return text.vaddr + offset
 
@@ -182,8 +186,25 @@ class MemoryImage:
         layout.tables(ground)
         layout.image(self._put_symbol, ground)
         self._put_symbol("init_uts_ns", self._utsname(kernel))
+        self._vmap_areas(kernel)
         self._nodes(kernel)
         self._log(kernel)
+
+    def _vmap_areas(self, kernel: Kernel) -> None:
+        """vmap_area_list with one area, which begins where vmalloc space does: how tools found that before 6.9."""
+        info, head = self.info, self.info.symbol("vmap_area_list")
+        told = self.layout.lines(kernel, info).get("NUMBER(VMALLOC_START)")
+        start = int(told, 0) if told else info.number("VMALLOC_START")
+        link, first = info.offset("vmap_area.list"), info.offset("vmap_area.va_start")
+        if head is None or link is None or first is None or not start:
+            return
+        area = bytearray(max(link + 16, first + 16, 64))
+        at = self._alloc.alloc(len(area), 64)
+        struct.pack_into("<2Q", area, first, start, start + self.page_size)
+        struct.pack_into("<2Q", area, link, head, head)
+        self.mem.put(at, len(area), bytes(area))
+        entry = self.va(at) + link
+        self._put_symbol("vmap_area_list", struct.pack("<2Q", entry, entry))
 
     def vmemmap_bytes(self, vaddr: int, size: int) -> bytes:
         """Struct pages by their virtual address; zeros where none is."""

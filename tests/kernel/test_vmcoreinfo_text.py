@@ -108,3 +108,37 @@ def test_a_machine_with_another_image_has_its_symbols_in_it():
         at = image.info.symbol(name)
         assert text.vaddr <= at < text.vaddr + text.size
     assert replace(text) == text
+
+
+def test_architectures_told_their_own_lines_before_they_were_everybodys():
+    """arch_crash_save_vmcoreinfo() of 6.1 and 6.12: linux-source's arch/{arm64,riscv}/kernel/{crash_core,vmcore_info}.c."""
+    keys = list(vmcoreinfo_of("arm64", 4096, "6.1.176").lines)
+    at = keys.index("NUMBER(VMALLOC_START)")
+    assert keys[at - 1 : at + 2] == [
+        "NUMBER(MODULES_END)",
+        "NUMBER(VMALLOC_START)",
+        "NUMBER(VMALLOC_END)",
+    ]
+    keys = list(vmcoreinfo_of("arm64", 4096, "6.12.107").lines)
+    assert keys.index("NUMBER(VMALLOC_START)") == keys.index("SYMBOL(_stext)") + 1
+    keys = list(vmcoreinfo_of("riscv64", 4096, "6.12.107").lines)
+    assert keys[-1] == "NUMBER(va_kernel_pa_offset)"
+    assert not {"NUMBER(VA_BITS)", "NUMBER(VMALLOC_START)", "NUMBER(PAGE_OFFSET)"} & {
+        *vmcoreinfo_of("riscv64", 4096, "6.1.176").lines
+    }
+
+
+@pytest.mark.parametrize("machine", ["pseries-4g", "powernv-32g", "riscv64-virt-2g", "pc-2g"])
+def test_vmalloc_space_begins_where_the_first_area_does_before_6_9(machine):
+    image = crashed(machine, "6.1.176").memory_image
+    assert image is not None
+    head = image.phys("vmap_area_list")
+    assert head is not None
+
+    def word(at: int) -> int:
+        return int.from_bytes(image.mem.read(at, 8), "little")
+
+    area = word(head) - (image.info.offset("vmap_area.list") or 0) - image.va(0)
+    told = image.layout.lines(crashed(machine), image.info)["NUMBER(VMALLOC_START)"]
+    assert word(area) == int(told, 0)
+    assert word(word(head) - image.va(0)) == image.info.symbol("vmap_area_list")

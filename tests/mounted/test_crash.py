@@ -171,6 +171,8 @@ EXACT = {
         ("pc-numa2-6g", ()),
         ("pseries-4g", ()),
         ("pseries-4g", ("--kernel", "6.12.107")),
+        ("pseries-4g", ("--kernel", "6.1.176")),
+        ("powernv-32g", ("--kernel", "6.12.107")),
         ("pseries-4g", ("--cmdline", "console=hvc0 crashkernel=512M disable_radix")),
         ("pseries-numa2", ("--cmdline", "console=hvc0 crashkernel=512M disable_radix")),
     ],
@@ -183,7 +185,7 @@ def test_makedumpfile_counts_what_the_machine_says(mounted, tmp_path, machine, o
         machine = tmp_path / "pc.toml"
         machine.write_text(text.replace("0xffff888000000000", "0xff11000000000000"))
     vmcore = mounted.crash("-m", machine, *options)
-    arch = "ppc64el" if str(machine).startswith("pseries") else "amd64"
+    arch = "ppc64el" if str(machine).startswith(("pseries", "powernv")) else "amd64"
     done = run_tool(
         "makedumpfile", "sid", arch, "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
     )

@@ -36,17 +36,19 @@ def release_of(text: str) -> Release:
 
 
 class _Change(NamedTuple):
-    """Lines that a release changed, on every architecture: key to value, None where there is no such line."""
+    """Lines that a release changed: key to value, None where there is no such line."""
 
     since: Release
     before: Mapping[str, str | None]
     now: Mapping[str, str | None]
+    arch: str = ""
+    """Of one architecture alone."""
 
 
 _SLAB, _BUDDY = str(-(0x0B << 24)), str(-(0x10 << 24))
 _HUGETLB, _OFFLINE = str(-(0x0C << 24)), str(-(0x0F << 24))
 
-_CHANGES = (
+_CHANGES: tuple[_Change, ...] = (
     # 6.9: vmap_area_list is gone, where vmalloc begins is a number (55c49fee57af).
     _Change(
         (6, 9),
@@ -140,7 +142,36 @@ _CHANGES = (
         },
     ),
 )
+_CHANGES += (
+    # riscv64 says nothing of its memory in 6.1 (arch_crash_save_vmcoreinfo() came with 6.2, 649d6b1019a2), and neither
+    # KASLR nor satp in 6.12.
+    _Change(
+        (6, 2),
+        {
+            f"NUMBER({name})": None
+            for name in [
+                "phys_ram_base",
+                "PAGE_OFFSET",
+                "VMALLOC_START",
+                "VMALLOC_END",
+                "VA_BITS",
+                "VMEMMAP_START",
+                "VMEMMAP_END",
+                "MODULES_VADDR",
+                "MODULES_END",
+                "KERNEL_LINK_ADDR",
+                "va_kernel_pa_offset",
+            ]
+        },
+        {},
+        "riscv64",
+    ),
+    _Change((7, 2), {"KERNELOFFSET": None, "NUMBER(satp)": None}, {}, "riscv64"),
+)
 """The kernel's history as its releases' VMCOREINFO shows it (captures of 6.1, 6.12, 6.18, 7.1, 7.2, 7.3)."""
+
+_OWN_VMALLOC = ("arm64", "riscv64")
+"""Architectures that told VMALLOC_START themselves before 6.9, in front of VMALLOC_END."""
 
 _AFTER = {
     "SYMBOL(vmap_area_list)": "SYMBOL(_stext)",
@@ -217,6 +248,14 @@ class VmcoreInfo:
             items.insert(at, (key, value))
             self.lines = dict(items)
 
+    def move(self, key: str, to: str) -> None:
+        """Put a line in front of VMALLOC_END, or behind _stext, if both are there."""
+        if key in self.lines and to in self.lines:
+            items = [(k, v) for k, v in self.lines.items() if k != key]
+            at = [k for k, _ in items].index(to) + (to == "SYMBOL(_stext)")
+            items.insert(at, (key, self.lines[key]))
+            self.lines = dict(items)
+
     def replace_symbols(self, moved: Callable[[str, int], int]) -> None:
         """Give each SYMBOL that has an address the one that moved(name, address) says."""
         for key, value in self.lines.items():
@@ -287,8 +326,13 @@ def vmcoreinfo_of(arch: str, page_size: int, release: str) -> VmcoreInfo:
     symbols = next((v for k, v in info.lines.items() if k == "SYMBOL(_stext)"), "0")
     moving = wanted > version
     for change in _CHANGES if moving else reversed(_CHANGES):
-        if min(version, wanted) < change.since <= max(version, wanted):
+        if change.arch in ("", arch) and min(version, wanted) < change.since <= max(
+            version, wanted
+        ):
             for key, value in (change.now if moving else change.before).items():
+                if arch in _OWN_VMALLOC and key == "NUMBER(VMALLOC_START)" and not change.arch:
+                    info.move(key, "NUMBER(VMALLOC_END)" if value is None else "SYMBOL(_stext)")
+                    continue
                 made = symbols if value == "" and key.startswith("SYMBOL") else value
                 if key in info.lines or made is None or key in _AFTER:
                     info.put(key, made)
