@@ -7,6 +7,10 @@ from pages.commands import GROUPS, commands_page
 from pages.files import files_page
 from pages.machine import machine_page
 from pages.man import command_man, machine_man, module_man
+from printer.cli.completion import completion_file
+
+FILES = {"bash": "{}", "zsh": "_{}", "fish": "{}.fish"}
+"""What the file that completes a command is called, by the shell that looks for it."""
 
 
 def pages() -> dict[str, str]:
@@ -17,5 +21,9 @@ def pages() -> dict[str, str]:
         "files.md": files_page(),
         "api.md": api_page(),
     }
+    for name, group in GROUPS:
+        for shell, file in FILES.items():
+            place = f"completion/{shell}/{file.format(name)}"
+            made[place] = completion_file(group, name, shell)
     made |= {f"man/{name}.1": command_man(name, group) for name, group in GROUPS}
     return made | {"man/kdumpfs-machine.5": machine_man(), "man/kdumpfs-module.7": module_man()}

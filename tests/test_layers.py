@@ -48,6 +48,7 @@ ROOMS: dict[str, set[str]] = {
     # bytes to text
     "printer.version": set(),
     "printer.words": VALUES,
+    "printer.lacking": set(),
     "printer.inputs": {*VALUES, "printer.words"},
     "printer.layout": {*VALUES, "printer.words", "printer.inputs"},
     "printer.judge": {
@@ -69,6 +70,7 @@ ROOMS: dict[str, set[str]] = {
     },
     "printer.pictures": {
         *VALUES,
+        "printer.lacking",
         "printer.words",
         "printer.inputs",
         "printer.layout",

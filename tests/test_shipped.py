@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import subprocess
 import sys
@@ -35,10 +36,12 @@ def test_a_shipped_machine_is_the_one_that_its_file_describes(name: str) -> None
 def test_a_machine_whose_file_was_edited_is_read_from_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for file in PROFILES.glob("*.toml"):
-        shutil.copy(file, tmp_path)
-    monkeypatch.setattr(profiles, "_HERE", str(tmp_path))
-    edited = tmp_path / "pc-2g.toml"
+    package = tmp_path / "edited"
+    shutil.copytree(PROFILES, package)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("edited")
+    monkeypatch.setattr(profiles, "__name__", "edited")
+    edited = package / "pc-2g.toml"
     text = edited.read_text()
     edited.write_text(text.replace("loglevel=8", "loglevel=7"))
     assert edited.read_text() != text

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.package_data import package_data
 from elfcorehdr.machine import LONGEST, Machine
-
-_HERE = __file__.rpartition("/")[0]  # importlib.resources imports tempfile, random and hashlib
 
 DEFAULT = "pseries-16g"
 """The seed's LPAR."""
@@ -13,9 +12,10 @@ DEFAULT = "pseries-16g"
 
 def names() -> list[str]:
     """The machines that are shipped, by name, ascending."""
-    from pathlib import Path
+    from importlib.resources import files
 
-    return sorted(file.stem for file in Path(_HERE).glob("*.toml"))
+    found = (file.name for file in files(__name__).iterdir())
+    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
 
 
 def text(name: str) -> str:
@@ -54,7 +54,7 @@ def load(name_or_path: str) -> Machine:
 def _shipped(name: str) -> bytes:
     if "/" not in name:
         try:
-            return _read(f"{_HERE}/{name}.toml")
+            return package_data(__name__, f"{name}.toml")
         except OSError:
             pass
     import difflib

@@ -141,7 +141,8 @@ def _write(missing: Iterable[ModuleType]) -> None:
     }
     known = len(codes)
     for module in missing:
-        source, cached = module.__file__ or "", module.__cached__ or ""
+        spec = module.__spec__
+        source, cached = module.__file__ or "", (spec.cached or "") if spec is not None else ""
         try:
             with open(cached, "rb") as file:
                 pyc = file.read()

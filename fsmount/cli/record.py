@@ -11,6 +11,10 @@ import click
 from fsmount.cli.options import machine_names
 from printer.cli.completers import words
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
 
 @click.command()
 @click.option(
@@ -39,13 +43,15 @@ def record(output: str | None, anonymize: bool, script: bool) -> None:
     from fsmount.host.recordings import record as recorder
 
     if script:
-        click.echo(_alone(Path(recorder.__file__)), nl=False)
+        from importlib.resources import files
+
+        click.echo(_alone(files("fsmount.host.recordings"), "record"), nl=False)
         return
     words = ["-o", output or f"{'machine' if anonymize else os.uname().nodename}.tar.gz"]
     raise SystemExit(recorder.main([*words, *(["--anonymize"] if anonymize else [])], "kdumpfs"))
 
 
-def _alone(path: Path) -> str:
+def _alone(folder: Traversable, name: str) -> str:
     """The recorder's text, the modules of ours that it imports in place of the first import of each."""
     seen = set()
 
@@ -53,12 +59,12 @@ def _alone(path: Path) -> str:
         if found[1] in seen:
             return ""
         seen.add(found[1])
-        return with_imports((path.parent / f"{found[1]}.py").read_text("utf-8"))
+        return with_imports((folder / f"{found[1]}.py").read_text("utf-8"))
 
     def with_imports(text_: str) -> str:
         return re.sub(r"(?m)^from fsmount\.host\.recordings\.(\w+) import .*\n", text, text_)
 
-    return with_imports(path.read_text("utf-8"))
+    return with_imports((folder / f"{name}.py").read_text("utf-8"))
 
 
 @click.command("diff-tree")

@@ -15,8 +15,7 @@ from fsmount.cli.boot import BootOptions
 from kdumpfs.web.files import Below, Files, Here
 from kdumpfs.web.lines import write_of
 from kdumpfs.web.steps import Session
-
-MISSING = "the page needs starlette and uvicorn: pip install 'kdumpfs[web]'"
+from printer.lacking import install
 
 
 def web(
@@ -41,7 +40,8 @@ def web(
     try:
         from kdumpfs.web.server import serve
     except ImportError:
-        raise ProfileError(MISSING) from None
+        needed = f"the page needs starlette and uvicorn: {install('starlette', 'uvicorn')}"
+        raise ProfileError(needed) from None
     listener = _listener(bind, port)
     port = listener.getsockname()[1]
     token = secrets.token_urlsafe(32)

@@ -6,10 +6,11 @@ import base64
 import json
 import secrets
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent / "page"
+PAGE = files("kdumpfs.web") / "page"
 MODULES = ("main", "model", "map", "panels", "files")
 """The page's ES modules: each imports the others as `kdumpfs/NAME`, which an import map finds."""
 TYPES = {".js": "text/javascript", ".css": "text/css"}

@@ -7,6 +7,7 @@ word that ends with / is gone on with.
 
 from __future__ import annotations
 
+import click
 from click.shell_completion import (
     BashComplete,
     FishComplete,
@@ -124,3 +125,9 @@ def register() -> None:
     """Let click use these."""
     for name, shell in SHELLS.items():
         add_completion_class(shell, name)
+
+
+def completion_file(group: click.Command, name: str, shell: str) -> str:
+    """What `NAME completion SHELL` prints."""
+    asked = SHELLS[shell](group, {}, name, f"_{name.upper()}_COMPLETE")
+    return asked.source_template % asked.source_vars()

@@ -49,12 +49,10 @@ def completion(ctx: click.Context, shell: str) -> None:
     It goes to bash-completion/completions/NAME, to _NAME in a folder of zsh's fpath, or to
     fish/vendor_completions.d/NAME.fish.
     """
-    from printer.cli.completion import SHELLS
+    from printer.cli.completion import completion_file
 
     root = ctx.find_root()
-    name = root.info_name or ""
-    asked = SHELLS[shell](root.command, {}, name, f"_{name.upper()}_COMPLETE")
-    click.echo(asked.source_template % asked.source_vars(), nl=False)
+    click.echo(completion_file(root.command, root.info_name or "", shell), nl=False)
 
 
 EXTRAS = {"help": help_, "completion": completion}

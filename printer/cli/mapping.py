@@ -17,7 +17,7 @@ from printer.cli.shared import INPUT, around, one_sentence, read_input, reading,
     "--output",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Draw an svg, png or pdf, by the name's ending (needs matplotlib: kdumpfs[plot]).",
+    help="Draw an svg, png or pdf, by the name's ending (needs matplotlib, of the extra [plot]).",
 )
 @click.option("--width", type=click.IntRange(20, 1000), help="Columns (default: the terminal's).")
 @click.option("--ascii", "plain", is_flag=True, help="Draw with ASCII alone.")

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from elfcorehdr.errors import ProfileError
 from printer.judge.diff import row_words
 from printer.judge.rules import Finding, Level
+from printer.lacking import install
 from printer.layout.sizes import printable, size_text
 from printer.pictures.blocks import Arrow, Block, Delta, Kind, Picture, View, grouped
 from printer.pictures.text import draw
@@ -69,7 +70,7 @@ def save(found: Picture, path: str) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         raise ProfileError(
-            f"{path}: matplotlib is needed to draw, expected it installed: pip install 'kdumpfs[plot]'"
+            f"{path}: matplotlib is needed to draw: {install('matplotlib')}"
         ) from None
     told = _told(found)
     plain: Any = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 
@@ -131,7 +132,7 @@ def test_an_exception_is_a_traceback_of_his_own_lines(running):
     )
     assert running.refused("one") == errno.EIO
     lines = running.said().splitlines()
-    assert lines[0] == (
+    assert lines[0].startswith(  # since 3.14 Python goes on with what may have been meant
         "mine.py: line 9: in one_show: AttributeError: 'CrashHotplug' object has no attribute 'rebuild'"
     )
     files = [line.split(",")[0:2] for line in lines if line.startswith("  File")]
@@ -262,9 +263,8 @@ def test_a_slow_function_is_named(running):
         "import time\n@group.show\ndef one_show(k):\n    time.sleep(1.1)\n    return 'x'\n"
     )
     assert running.read("one") == "x"
-    assert (
-        "mine.py: line 7: one_show took 1.1 s; nobody else was answered meanwhile" in running.said()
-    )
+    said = r"mine\.py: line 7: one_show took \d+\.\d s; nobody else was answered meanwhile"
+    assert re.search(said, running.said())
 
 
 def test_reload_takes_the_file_anew_and_keeps_state(running):
@@ -339,10 +339,11 @@ def test_reload_without_a_module():
 
 def test_a_machine_without_modules_imports_nothing_for_them():
     code = (
-        "import sys\n"
+        "import sys, ctypes, warnings\n"
+        "before = set(sys.modules)\n"
         "from fsmount.cli.boot import BootOptions, boot\n"
         "boot(BootOptions(load=True))\n"
-        "print(*sys.modules)\n"
+        "print(*sys.modules.keys() - before)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

@@ -11,9 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.package_data import package_data
 from elfcorehdr.lib.record import NamedTuple
-
-_HERE = __file__.rpartition("/")[0]
 
 CAPTURED = (
     *("x86_64-4k-6.1.176", "x86_64-4k-6.12.107", "x86_64-4k-6.18.15", "x86_64-4k-7.3.4"),
@@ -310,8 +309,7 @@ def captured(arch: str, page_size: int, release: str) -> tuple[VmcoreInfo, Relea
         )
 
     _, nearest, file_name = min(found, key=distance)
-    with open(f"{_HERE}/{file_name}", encoding="ascii") as file:
-        return VmcoreInfo.parse(file.read()), nearest
+    return VmcoreInfo.parse(package_data(__package__, file_name).decode("ascii")), nearest
 
 
 def vmcoreinfo_of(arch: str, page_size: int, release: str) -> VmcoreInfo:

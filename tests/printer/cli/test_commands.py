@@ -187,7 +187,7 @@ def test_check_counts_what_it_does_not_write_out(tmp_path):
 
 
 def test_map_to_a_file_that_cannot_be_written():
-    pytest.importorskip("matplotlib", reason="matplotlib (kdumpfs[plot]) is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib, of the extra [plot], is not installed")
     result = invoke("map", SEED_TEXT, "-o", "/nonexistent/x.svg")
     assert (result.exit_code, result.output) == (
         2,

@@ -102,7 +102,7 @@ def test_example_of_help_works_as_pasted(example, tmp_path):
         timeout=60,
     )
     if "-o memory.svg" in example and "matplotlib is needed" in done.stderr:
-        pytest.skip("matplotlib (kdumpfs[plot]) is not installed")
+        pytest.skip("matplotlib, of the extra [plot], is not installed")
     assert done.stderr == ""
     assert done.returncode in ((0, 1) if "check" in example or "diff" in example else (0,))
 

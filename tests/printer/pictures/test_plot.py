@@ -18,7 +18,7 @@ BUG = (*SEED[:9], load(0, 0x10000, 0), *SEED[10:])
 
 
 def saved(found, path):
-    pytest.importorskip("matplotlib", reason="matplotlib (kdumpfs[plot]) is not installed")
+    pytest.importorskip("matplotlib", reason="matplotlib, of the extra [plot], is not installed")
     from printer import save
 
     save(found, str(path))

@@ -1,0 +1,16 @@
+# Completion of elfcorehdr for fish: keep it as completions/elfcorehdr.fish, or source it
+function _elfcorehdr_completion
+    set -l option (string match -r '^--[^=]*=' -- (commandline -t))
+    for line in (env _ELFCOREHDR_COMPLETE=fish_complete COMP_WORDS=(commandline -cp) COMP_CWORD=(commandline -t) elfcorehdr 2> /dev/null)
+        set -l part (string split -m 1 , -- $line)
+        switch $part[1]
+            case dir
+                for path in (__fish_complete_directories $part[2]); echo "$option"$path; end
+            case file
+                for path in (__fish_complete_path $part[2]); echo "$option"$path; end
+            case plain
+                echo "$option"$part[2]
+        end
+    end
+end
+complete --no-files --command elfcorehdr --arguments "(_elfcorehdr_completion)"
