@@ -66,7 +66,7 @@ def test_without_user_namespaces() -> None:
 
 
 def test_the_page_has_these_sentences() -> None:
-    page = (ROOT / "docs/testing.md").read_text()
+    page = (ROOT / "docs/ci.md").read_text()
     for words in (
         "`/dev/fuse is missing: ...`",
         "cannot be mounted on`",
