@@ -6,7 +6,7 @@ mount took a third of its start. A Record is made of its annotations as they are
 
 from __future__ import annotations
 
-from operator import attrgetter
+from _operator import attrgetter  # operator itself is 0.2 ms of Python
 
 TYPE_CHECKING = False  # typing, with what it imports, costs a small command a tenth of its start
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ import errno
 import os
 
 from elfcorehdr.lib.record import Record
-from fsmount.foreign import library
 from fsmount.foreign.guests import ELF_HEADER, Guest, elf_machine, guest, magic
 from fsmount.host import mountns
 from fsmount.host.mountns import BINFMT, MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
@@ -24,6 +23,7 @@ from fsmount.host.programs import search_path
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
 OLDEST = (10, 0)
 """The first version with %d in the socket's name, and a name that may exist."""
@@ -54,7 +54,17 @@ def needed(argv: Sequence[str], packages: Sequence[str], root: str = "/") -> Emu
     """What runs the command and the programs in packages and root, if they are not all the host's. RunError."""
     path = search_path(os.environ.get("PATH", os.defpath))
     which = _foreign(argv, packages if root == "/" else (*packages, root), path)
-    return find(which, packages, path) if which is not None else None
+    if which is None:
+        return None
+    _library()  # our files may not be there any more where it is used
+    return find(which, packages, path)
+
+
+def _library() -> Any:
+    """What adapts a guest's C library: of no use to a native program's start."""
+    from fsmount.foreign import library
+
+    return library
 
 
 def _foreign(argv: Sequence[str], packages: Sequence[str], path: str) -> Guest | None:
@@ -171,6 +181,7 @@ def lay_libraries(parked: str, which: Guest, page_size: int) -> list[str]:
     """
     found: dict[str, bytes] = {}
     lacks = []
+    library = _library()
     for place in library.places(which):
         path = os.path.realpath(f"/{place}")
         if path in found or _machine(path) != which.elf:
