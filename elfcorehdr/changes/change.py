@@ -65,7 +65,7 @@ DEFAULT_RELEASE = "7.1"
 """Both patches of the seed."""
 
 
-_VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\+|[-+~_.]\w[\w.+~-]*)?", re.ASCII)
+_VERSION = r"v?(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?(?:\+|[-+~_.]\w[\w.+~-]*)?"
 LAST_OF_SERIES = {6: 19}
 """The last release before Linus raised the first number."""
 UTS_LEN = 64
@@ -78,7 +78,9 @@ def parse_version(text: str) -> Version:
     ProfileError if it does not begin with X.Y, is longer than uname's, older than 6.1, newer than
     what is known here, or a release that never was.
     """
-    match = _VERSION.fullmatch(text)
+    if text in RELEASES:  # no start compiles the pattern
+        return tuple(map(int, text.split(".")))
+    match = re.fullmatch(_VERSION, text, re.ASCII)
     shown = text if len(text) <= UTS_LEN else text[:UTS_LEN] + "..."
     if match and match[3] is None and re.match(r"\.\d", text[match.end(2) :]):
         match = None  # a third number of too many digits

@@ -21,7 +21,7 @@ ROUND_UP = 128 << 20
 """The range form compares with RAM rounded up to this."""
 MOST_DIGITS = 4000
 _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
-_NUMBER = re.compile(r"0[xX][0-9a-fA-F]+|0[0-7]*|[0-9]+", re.ASCII)
+_FROM_ZERO = "0[xX][0-9a-fA-F]+|0[0-7]*"
 
 
 def page_align(size: int, page_size: int) -> int:
@@ -53,15 +53,16 @@ def memparse(text: str, *, saturates: bool = True) -> tuple[int, str]:
     What is no number is 0 with all of text left. Without saturates, as before 7.2: a size beyond
     2^64 wraps, and a unit alone is a 0.
     """
-    match = _NUMBER.match(text)
-    value, rest = 0, text
-    if match is not None:
-        digits, rest = match.group(), text[match.end() :]
+    digits = text[: len(text) - len(text.lstrip("0123456789"))]
+    if digits.startswith("0") and (match := re.match(_FROM_ZERO, text)):
+        digits = match.group()
+    value, rest = 0, text[len(digits) :]
+    if digits:
         base = 16 if digits[:2].lower() == "0x" else 8 if digits[0] == "0" else 10
         value = int(digits[:MOST_DIGITS], base)  # a kernel's command line is shorter
         value = min(value, U64 - 1) if saturates else value % U64
     shift = _SHIFTS.get(rest[:1].lower(), 0)
-    if not shift or (saturates and match is None):
+    if not shift or (saturates and not digits):
         return value, rest
     value <<= shift
     return (min(value, U64 - 1) if saturates else value % U64), rest[1:]

@@ -6,7 +6,6 @@ Sizes are in pages.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isqrt
 
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.lib.record import Record
@@ -96,6 +95,8 @@ def min_free_kbytes(kernel: Kernel, managed: int, populated: int) -> int:
 
     managed: pages of all zones; populated: how many zones have any.
     """
+    from math import isqrt  # a shared object that no start needs
+
     kib = kernel.page_size // 1024
     least = min(max(isqrt(managed * kib * 16), 128), 262144)
     if kernel.config("TRANSPARENT_HUGEPAGE") and kernel.arch.thp(kernel):

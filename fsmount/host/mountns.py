@@ -341,7 +341,9 @@ def mounts(text: str) -> Iterator[Mount]:
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         fields = left.split(" ")
-        root, point = (_unescape(field) for field in fields[3:5])
+        root, point = fields[3], fields[4]
+        if "\\" in left:
+            root, point = _unescape(root), _unescape(point)
         fstype, _, source = right.partition(" ")
         source = source.partition(" ")[0]
         yield Mount(int(fields[0]), root, point, fields[5], fstype, source, fields[2])

@@ -21,9 +21,6 @@ from fsmount.tree.kobject import AttributeGroup, Declaration, Kset, Link, single
 cpu = AttributeGroup("devices/system/cpu", singleton)
 
 
-_ONES = re.compile("1+")
-
-
 def cpumap(mask: int, nr_bits: int) -> str:
     """A mask as the kernel's %*pb: hex words of 32 bits, comma between, the highest first, nr_bits wide."""
     text = mask.to_bytes(-(-nr_bits // 32) * 4, "big").hex(",", 4)
@@ -32,7 +29,7 @@ def cpumap(mask: int, nr_bits: int) -> str:
 
 def cpulist(mask: int) -> str:
     """A mask as the kernel's %*pbl: its runs, "0-3,6"."""
-    runs = (run.span() for run in _ONES.finditer(f"{mask:b}"[::-1]))
+    runs = (run.span() for run in re.finditer("1+", f"{mask:b}"[::-1]))
     return ",".join(f"{a}" if a + 1 == b else f"{a}-{b - 1}" for a, b in runs)
 
 

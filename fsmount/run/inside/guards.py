@@ -116,9 +116,18 @@ def _process(fds: tuple[int, ...]) -> Iterator[str]:
 
 
 def _emulated(table: MountTable) -> Iterator[str]:
+    """By their device: all that the machine's server shows is of one file system, wherever it is bound."""
+    place = table.at(f"{PARKED}/fuse")
+    if place is None or place.fstype != FSTYPE:
+        yield f"{PARKED}/fuse is not the machine's"
+        return
+    machine = os.stat(place.point).st_dev
     for path in EMULATED:
-        mount = table.at(os.path.realpath(path))
-        if os.path.lexists(path) and (mount is None or mount.fstype != FSTYPE):
+        try:
+            own = os.stat(path).st_dev == machine
+        except OSError:
+            own = not os.path.lexists(path)
+        if not own:
             yield f"{path} is the host's"
 
 
