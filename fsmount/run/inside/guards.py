@@ -118,10 +118,8 @@ def _process(fds: tuple[int, ...]) -> Iterator[str]:
 def _emulated(table: MountTable) -> Iterator[str]:
     """By their device: all that the machine's server shows is of one file system, wherever it is bound."""
     place = table.at(f"{PARKED}/fuse")
-    if place is None or place.fstype != FSTYPE:
-        yield f"{PARKED}/fuse is not the machine's"
-        return
-    machine = os.stat(place.point).st_dev
+    there = place is not None and place.fstype == FSTYPE
+    machine = os.stat(f"{PARKED}/fuse").st_dev if there else -1
     for path in EMULATED:
         try:
             own = os.stat(path).st_dev == machine
