@@ -24,7 +24,7 @@ from elfcorehdr.mm.memblock import DRV_MNG, NOMAP, Memblock, Region, split_by_no
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, ClassVar
 
     from elfcorehdr.drivers.base.cpu import Cpu
     from elfcorehdr.init.main import Kernel
@@ -100,6 +100,11 @@ class Arch(Reservation):
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): linear, pa + va(0) modulo 2^64."""
         return (pa + kernel.machine.direct_map_base) & ((1 << 64) - 1)
+
+    nmi_sysctls: ClassVar[bool] = False
+    """Whether unknown_nmi_panic, panic_on_unrecovered_nmi and panic_on_io_nmi exist: kernel/sysctl.c, x86 alone."""
+    nmi_watchdog: ClassVar[int] = 1
+    """kernel.nmi_watchdog at boot: whether something looks for hard lockups."""
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """The kernel's zones (not Movable) that start..end (included) reaches into, lowest first."""

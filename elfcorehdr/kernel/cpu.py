@@ -36,7 +36,7 @@ class Smt:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self.max_threads = kernel.machine.cpus.threads
+        self.max_threads = min(kernel.machine.cpus.threads, len(kernel.machine.possible_cpus))
         """cpu_smt_max_threads"""
         self.num_threads = self.max_threads
         """cpu_smt_num_threads: how many threads of a core may run."""

@@ -144,6 +144,8 @@ class CpuTopology(Record):
     """NUMA node of a CPU; 0 where not listed."""
     refuse: Mapping[int, str] = NONE
     """The errno that stopping a CPU gives, for one that does not stop: EBUSY, ENOSPC, ..."""
+    boot_cpu: int = 0
+    """x86_64: the hardware number of CPU 0, which a capture kernel is started by; those below follow."""
     cores_per_package: int = 0
     """x86_64: cores of a package; 0: one package a node."""
     type: str = "PowerPC,POWER10"

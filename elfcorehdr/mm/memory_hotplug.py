@@ -70,11 +70,23 @@ class MemoryHotplug:
             if self._memory.code(block.id) == MOVABLE:
                 return ZONE_MOVABLE
             zones = self._kernel.arch.zones_of(self._kernel, block.start, block.end)
+            if len(zones) > 1:
+                zones = [zone for zone in zones if self._of_node(block, zone)]
             return zones[0] if len(zones) == 1 else "none"
         default = self._zone_for(block, OnlineType.ONLINE)
         kernel_zone = self._zone_for(block, OnlineType.ONLINE_KERNEL)
         others = [zone for zone in (kernel_zone, ZONE_MOVABLE) if zone != default]
         return " ".join([default, *others])
+
+    def _of_node(self, block: MemoryBlock, zone: str) -> bool:
+        """zone_intersects(), of a zone as far as the block's node reaches: zone_spanned_pages_in_node()."""
+        kernel = self._kernel
+        span = kernel.memblock.node_span(kernel.nodes.of(block.start, block.end)[0])
+        limits = kernel.arch.zone_limits(kernel, zone)
+        if span is None:
+            return True
+        low = max(span.start, limits.start, block.start)
+        return low <= min(span.end, limits.end, block.end)
 
     def _zone_for(self, block: MemoryBlock, online_type: OnlineType) -> str:
         """zone_for_pfn_range(): where the block's pages would go."""

@@ -97,8 +97,16 @@ def panic_on_oops_store(kernel: Kernel, buf: str) -> None:
     _say(kernel, "panic_on_oops", kernel.panic.on_oops)
 
 
+NMI_SYSCTLS = ("unknown_nmi_panic", "panic_on_unrecovered_nmi", "panic_on_io_nmi")
+"""kernel/sysctl.c: x86's alone."""
+
+
 def _switch(name: str, default: int, most: int | None, doc: str) -> None:
     """A switch that the machine keeps for those who ask; 0 to `most`, or any number."""
+
+    def shown(kernel: Kernel) -> str:
+        usual = kernel.arch.nmi_watchdog if name == "nmi_watchdog" else default
+        return f"{kernel.panic.sysctl(name, usual)}\n"
 
     def store(kernel: Kernel, buf: str) -> None:
         value = kstrtoint(buf)
@@ -111,8 +119,9 @@ def _switch(name: str, default: int, most: int | None, doc: str) -> None:
 
     sysctl.add(
         name,
-        show=lambda kernel: f"{kernel.panic.sysctls.get(name, default)}\n",
+        show=shown,
         store=store,
+        is_visible=lambda kernel, obj: name not in NMI_SYSCTLS or kernel.arch.nmi_sysctls,
         doc=doc,
         store_doc="Kept; EINVAL"
         + (" for what is no number." if most is None else f" beyond 0 to {most}."),

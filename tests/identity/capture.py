@@ -28,9 +28,9 @@ def found(directory: Path, name: str) -> Path | None:
     return next((p for p in (directory / name, directory / f"{name}.gz") if p.exists()), None)
 
 
-def rows_of(capture: Path) -> dict[str, Json]:
-    """Path to type, mode, size, and text, b64, target, names or an errno; of the living kernel."""
-    living = capture / LIVING
+def rows_of(capture: Path, part: str = LIVING) -> dict[str, Json]:
+    """Path to type, mode, size, and text, b64, target, names or an errno; of the living kernel, or another part."""
+    living = capture / part
     rows: dict[str, Json] = {}
     for path, row in (*_proc(living), *_json(living), *_jsonl(living)):
         known = rows.setdefault(path, {}) if not TOO_LIVE.fullmatch(path) else {}

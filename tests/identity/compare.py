@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.kernel.panic import Crash
 from fsmount.cli.boot import declarations_of
 from fsmount.tree.kernfs import Node, Tree
 from tests.identity.capture import rows_of
@@ -19,6 +22,8 @@ from tests.identity.table import LIVE, TABLE
 from tests.replay.machine import Json
 from tests.sysfs_dump import TYPES, Difference, content_of, form
 from tests.sysfs_dump_table import Entry
+
+CAPTURE = "capture"
 
 
 @dataclass(slots=True)
@@ -49,7 +54,21 @@ def tree_of(capture: Path, rows: dict[str, Json]) -> Tree:
 def compare(capture: Path) -> Identity:
     """Every path of a capture against the tree, and the names that only the tree has."""
     rows = rows_of(capture)
-    tree = tree_of(capture, rows)
+    return against(tree_of(capture, rows), rows, capture)
+
+
+def capture_tree_of(capture: Path, cpu: int) -> Tree:
+    """Its capture kernel: the capture's machine, loaded with the command line that was seen, crashed on a CPU."""
+    tree = tree_of(capture, rows_of(capture))
+    said = (capture / CAPTURE / "proc/cmdline").read_text().removesuffix("\n")
+    cmdline = re.sub(r"^elfcorehdr=\S+ ", "", said)
+    tree.kernel.kexec.file_load(None, None, cmdline.encode(), KEXEC_FILE_ON_CRASH)
+    tree.kernel.panic.sysrq("c", Crash(cpu=cpu))
+    return tree
+
+
+def against(tree: Tree, rows: dict[str, Json], capture: Path) -> Identity:
+    """Every path of some rows against a tree, and the names that only the tree has."""
     result = Identity(capture, tree.kernel.arch.name)
     for path, row in sorted(rows.items()):
         live = next((entry for entry in LIVE if entry.is_about(result.arch, path)), None)

@@ -19,8 +19,10 @@ class AcpiProcessors:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._bound = set(kernel.machine.present_cpus)
-        self._apic = {n: n for n in kernel.machine.present_cpus}
-        self._numbers = dict(self._apic)
+        first = kernel.machine.cpus.boot_cpu
+        # Whoever boots is CPU 0, those below it follow: topology_register_boot_apic().
+        self._apic = {n: first if not n else n - (n <= first) for n in kernel.machine.present_cpus}
+        self._numbers = {apic: n for n, apic in self._apic.items()}
         """cpuid_to_apicid, the other way round: before 6.9 a slot keeps the number it once got."""
         self._slots = set(self._apic.values())
         """The slots of all present CPUs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from elfcorehdr.arch import crash_dump, dumpstack
 from elfcorehdr.arch.x86.kernel.crash import crash_setup_memmap_entries
+from elfcorehdr.arch.x86.kernel.setup import cores_per_package
 from elfcorehdr.arch.x86.mm.layout import X86Layout
 from elfcorehdr.kernel.kexec_core import Kimage
 from elfcorehdr.lib.ranges import Range
@@ -49,10 +50,21 @@ def capture_machine(kernel: Kernel, image: Kimage) -> Machine:
         memory=tuple(memory),
         resources=tuple(resources),
         cmdline=cmdline,
-        cpus=crash_dump.cpus(machine.cpus, cmdline),
+        cpus=replace(
+            crash_dump.cpus(machine.cpus, cmdline),
+            boot_cpu=_crashing(kernel),
+            cores_per_package=cores_per_package(kernel),
+        ),
         kernel_text=text,
         kernel_end=text.paddr + text.size if text else machine.kernel_end,
     )
+
+
+def _crashing(kernel: Kernel) -> int:
+    """The APIC id of the CPU that crashed."""
+    crash = kernel.panic.crash
+    cpu = kernel.cpus.cpu(crash.cpu) if crash is not None else None
+    return cpu.hard_id if cpu is not None else 0
 
 
 def _ram_buffers(memory: list[MemoryRange], taken: list[Range]) -> list[Region]:

@@ -23,7 +23,9 @@ def e820__register_firmware_map(machine: Machine) -> FirmwareMap:
     rows = [(m.start, m.end, SYSTEM_RAM) for m in machine.memory]
     rows += [(r.start, r.range.end, r.name) for r in machine.resources if r.name in E820_NAMES]
     rows.sort()
-    if rows[0] == (0, 0xFFF, "Reserved") and rows[1][::2] == (0x1000, SYSTEM_RAM):
+    # A capture kernel is told what the old kernel's iomem says (crash_setup_memmap_entries()), the first page apart.
+    told = "elfcorehdr=" in machine.cmdline
+    if not told and rows[0] == (0, 0xFFF, "Reserved") and rows[1][::2] == (0x1000, SYSTEM_RAM):
         rows[:2] = [(0, rows[1][1], SYSTEM_RAM)]
     firmware_map, end = FirmwareMap(), -1
     for start, last, name in rows:

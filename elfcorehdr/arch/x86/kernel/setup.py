@@ -51,6 +51,14 @@ def swiotlb_size_or_default(cmdline: str) -> int:
     return size
 
 
+def cores_per_package(kernel: Kernel) -> int:
+    """As the machine says, else one package a node."""
+    topology = kernel.machine.cpus
+    packages = max(len(kernel.nodes.ids()), 1)
+    each = len(kernel.cpus.possible) // topology.threads // packages
+    return topology.cores_per_package or max(each, 1)
+
+
 class X8664(Arch):
     """Crash ranges come from the resource tree; an event rewrites the header of its own kernel."""
 
@@ -78,6 +86,9 @@ class X8664(Arch):
     def max_physmem_bits(self, kernel: Kernel) -> int:
         """arch/x86/include/asm/sparsemem.h: 52 with five page-table levels, else 46."""
         return 52 if self.va(kernel, 0) < LOWEST_OF_FOUR_LEVELS else 46
+
+    nmi_sysctls = True
+    nmi_watchdog = 0  # QEMU without a PMU (golden identity x86_64)
 
     def zones_of(self, kernel: Kernel, start: int, end: int) -> list[str]:
         """DMA below 16 MiB, DMA32 below 4 GiB, then Normal."""
@@ -192,12 +203,7 @@ class X8664(Arch):
 
     def core_id(self, cpu: Cpu) -> int:
         """The core's number in its package: the APIC number's bits above the threads'. Packages are of one size."""
-        topology = cpu.kernel.machine.cpus
-        cores = topology.cores_per_package
-        if not cores:
-            packages = max(len(cpu.kernel.nodes.ids()), 1)
-            cores = max(len(cpu.kernel.cpus.possible) // topology.threads // packages, 1)
-        return cpu.hard_id // topology.threads % cores
+        return cpu.hard_id // cpu.kernel.machine.cpus.threads % cores_per_package(cpu.kernel)
 
     def die_id(self, cpu: Cpu) -> int:
         """A package has one die."""
