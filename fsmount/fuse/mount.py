@@ -59,7 +59,7 @@ class Mount:
     ) -> None:
         self._mounted = mounted
         self._log = tree.kernel.log
-        self._callers = Callers()
+        self._callers = Callers(tree.owner[0])
         os.set_blocking(mounted.fd, False)
         self._connection = Connection(mounted.fd, tree, self._callers, names=names)
         if isinstance(mounted, DirectMount):
