@@ -189,7 +189,10 @@ class Launch:
                 old[number] = signal.signal(number, end)
         else:
             for number in session.PASSED_ON:
-                old[number] = signal.signal(number, pass_on)
+                # What a shell lets its background jobs ignore, the command ignores, too: passed on it would end nothing.
+                ignored = signal.getsignal(number) == signal.SIG_IGN
+                ends = ignored and number in (signal.SIGINT, signal.SIGQUIT)
+                old[number] = signal.signal(number, end if ends else pass_on)
         for number in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) != signal.SIG_IGN:  # nohup(1)
                 old[number] = signal.signal(number, end)

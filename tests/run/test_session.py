@@ -143,9 +143,12 @@ def test_a_program_s_signal_ends_a_run_on_a_terminal(number: signal.Signals):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
-def test_a_program_s_signal_ends_a_run_without_a_terminal(number: signal.Signals):
+@pytest.mark.parametrize("background", [False, True])
+def test_a_program_s_signal_ends_a_run_without_a_terminal(number: signal.Signals, background: bool):
+    """In a script a shell lets a job in the background ignore both."""
+    how = "--ignore-signal" if background else "--default-signal"
     with subprocess.Popen(
-        [*RUN, "--", "sh", "-c", "echo up; sleep 60; echo after"],
+        ["env", f"{how}=INT,QUIT", *RUN, "--", "sh", "-c", "echo up; sleep 60; echo after"],
         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=ENVIRONMENT,
     ) as process:  # fmt: skip
         assert process.stdout is not None
