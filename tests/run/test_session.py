@@ -148,14 +148,16 @@ def test_a_program_s_signal_ends_a_run_without_a_terminal(number: signal.Signals
     """In a script a shell lets a job in the background ignore both."""
     how = "--ignore-signal" if background else "--default-signal"
     with subprocess.Popen(
-        ["env", f"{how}=INT,QUIT", *RUN, "--", "sh", "-c", "echo up; sleep 60; echo after"],
-        stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, env=ENVIRONMENT,
+        ["env", f"{how}=INT,QUIT", *RUN, "--", "cat"],  # a shell might wait for its child first
+        stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True, env=ENVIRONMENT,
     ) as process:  # fmt: skip
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.write("up\n")
+        process.stdin.flush()
         assert process.stdout.readline() == "up\n"
         process.send_signal(number)
-        assert process.communicate(timeout=20)[0] == ""
-    assert process.returncode == 128 + number
+        assert process.wait(60) == 128 + number
 
 
 def test_command_without_a_terminal_has_a_session_of_its_own():
