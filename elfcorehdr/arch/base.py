@@ -71,7 +71,7 @@ class Arch(Reservation):
     """What cpu/modalias reads where the machine does not say."""
     nr_cpus = 2048
     """CONFIG_NR_CPUS where the machine does not say."""
-    config_off = frozenset({"UNACCEPTED_MEMORY", "X86", "ISA_DMA_API"})
+    config_off = frozenset({"UNACCEPTED_MEMORY", "X86", "PPC", "ISA_DMA_API"})
     """Options of the configuration that the architecture does not know."""
     has_firmware_memmap = False
     """CONFIG_FIRMWARE_MEMMAP: /sys/firmware/memmap."""
@@ -190,6 +190,10 @@ class Arch(Reservation):
     def thp(self, kernel: Kernel) -> bool:
         """has_transparent_hugepage()"""
         return True
+
+    def lru_gen_caps(self, kernel: Kernel) -> int:
+        """get_cap() of mm/vmscan.c: LRU_GEN_CORE, and 2 and 4 where the processor sets accessed bits."""
+        return 1  # golden identity arm64: a Cortex-A72 does not
 
     def vmalloc_kib(self, kernel: Kernel) -> int:
         """VMALLOC_TOTAL, in kB."""

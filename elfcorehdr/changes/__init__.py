@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from elfcorehdr.changes import in_log, in_sysfs, of_cpus
+from elfcorehdr.changes import in_log, in_mm, in_sysctl, in_sysfs, of_cpus
 from elfcorehdr.changes.change import NEVER, Change, Kind, parse_version
 from elfcorehdr.errors import ProfileError
 
@@ -315,7 +315,7 @@ SHRINK_TO_ZERO_OOPS = Change(
 
 CHANGES: tuple[Change, ...] = tuple(
     value
-    for table in (globals(), vars(of_cpus), vars(in_sysfs), vars(in_log))
+    for table in (globals(), *map(vars, (of_cpus, in_sysfs, in_log, in_mm, in_sysctl)))
     for value in list(table.values())
     if isinstance(value, Change)
 )

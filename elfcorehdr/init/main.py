@@ -112,6 +112,10 @@ class Kernel:
         self.page_isolation = PageIsolation(self)
         self.nodes = Nodes(self)
         self.hugetlb = Hugetlb(self)
+        self.mm_settings: dict[str, str] = {}
+        """What was written to files of /sys/kernel/mm, by path."""
+        self.sysctls: dict[str, str] = {}
+        """What was written to files of /proc/sys that do no more than keep it, by dotted name."""
         self.modules = Modules(self)
         self.smt = Smt(self)
         self.cpus = Cpus(self)

@@ -5,7 +5,18 @@ May import tree/ and the engine. Start with proc.py.
 
 from __future__ import annotations
 
-from fsmount.procfs import files, kcore, meminfo, powerpc, proc, stat, sysrq, vmcore, vmstat
+from fsmount.procfs import (
+    files,
+    kcore,
+    meminfo,
+    powerpc,
+    proc,
+    stat,
+    sysctls,
+    sysrq,
+    vmcore,
+    vmstat,
+)
 from fsmount.tree.kobject import Declaration
 
 GROUPS: tuple[Declaration, ...] = (
@@ -15,6 +26,7 @@ GROUPS: tuple[Declaration, ...] = (
     *meminfo.GROUPS,
     *vmstat.GROUPS,
     *powerpc.GROUPS,
+    *sysctls.GROUPS,
     *sysrq.GROUPS,
     *kcore.GROUPS,
     *vmcore.GROUPS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from elfcorehdr.changes import in_sysfs
+from elfcorehdr.changes import in_sysctl, in_sysfs
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.kstrtox import kstrtoull
@@ -65,6 +65,8 @@ vm = AttributeGroup("sys/vm", singleton, fs=Filesystem.PROCFS)
 
 
 def _has_hugetlb(kernel: Kernel, obj: object) -> bool:
+    if kernel.has(in_sysctl.HUGETLB_SUPPORTED):
+        return kernel.hugetlb.supported
     return kernel.config("HUGETLB_PAGE")
 
 

@@ -100,6 +100,8 @@ def _jsonl(living: Path) -> Iterator[tuple[str, Json]]:
         for line in text_of(file).splitlines():
             row = json.loads(line)
             path = row.pop("path")
+            if row.get("stat_errno") == "ENOENT":
+                continue  # named on the recorder's command line, and not there
             if "open_errno" in row or "read_errno" in row:
                 row.pop("text", None)
             row.pop("open_errno", None)

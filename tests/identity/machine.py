@@ -18,13 +18,15 @@ from elfcorehdr.machine import (
     MemoryRange,
     Region,
 )
-from tests.identity.capture import LIVING, found
+from tests.identity.capture import LIVING, found, text_of
 from tests.replay.machine import Json
 from tests.sysfs_dump import config_of
 
 Rows = dict[str, Json]
 CPU = "/sys/devices/system/cpu"
 ARCHES = {"x86_64": "x86_64", "aarch64": "arm64", "ppc64le": "ppc64", "riscv64": "riscv64"}
+TEXT = {"x86_64": 0xFFFFFFFF81000000, "arm64": 0xFFFF800080000000}
+"""_text without KASLR."""
 IOMEM = re.compile(r"( *)([0-9a-f]+)-([0-9a-f]+) : (.*)")
 COMPUTED = frozenset(
     [
@@ -81,7 +83,7 @@ def machine_of(capture: Path, rows: Rows) -> Machine:
         source="captured",
         arch=arch,
         platform={"ppc64": "pseries", "x86_64": "pc"}.get(arch, "virt"),
-        kernel=words[0].partition("+")[0],
+        kernel=words[0],
         page_size=page_size,
         memory_block_size=block_size,
         cmdline=text(rows, "/proc/cmdline"),
@@ -96,9 +98,15 @@ def machine_of(capture: Path, rows: Rows) -> Machine:
             if name not in ("System RAM", "Crash kernel")
         ),
         crashkernel=tuple(CrashRegion(start, end - start + 1) for _, start, end, _ in crash),
-        kernel_text=KernelText(kernel[0][1], 0xFFFFFFFF81000000, kernel[-1][2] - kernel[0][1] + 1)
+        kernel_text=KernelText(
+            kernel[0][1],
+            TEXT[arch] + _offset(capture),
+            _text_size(capture, kernel[0][1]) or kernel[-1][2] - kernel[0][1] + 1,
+        )
         if kernel
         else None,
+        rtas=_rtas(rows),
+        kernel_end=int.from_bytes(_property(rows, "chosen/linux,kernel-end"), "big") or 0x2000000,
         vmcoreinfo=int((text(rows, "/sys/kernel/vmcoreinfo") or "0").split()[0], 16),
         crash_notes={
             n: int(notes, 16)
@@ -114,6 +122,24 @@ def machine_of(capture: Path, rows: Rows) -> Machine:
     )
 
 
+def _offset(capture: Path) -> int:
+    """KERNELOFFSET of /proc/kcore's VMCOREINFO: what KASLR added."""
+    told = found(capture / LIVING, "kcore.VMCOREINFO.txt")
+    match = re.search(r"^KERNELOFFSET=([0-9a-f]+)$", text_of(told), re.MULTILINE) if told else None
+    return int(match[1], 16) if match else 0
+
+
+def _text_size(capture: Path, paddr: int) -> int:
+    """_end - _text, which has more than the rows of /proc/iomem (x86_64: brk): of /proc/kcore; 0 without it."""
+    told = found(capture / LIVING, "kcore.headers+notes.bin")
+    data = told.read_bytes() if told else bytes(64)
+    for n in range(struct.unpack_from("<H", data, 56)[0]):
+        kind, _, _, _, at, size = struct.unpack_from("<IIQQQQ", data, 64 + 56 * n)
+        if kind == 1 and at == paddr:
+            return int(size)
+    return 0
+
+
 def _ppc64_crash(rows: Rows) -> list[tuple[int, int, int, str]]:
     chosen = "/proc/device-tree/chosen/linux,crashkernel-"
     for base in (chosen, chosen.replace("/proc/device-tree", "/sys/firmware/devicetree/base")):
@@ -122,6 +148,14 @@ def _ppc64_crash(rows: Rows) -> list[tuple[int, int, int, str]]:
             at, length = (int.from_bytes(base64.b64decode(v), "big") for v in (start, size))
             return [(0, at, at + length - 1, "Crash kernel")]
     return []
+
+
+def _rtas(rows: Rows) -> Region | None:
+    """Where RTAS lies; of other architectures nowhere."""
+    start, size = (_property(rows, f"rtas/{name}") for name in ("linux,rtas-base", "rtas-size"))
+    if not start or not size:
+        return None
+    return Region(int.from_bytes(start, "big"), int.from_bytes(size, "big"))
 
 
 def _root_properties(rows: Rows) -> dict[str, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from elfcorehdr import profiles
+from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.lib.record import replace
 from fsmount.cli.boot import declarations_of
@@ -69,8 +72,11 @@ def test_huge_pages_of_the_command_line_are_there_at_boot() -> None:
 def test_hash_has_pages_of_16_mib_but_not_under_qemu() -> None:
     tree = booted("pseries-4g", "disable_radix")
     assert "Hugepagesize" not in rows(tree)
-    assert errno_of(tree, "/proc/sys/vm/nr_hugepages", "1") == "ENOTSUP"
     machine = profiles.load("pseries-4g")
+    older = Tree(Kernel.boot(replace(machine, cmdline="disable_radix"), "6.12"), declarations_of())
+    assert errno_of(older, "/proc/sys/vm/nr_hugepages", "1") == "ENOTSUP"
+    with pytest.raises(KernelError, match="ENOENT"):
+        tree.lookup("/proc/sys/vm/nr_hugepages")  # golden identity ppc64 7.1.13 hash
     lpar = replace(machine, cmdline="disable_radix", devicetree={"model": "IBM,8286-42A"})
     tree = Tree(Kernel.boot(lpar), declarations_of())
     assert rows(tree)["Hugepagesize"] == 16384

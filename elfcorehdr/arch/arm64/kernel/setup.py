@@ -38,7 +38,7 @@ class Arm64(Arch):
 
     name = "arm64"
     config_off = frozenset(
-        {"UNACCEPTED_MEMORY", "X86", "ISA_DMA_API", "HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD"}
+        {"UNACCEPTED_MEMORY", "X86", "PPC", "ISA_DMA_API", "HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD"}
     )
     zone_names = ("DMA", "DMA32", "Normal")
     uts_machine = "aarch64"

@@ -268,8 +268,8 @@ class Ppc64(Arch):
         return check_smt_enabled(kernel.cmdline, kernel.machine)
 
     def max_page_order(self, kernel: Kernel) -> int:
-        """8 with 64 KiB pages, arch/powerpc/Kconfig."""
-        return 8 if kernel.page_size == 65536 else 10
+        """ARCH_FORCE_MAX_ORDER, arch/powerpc/Kconfig: 8 with 64 KiB pages, 12 with 4 (golden identity)."""
+        return 8 if kernel.page_size == 65536 else 12
 
     def default_huge_page(self, kernel: Kernel) -> int:
         """HPAGE_SIZE: 2 MiB with radix, 16 MiB with hash."""

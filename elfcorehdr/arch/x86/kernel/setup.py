@@ -68,7 +68,7 @@ class X8664(Arch):
     prstatus_bytes = 336
     cpu0_hotpluggable = False
     nr_cpus = 8192
-    config_off = frozenset()
+    config_off = frozenset({"PPC"})
     has_firmware_memmap = True
     zone_names = ("DMA", "DMA32", "Normal")
     cpumask_offstack = True
@@ -306,6 +306,10 @@ class X8664(Arch):
         from elfcorehdr.arch.x86.kernel.irq import interrupts
 
         return interrupts(kernel)
+
+    def lru_gen_caps(self, kernel: Kernel) -> int:
+        """Accessed bits at every level: golden identity x86_64."""
+        return 7
 
     def percpu_bytes(self, kernel: Kernel) -> int:
         """golden identity x86_64: 63 pages."""

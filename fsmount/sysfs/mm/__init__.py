@@ -1,0 +1,8 @@
+"""/sys/kernel/mm but for hugepages: what can be set is kept, counters are 0, since nothing is ever allocated."""
+
+from __future__ import annotations
+
+from fsmount.sysfs.mm import ksm, others, thp
+from fsmount.tree.kobject import Declaration
+
+GROUPS: tuple[Declaration, ...] = (*thp.GROUPS, *ksm.GROUPS, *others.GROUPS)
