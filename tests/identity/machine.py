@@ -213,6 +213,11 @@ def _topology(rows: Rows) -> CpuTopology:
     packages = {text(rows, p) for p in rows if p.endswith("/physical_package_id")}
     compatible = re.search("OF_COMPATIBLE_0=(.*)", text(rows, f"{CPU}/cpu0/uevent"))
     kind = rows.get(f"{CPU}/cpu0/of_node", {}).get("target", "").rpartition("/")[2]
+    said = (
+        {"type": kind.partition("@")[0] or "PowerPC,POWER9"}
+        if "ibm" in kind or "Power" in kind
+        else {}
+    )
     return CpuTopology(
         possible=possible,
         present=text(rows, f"{CPU}/present"),
@@ -222,7 +227,7 @@ def _topology(rows: Rows) -> CpuTopology:
         cores_per_package=len(parse_ids(package)) // threads if len(packages) > 1 else 0,
         modalias=text(rows, f"{CPU}/modalias"),
         compatible=compatible[1] if compatible else "",
-        type=kind.partition("@")[0] or "PowerPC,POWER9",
+        **said,
     )
 
 
