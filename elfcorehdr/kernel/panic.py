@@ -74,6 +74,11 @@ class Panic:
         """add_taint()"""
         self._taints.add(flag)
 
+    @property
+    def taint_bits(self) -> int:
+        """tainted_mask"""
+        return sum(1 << TAINT_FLAGS.index(flag) for flag in self._taints)
+
     def tainted(self, *, verbose: bool = False) -> str:
         """print_tainted(), print_tainted_verbose()"""
         if not self._taints:

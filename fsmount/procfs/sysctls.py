@@ -127,7 +127,6 @@ hardlockup_all_cpu_backtrace 0
 hung_task_all_cpu_backtrace 0
 hung_task_check_count 4194304
 hung_task_check_interval_secs 0
-hung_task_warnings 10
 kptr_restrict 0
 max_lock_depth 1024
 max_rcu_stall_to_panic 0
@@ -163,9 +162,7 @@ timer_migration 1
 traceoff_on_warning 0
 tracepoint_printk 0
 unprivileged_bpf_disabled 2
-warn_limit 0
 watchdog 1
-watchdog_thresh 10
 """.splitlines():
     _declare(kernel_sysctls, _line.partition(" ")[0], _line.partition(" ")[2])
 
@@ -231,8 +228,8 @@ def sched_energy_aware_store(kernel: Kernel, buf: str) -> None:
 
 @kernel_sysctls.show
 def tainted_show(kernel: Kernel) -> str:
-    """Why the kernel is tainted, as bits: nothing here taints it."""
-    return f"{kernel.sysctls.get('kernel.tainted', '0')}\n"
+    """Why the kernel is tainted, as bits."""
+    return f"{kernel.panic.taint_bits | int(kernel.sysctls.get('kernel.tainted', '0'))}\n"
 
 
 @kernel_sysctls.store
