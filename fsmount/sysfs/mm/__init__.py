@@ -1,4 +1,7 @@
-"""/sys/kernel/mm but for hugepages: what can be set is kept, counters are 0, since nothing is ever allocated."""
+"""/sys/kernel/mm but for hugepages: mm/huge_memory.c, mm/khugepaged.c, mm/shmem.c, mm/ksm.c, mm/vmscan.c (v7.3).
+
+What can be set is kept, counters are 0, since nothing is ever allocated.
+"""
 
 from __future__ import annotations
 
