@@ -168,7 +168,8 @@ watchdog 1
 
 for _name, _usual, _visible in (
     ("acpi_video_flags", "0", _X86),
-    ("bootloader_type", "176", _X86),  # QEMU's -kernel
+    # QEMU's -kernel, kexec: hdr.type_of_loader, Documentation/arch/x86/boot.rst
+    ("bootloader_type", lambda k: "208" if k.vmcore is not None else "176", _X86),
     ("bootloader_version", "0", _X86),
     ("io_delay_type", "0", _X86),
     ("split_lock_mitigate", "1", _X86),
@@ -255,7 +256,6 @@ def dmesg_restrict_store(kernel: Kernel, buf: str) -> None:
 
 
 for _line in """\
-admin_reserve_kbytes 8192
 compact_unevictable_allowed 1
 compaction_proactiveness 20
 dirty_background_bytes 0
@@ -320,15 +320,20 @@ def _min_free_kbytes(kernel: Kernel) -> str:
     return str(min_free_kbytes(kernel, sum(zone.managed for zone in every), len(every)))
 
 
-def _user_reserve_kbytes(kernel: Kernel) -> str:
-    """init_user_reserve(), mm/mmap.c: 3 % of what is free, at most 128 MiB."""
-    free = sum(kernel.nodes.memory(node)[1] for node in kernel.nodes.ids())
-    return str(min((free >> 10) // 32, 1 << 17))
+def _reserve(most: int) -> Callable[[Kernel], str]:
+    """init_user_reserve(), init_admin_reserve(), mm/mmap.c: 3 % of what is free, at most so many KiB."""
+
+    def value(kernel: Kernel) -> str:
+        free = sum(kernel.nodes.memory(node)[1] for node in kernel.nodes.ids())
+        return str(min((free >> 10) // 32, most))
+
+    return value
 
 
 _declare(vm_sysctls, "lowmem_reserve_ratio", _lowmem_reserve_ratio)
 _declare(vm_sysctls, "min_free_kbytes", _min_free_kbytes)
-_declare(vm_sysctls, "user_reserve_kbytes", _user_reserve_kbytes)
+_declare(vm_sysctls, "user_reserve_kbytes", _reserve(1 << 17))
+_declare(vm_sysctls, "admin_reserve_kbytes", _reserve(1 << 13))
 
 
 def _order(name: str, most: int, doc: str) -> None:

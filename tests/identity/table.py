@@ -30,7 +30,11 @@ LIVE: tuple[Entry, ...] = (
         "nothing is allocated here",
     ),
     Entry("form", "/proc/sys/kernel/threads-max", "of what was free when fork_init() asked"),
-    Entry("form", "/proc/sys/vm/(min_free|user_reserve)_kbytes", "of what was free at the boot"),
+    Entry(
+        "form",
+        "/proc/sys/vm/(min_free|user_reserve|admin_reserve)_kbytes",
+        "of what was free at the boot",
+    ),
     *sysfs_dump_table.LIVE,
 )
 """Files whose content is live: compared by form."""
