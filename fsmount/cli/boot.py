@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterable
 
@@ -158,6 +159,8 @@ def _recorded(
     from fsmount.host.recordings.recording import read_recording
 
     recording = read_recording(Path(options.recording))
+    for sentence in recording.mended:
+        sys.stderr.write(f"kdumpfs: {options.recording}: {sentence}\n")
     if machine is None and options.machine == profiles.DEFAULT:
         try:
             found = derived(recording, kernel=options.kernel).machine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,10 @@ def recorded_machine(path: str) -> Machine:
     """As derived(), of a file or directory."""
     from fsmount.host.recordings.recording import read_recording
 
-    return derived(read_recording(Path(path))).machine
+    recording = read_recording(Path(path))
+    for sentence in recording.mended:
+        sys.stderr.write(f"kdumpfs: {path}: {sentence}\n")
+    return derived(recording).machine
 
 
 def as_toml(path: str, arch: str, kernel: str, iomem: str | None = None) -> str:

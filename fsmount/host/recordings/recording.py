@@ -40,6 +40,8 @@ NEVER_EMPTY = ("state", "phys_index", "block_size_bytes", "possible", "present",
 """The last components of what LINES matches."""
 TOPS = ("cgroup", "dev", "run")
 """The first components of BESIDE."""
+PROC = ("cpuinfo", "meminfo", "iomem", "cmdline", "version", "stat", "uptime", "zoneinfo", "vmstat")
+"""Files of /proc that are never empty; their st_size is 0, and what believes that reads nothing."""
 STATES = ("online", "offline", "going-offline")
 
 
@@ -314,6 +316,14 @@ def _judge(found: Recording) -> None:
             f"{found.name}: {cut[0]}, expected a whole line of this file"
             + (f" (and {len(cut) - 1} more like it)" if len(cut) > 1 else "")
             + f"; {REMEDY}"
+        )
+    proc = found.directory("proc") or {}
+    unread = [name for name in PROC if name in proc and proc[name].content == b""]
+    if unread:
+        for name in [name for name, one in proc.items() if one.content == b""]:
+            del proc[name]
+        found.mended.append(
+            f"/proc/{unread[0]} and the like are empty, as what believes an st_size of 0 leaves them: taken as not recorded"
         )
     if padded:
         found.mended.append(
