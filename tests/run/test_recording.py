@@ -250,3 +250,34 @@ def test_hwlocs_recordings_become_machines_or_it_is_said_what_no_machine_is_with
         booted += 1
     assert booted > 25
     assert [why for why in refused if not any(known in why for known in refusals)] == []
+
+
+@pytest.fixture(scope="module")
+def sosreport(tmp_path_factory):
+    """A sosreport of this machine."""
+    tool("sos", "sosreport")
+    if os.geteuid():
+        pytest.skip("sos report is for root")
+    place = tmp_path_factory.mktemp("sos")
+    words = ("--batch", "--tmp-dir", str(place), "-o", "processor,memory,kernel,numa")
+    done = subprocess.run(
+        ["sos", "report", *words], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
+    (archive,) = [path for path in place.glob("*.tar*") if "md5" not in path.suffix] or [None]
+    assert archive is not None, done.stderr + done.stdout
+    return str(archive)
+
+
+@pytest.mark.parametrize("how", ["--recording", "-m"])
+def test_a_sosreport_of_this_machine_replays_as_it(sosreport, how):
+    for words in (("lsmem",), ("lsmem", "-a", "-o", "+ZONES"), ("lscpu", "-p"), ("nproc", "--all")):
+        done = run(*words, options=(how, sosreport))
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == said_here(*words)
+    assert run("uname", "-rm", options=(how, sosreport)).stdout == said_here("uname", "-rm")
+
+
+def test_an_unpacked_sosreport_is_the_same_recording(sosreport, tmp_path):
+    subprocess.run(["tar", "-xf", sosreport, "-C", str(tmp_path)], check=True)
+    packed, unpacked = as_toml(sosreport, "", ""), as_toml(str(tmp_path), "", "")
+    assert packed.partition("arch =")[2] == unpacked.partition("arch =")[2]

@@ -257,6 +257,9 @@ def cpus_of(files: Files, arch: str, missing: list[str]) -> CpuTopology:
     cpus = [int(m[1]) for p in files.matching(rf"{CPU}/cpu\d+") if (m := re.search(r"(\d+)$", p))]
     cpus.sort()
     threads = _threads(files, cpus, missing)
+    if not cpus:
+        told = re.findall(r"(?m)^processor\t*: *(\d+)$", files.text("proc/cpuinfo") or "")
+        cpus = sorted({int(n) for n in told})
     if possible is None and cpus:
         # On ppc64 CPUs are numbered core by core, and cores are whole.
         whole = threads if arch == "ppc64" else 1
@@ -304,9 +307,22 @@ def _threads(files: Files, cpus: list[int], missing: list[str]) -> int:
     threads = max(siblings, default=1)
     if len(siblings) < len(cpus):  # those of CPUs that are offline are not listed
         threads = max(_served(files), 1 << (threads - 1).bit_length())
-    if not siblings:
+    cores, told = cores_told(files)
+    if not siblings and told:
+        threads = max(told // cores, 1)
+    elif not siblings:
         missing.append("threads of a core: no topology; 1 is assumed")
     return threads
+
+
+def cores_told(files: Files) -> tuple[int, int]:
+    """Cores and CPUs of a package, by x86's /proc/cpuinfo; 0 and 0 if it does not tell them."""
+    text = files.text("proc/cpuinfo") or ""
+    cores = re.search(r"(?m)^cpu cores\t*: (\d+)$", text)
+    siblings = re.search(r"(?m)^siblings\t*: (\d+)$", text)
+    if cores is None or siblings is None or not int(cores[1]):
+        return 0, 0
+    return int(cores[1]), int(siblings[1])
 
 
 def _served(files: Files) -> int:
@@ -327,6 +343,8 @@ def _cores_per_package(files: Files, cpus: list[int], threads: int) -> int:
         else:
             offline += 1
     most = max(packages.values(), key=len, default=set())
+    if not most:
+        return cores_told(files)[0]
     if not offline or not most:
         return len(most)
     return min(max(most) + 1, len(most) + -(-offline // threads))

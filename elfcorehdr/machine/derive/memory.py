@@ -41,6 +41,7 @@ class Row(NamedTuple):
 def memory_of(files: Files, arch: str, missing: list[str]) -> dict[str, Any]:
     """The keys of a machine's file that are about memory. ProfileError if there is none to be seen."""
     block = int(files.text(f"{MEMORY}/block_size_bytes") or "0", 16)
+    block = block or int(files.head.get("block_size", 0))
     if not block:
         block = USUAL_BLOCK[arch]
         missing.append(f"the size of a memory block: {block >> 20} MiB are assumed")

@@ -31,6 +31,25 @@ WHOLE = (
     *("bus/memory/", "bus/cpu/", "bus/node/"),
 )
 """Directories of /sys of which nothing emulated stays: a machine is recorded whole, what is not there it had not."""
+TOLD_BY = (
+    *("memory/block_size_bytes", r"memory/memory\d+/state"),
+    *("cpu/possible", "cpu/online", r"cpu/cpu\d+/topology"),
+)
+"""What tells in /sys/devices/system that it is so; a sosreport has a CPU's caches, and nodes."""
+NODES_BY = ("node/possible", r"node/node\d+/(cpumap|meminfo)")
+
+
+def whole(recording: Recording) -> tuple[str, ...]:
+    """Those of WHOLE that it has whole."""
+
+    def told(by: tuple[str, ...]) -> bool:
+        return any(recording.matching(f"sys/devices/system/{one}") for one in by)
+
+    if told(TOLD_BY):
+        return WHOLE
+    return ("devices/system/node/", "bus/node/") if told(NODES_BY) else ()
+
+
 TOPS = {
     "sys": Filesystem.SYSFS,
     "proc": Filesystem.PROCFS,
@@ -71,6 +90,7 @@ class RecordedTree(Tree):
         self._recording = recording
         self._alone = alone
         self._processes = processes
+        self._whole = whole(recording)
         self._directories = {fs: DirEntry(fs, always=True) for fs in set(TOPS.values())}
         self._links = {
             fs: LinkEntry(Link("link", singleton, self._target, fs=fs)) for fs in self._directories
@@ -87,7 +107,7 @@ class RecordedTree(Tree):
         if top not in ("sys", "proc") or (isinstance(one, AttributeGroup) and one.overrides):
             return True
         return not self._alone and (
-            one.fs is not Filesystem.SYSFS or not f"{one.path}/".startswith(WHOLE)
+            one.fs is not Filesystem.SYSFS or not f"{one.path}/".startswith(self._whole)
         )
 
     def lookup(self, path: str) -> Node:

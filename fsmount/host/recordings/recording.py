@@ -14,6 +14,7 @@ from functools import lru_cache
 from elfcorehdr.errors import ProfileError
 from fsmount.host.recordings.entry import BESIDE, DEEPEST, DIRECTORY, Recorded
 from fsmount.host.recordings.format import FOOT, HEAD, TAIL
+from fsmount.host.recordings.sos import SAID, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -209,6 +210,9 @@ def read_recording(path: Path) -> Recording:
             if (last := name.rpartition("/")[2]) in (HEAD, TAIL, FOOT) and one.content is not None:
                 _about(found, last, one.content)
                 continue
+            if SAID.search(name) and one.content is not None:
+                told(found.head, name, one.content)
+                continue
             prefix = _prefix(name)
         if prefix is not None and not PROCESSES.match(name, len(prefix)):
             if prefix not in tops:
@@ -223,7 +227,7 @@ def read_recording(path: Path) -> Recording:
                 found.take(top, one, tops[prefix])
     if found.directory("sys") is None:
         raise ProfileError(f"{path}: nothing below sys/ in it, expected a recording of a /sys")
-    if found.head and "complete" not in found.head:
+    if "format" in found.head and "complete" not in found.head:
         raise ProfileError(f"{path}: ends before its last entry {TAIL}: it was cut, copy it again")
     _unlinked(found)
     _judge(found)

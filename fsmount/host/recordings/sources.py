@@ -11,6 +11,7 @@ from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
 from fsmount.host.recordings.entry import BESIDE, DEEPEST, DIRECTORY, Recorded
+from fsmount.host.recordings.sos import SAID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def _below(full: str, here: str, *, inside: bool) -> Iterator[Named]:
                 yield name, DIRECTORY
             if machine and entry.name in ("cgroup", "dev", "run"):
                 yield from _beside(entry.path, f"{name}/", len(here))
+            elif machine and entry.name == "sos_commands":
+                for path in (
+                    *Path(entry.path).glob("kernel/*"),
+                    *Path(entry.path).glob("memory/*"),
+                ):
+                    told = f"{name}/{path.relative_to(entry.path)}"
+                    if SAID.search(told) and path.is_file():
+                        yield told, Recorded(content=_content(str(path)))
             elif within or name.count("/") < DEEPEST:
                 yield from _below(entry.path, f"{name}/", inside=within)
         elif entry.is_file() and (within or entry.name.startswith("kdumpfs-recording")):
