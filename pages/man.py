@@ -89,6 +89,10 @@ ENVIRONMENT = {
             "XDG_STATE_HOME",
             "Below it kdumpfs/told has what a run has told already; ~/.local/state if it is not set.",
         ),
+        (
+            "XDG_RUNTIME_DIR",
+            "Below it, in kdumpfs-UID, machines of `run --name` are mounted; /run for root, else /tmp if it is not set or another's.",
+        ),
     ],
     "elfcorehdr": [
         ("COLUMNS", "The width of maps and tables, where there is no terminal to ask."),

@@ -19,8 +19,10 @@ class Directory(click.Path):
     """The path of a mounted tree, or of where to mount: click would ask for its attributes, and its server may not answer."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The words as they are."""
-        return value
+        """The words as they are; of a named machine its directory."""
+        from fsmount.host.named import found
+
+        return found(value)
 
 
 _WHOLE = 1 << 16

@@ -103,15 +103,17 @@ def mount(**given: Any) -> None:
 @click.option("--force", is_flag=True, help="Kill its server, and detach at once.")
 @DIRECTORY
 def umount(directory: str, lazy: bool, force: bool) -> None:
-    """Unmount DIR and end its server; a dead mount is cleared too.
+    """Unmount DIR and end its server; a dead mount is cleared too. Of a machine of `run --name X`, X is its DIR.
 
     \b
     kdumpfs umount /mnt
     kdumpfs umount --force /mnt            the server does not answer
     """
     from fsmount.host.mounting import unmount
+    from fsmount.host.named import forget
 
     unmount(directory, lazy=lazy, force=force)
+    forget(directory)
 
 
 @kdumpfs.command()

@@ -28,7 +28,7 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
 
     def serve(ready: Callable[[], None]) -> None:
         packed.use()
-        from fsmount.host.mounting import check_mountpoint, claimed, on_signals
+        from fsmount.host.mounting import check_mountpoint, claimed, on_signals, top_mount
 
         check_mountpoint(directory)
         from fsmount.cli.boot import BootOptions, boot
@@ -48,7 +48,9 @@ def mount(directory: str, *, foreground: bool, direct: bool, libfuse: bool, **op
             gc.freeze()  # the start made no garbage, and nothing of it is ever freed
             gc.set_threshold(20_000, 20, 20)  # a request leaves none in cycles
             gc.enable()
-            close_door = open_door(mounted, kernel, tree)
+            mount = top_mount(directory)
+            device = mount.device if mount is not None else "none"
+            close_door = open_door(mounted, device, kernel, tree)
             try:
                 mounted.serve(ready)
             finally:
@@ -95,6 +97,7 @@ def run(
     then: str | None,
     crashed: bool,
     within: str | None,
+    name: str | None,
     pass_fds: tuple[int, ...] = (),
     uname_machine: bool = True,
     root: str | None = None,
@@ -120,8 +123,24 @@ def run(
         quiet=quiet,
         then=("/bin/sh", "-c", then) if then is not None else (),
     )
-    if within is not None:
-        _check_in(options, record, then)
+    if within is not None or name is not None:
+        word = "--in" if name is None else "--name"
+        for other, value in (
+            ("--record", record),
+            ("--then", then),
+            ("--crashed", crashed or None),
+        ):
+            if value is not None:
+                raise ProfileError(f"{other} and {word}: expected one of them, or neither")
+    if name is not None:
+        if within is not None:
+            raise ProfileError("--in and --name: expected one of them, or neither")
+        within = _named(name, options)
+    elif within is not None:
+        _check_in(options, "--in")
+        from fsmount.host.named import found
+
+        within = found(within)
     from elfcorehdr.lib.record import replace
     from fsmount.foreign.qemu import needed
 
@@ -145,13 +164,27 @@ def run(
         return serve(kernel, tree, launch, channel, wanted, goes_on=not command)
 
 
-def _check_in(options: dict[str, Any], record: str | None, then: str | None) -> None:
-    """ProfileError for an option that says what machine there is: with --in it is there already."""
+def _named(name: str, options: dict[str, Any]) -> str:
+    """Where the machine of a name is mounted; it is booted if it is not. ProfileError."""
+    from fsmount.host import mounting, named
+
+    directory = named.made(name)
+    if mounting.mounted_at(directory) is None:
+        try:
+            mount(directory, foreground=False, direct=False, libfuse=False, **options)
+        except ProfileError:
+            if mounting.mounted_at(directory) is None:
+                raise
+        else:
+            return directory
+    _check_in(options, f"--name {name}")  # or another command was faster
+    return directory
+
+
+def _check_in(options: dict[str, Any], words: str) -> None:
+    """ProfileError for an option that says what machine there is: it is there already."""
     from fsmount.cli.options import MACHINE_OPTIONS
 
     for option in MACHINE_OPTIONS:
         if options[option.name] != option.default:
-            raise ProfileError(f"{option.words[-1]} and --in: the machine is booted already")
-    for word, value in (("--record", record), ("--then", then)):
-        if value is not None:
-            raise ProfileError(f"{word} and --in: expected one of them, or neither")
+            raise ProfileError(f"{option.words[-1]} and {words}: the machine is booted already")

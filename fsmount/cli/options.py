@@ -215,6 +215,14 @@ RUN_OPTIONS = (
         None,
     ),
     Option(
+        ("--name",),
+        "name",
+        "Run in the machine of this name: the first command boots it, later ones find what that one did; "
+        "`kdumpfs umount NAME` ends it.",
+        "NAME",
+        None,
+    ),
+    Option(
         ("--rw", "--share"),
         "share",
         "Let the command write to the real PATH, a file or directory (--share is its old name).",

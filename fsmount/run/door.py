@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from fsmount.tree.kernfs import Tree
 
 
-def name(pid: int) -> str:
-    """The abstract name at which the server with this pid listens."""
-    return f"\0kdumpfs-{pid}"
+def name(device: str) -> str:
+    """The abstract name at which the server of the mount with this device number (`0:52`) listens."""
+    return f"\0kdumpfs-{device}"
 
 
-def peer(connection: _socket.socket) -> tuple[int, int]:
-    """Pid and uid of who is at the other end."""
+def peer(connection: _socket.socket) -> int:
+    """The uid of who is at the other end."""
     raw = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
-    pid, uid, _ = struct.unpack("=iII", raw)
-    return pid, uid
+    uid: int = struct.unpack("=iII", raw)[1]
+    return uid
 
 
-def open_door(mounted: Mount, kernel: Kernel, tree: Tree) -> Callable[[], None]:
+def open_door(mounted: Mount, device: str, kernel: Kernel, tree: Tree) -> Callable[[], None]:
     """Let runs in; the function closes the door. Costs a mount one socket: the rest is imported when somebody comes."""
     listener = _socket.socket(
         _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
     )
     try:
-        listener.bind(name(os.getpid()))
+        listener.bind(name(device))
         listener.listen(16)
     except OSError:  # somebody else has the name: then this machine cannot be joined
         listener.close()
@@ -61,7 +61,7 @@ def open_door(mounted: Mount, kernel: Kernel, tree: Tree) -> Callable[[], None]:
                 connection, _ = same.accept()
             except OSError:
                 return
-        if peer(connection)[1] not in (0, os.geteuid()):
+        if peer(connection) not in (0, os.geteuid()):
             connection.close()
             return
         if not guests:

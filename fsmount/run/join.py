@@ -5,7 +5,9 @@ from __future__ import annotations
 import _socket as socket
 import os
 
+from elfcorehdr.errors import suppress
 from fsmount.host import mountns
+from fsmount.host.asking import ANSWER_S, server_of, silent
 from fsmount.host.mountns import FSTYPE, RunError
 from fsmount.run import door
 from fsmount.run.inside import init
@@ -55,30 +57,29 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
 
 def _knock(directory: str, wanted: str) -> tuple[socket.socket, str]:
     """A connection to the server of a mount, and what its machine is."""
-    path = os.path.realpath(directory)
+    given = os.path.abspath(directory)
+    path = os.path.join(os.path.realpath(os.path.dirname(given)), os.path.basename(given))
+    with suppress(OSError):  # no link; anything else would ask the server
+        os.readlink(path)
+        path = os.path.realpath(path)
     mount = mountns.mount_at(path, mountns.table())
     if mount is None or mount.fstype != FSTYPE or mount.point != path:
         raise RunError(
             f"--in {directory}: no kdumpfs is mounted there; `kdumpfs mount {directory}` first"
         )
-    try:
-        pid = int(
-            mountns.read(f"{path}/control/machine")
-            .rpartition('"pid": ')[2]
-            .split("}")[0]
-            .split(",")[0]
-        )
-    except (OSError, ValueError):
-        raise RunError(f"--in {directory}: its server does not answer") from None
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        connection.connect(door.name(pid))
-        if door.peer(connection) not in ((pid, 0), (pid, os.geteuid())):
+        connection.settimeout(ANSWER_S)
+        connection.connect(door.name(mount.device))
+        if door.peer(connection) not in (0, os.geteuid()):
             raise ConnectionRefusedError
         init.say(connection, "joins", wanted)
         word, text, _ = init.hear(connection)
         if word != "facts":
             raise ConnectionResetError
+        connection.settimeout(None)
+    except TimeoutError:
+        raise silent(directory, server_of(mount.device)) from None
     except OSError:
         raise RunError(
             f"--in {directory}: its server lets no run in; it was mounted by another user, in another"

@@ -221,3 +221,106 @@ def test_foreign_programs_run_in_a_mounted_machine_too(machine: Path):
         machine, f"{loaded}; env -i /usr/sbin/kexec -p -u; echo $?; {loaded}", *packages
     )
     assert printed == "1\n0\n0\n"
+
+
+# A server that does not answer
+
+
+def test_run_does_not_wait_for_a_stopped_server(machine: Path):
+    server = int((machine / "control/machine").read_text().split('"pid": ')[1].split("}")[0])
+    os.kill(server, signal.SIGSTOP)
+    try:
+        done = run("true", options=("--in", str(machine)))
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert done.returncode == 2
+    assert f"its server (process {server}) is stopped; `kill -CONT {server}`" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# By name, without a mount of one's own
+
+
+@pytest.fixture
+def name(tmp_path: Path) -> Iterator[str]:
+    """A name of no machine; what was booted under it is gone afterwards."""
+    name = f"test-{os.getpid()}-{time.monotonic_ns()}"
+    yield name
+    subprocess.run([*KDUMPFS, "umount", "--force", name], env=ENVIRONMENT, capture_output=True)
+
+
+def test_a_second_line_sees_what_the_first_did_without_a_mount(name: str):
+    option = ("--name", name)
+    first = run("sh", "-c", f"echo offline > /{STATE}", options=(*option, "-m", "pseries-4g"))
+    assert first.returncode == 2  # that machine has no such block
+    state = "/sys/devices/system/memory/memory10/state"
+    assert run("sh", "-c", f"echo offline > {state}", options=option).stderr == ""
+    assert run("cat", state, options=option).stdout == "offline\n"
+    assert f"/{name}: pseries-4g (" in kdumpfs("status").stdout
+    kdumpfs("plug", name, "memory", "256M")
+    assert "offline" in run("cat", state, options=("--in", name)).stdout
+    kdumpfs("umount", name)
+    assert name not in kdumpfs("status").stdout
+    assert run("cat", state, options=(*option, "-m", "pseries-4g")).stdout == "online\n"
+
+
+def test_guards_of_a_named_machine_are_those_of_any_run(name: str):
+    mark = f"kdumpfs-test-{os.getpid()}"
+    script = f"touch /usr/lib/{mark} && echo private; ls /proc/1/root 2>&1 | grep -c denied"
+    for _ in range(2):
+        done = run("sh", "-c", script, options=("--name", name), cwd="/")
+        assert (done.stdout, done.returncode) == ("private\n1\n", 0), done.stderr
+    assert not Path("/usr/lib", mark).exists()
+
+
+def test_of_many_first_commands_one_boots_the_machine(name: str):
+    command = [*RUN, "--name", name, "--", "uname", "-r"]
+    started = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+        for _ in range(5)
+    ]
+    assert [one.communicate(timeout=120)[0] for one in started] == ["7.1.0\n"] * 5
+    assert kdumpfs("status").stdout.count(f"/{name}: ") == 1
+
+
+@pytest.mark.parametrize("words", [("-m", "pc-2g"), ("--load",), ("--record", "x"), ("--crashed",)])
+def test_option_that_boots_a_named_machine_anew_is_refused(name: str, words: tuple[str, ...]):
+    assert run("true", options=("--name", name)).returncode == 0
+    done = run("true", options=("--name", name, *words))
+    assert done.returncode == 2
+    assert " and --name" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("wrong", ["", "../x", "a/b", "-x", "x" * 65, "ä", "a b"])
+def test_name_that_is_none(wrong: str):
+    done = run("true", options=(f"--name={wrong}",))
+    assert done.returncode == 2
+    assert done.stderr.startswith("kdumpfs: --name ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_directory_of_somebody_else_is_not_used(tmp_path: Path):
+    place = tmp_path / f"kdumpfs-{os.geteuid()}"
+    place.mkdir(mode=0o755)
+    done = run(
+        "true", options=("--name", "x"), env={**ENVIRONMENT, "XDG_RUNTIME_DIR": str(tmp_path)}
+    )
+    assert done.returncode == 2
+    assert f"{place}: expected a directory that is yours alone" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runs as root to become another")
+def test_an_ordinary_user_has_named_machines_of_his_own(tmp_path: Path):
+    script = (
+        "mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse;"
+        " mount -t tmpfs -o mode=1777 none /tmp;"
+        ' k="setpriv --reuid=65534 --regid=65534 --clear-groups $0 -m fsmount.cli.main";'
+        ' $k run --name own -- sh -c "echo x > /etc/own; uname -r";'
+        " $k status | grep -c /kdumpfs-65534/own:; $k umount own; ls /tmp/kdumpfs-65534"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, sys.executable], capture_output=True, text=True,
+        env={**ENVIRONMENT, "XDG_RUNTIME_DIR": ""}, cwd="/", timeout=120, check=False,
+    )  # fmt: skip
+    assert done.stdout == "7.1.0\n1\n", done.stderr

@@ -1,0 +1,67 @@
+"""Machines that have a name instead of a directory of their user's: `kdumpfs run --name X`.
+
+Each is mounted at a directory that nobody else can enter, found by the name alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from elfcorehdr.errors import ProfileError, suppress
+from fsmount.host import mounting
+
+_MOST = 64
+"""Characters of a name."""
+
+
+def directory_of(name: str) -> str:
+    """Where the machine of a name is, or would be, mounted. ProfileError if it is no name."""
+    known = name.isascii() and name[:1].isalnum() and len(name) <= _MOST
+    if not known or not all(one.isalnum() or one in "._-" for one in name):
+        raise ProfileError(
+            f"--name {name[:_MOST]!r}: expected at most {_MOST} letters, digits, '.', '_' or '-', the first a letter or digit"
+        )
+    return f"{_top()}/{name}"
+
+
+def made(name: str) -> str:
+    """directory_of(), which is there now. ProfileError if somebody else could have made it."""
+    directory = directory_of(name)
+    for place in (os.path.dirname(directory), directory):
+        with suppress(FileExistsError):
+            os.mkdir(place, 0o700)
+        if place == directory:
+            break  # something may be mounted there: it is not to be asked
+        found = os.lstat(place)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise ProfileError(f"{place}: expected a directory that is yours alone, mode 0700")
+    return directory
+
+
+def found(words: str) -> str:
+    """The directory of a machine of this name, if one is mounted; else the words, which are a path then."""
+    if "/" in words or words in ("", ".", "..") or os.path.lexists(words):
+        return words
+    try:
+        directory = directory_of(words)
+    except ProfileError:
+        return words
+    return directory if mounting.mounted_at(directory) is not None else words
+
+
+def forget(directory: str) -> None:
+    """Take away the directory of a named machine that was unmounted."""
+    if os.path.dirname(directory) == _top():
+        with suppress(OSError):
+            os.rmdir(directory)
+
+
+def _top() -> str:
+    """A directory of this user's: where the session has such things, else in /run or /tmp."""
+    uid = os.geteuid()
+    session = os.environ.get("XDG_RUNTIME_DIR", "")
+    with suppress(OSError):
+        if session.startswith("/") and os.stat(session).st_uid == uid:
+            return f"{session.rstrip('/')}/kdumpfs-{uid}"
+    return f"/run/kdumpfs-{uid}" if uid == 0 else f"/tmp/kdumpfs-{uid}"
