@@ -36,7 +36,7 @@ need_fuse() {
 need_venv() {
     local stamp
     stamp=.venv/.kdumpfs-$(sha256sum pyproject.toml | cut -c1-12)$1
-    [ -e "$stamp" ] && return 0
+    [ -e "$stamp" ] || { [ -z "$1" ] && [ -e "$stamp[dev]" ]; } && return 0
     command -v python3 >/dev/null || need_packages python3
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
         echo "python3 is older than 3.11: Debian 12 or later is expected" >&2
