@@ -23,7 +23,14 @@ from fsmount.foreign import code
 from fsmount.foreign.guests import Guest, elf_machine
 
 HOST_PAGE = os.sysconf("SC_PAGE_SIZE")
-_FUNCTIONS = (b"syscall", b"init_module", b"finit_module", b"kexec_load", b"kexec_file_load")
+_FUNCTIONS = (
+    b"syscall",
+    b"klogctl",
+    b"init_module",
+    b"finit_module",
+    b"kexec_load",
+    b"kexec_file_load",
+)
 _GETPAGESIZE = b"getpagesize"
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 _PHDR = struct.Struct("<IIQQQQQQ")

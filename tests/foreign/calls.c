@@ -3,6 +3,7 @@
  * plain    each once; fork   in a child that executes nothing, and in its child
  * threads  sixteen threads, a thousand calls each of three kinds, and calls that qemu-user does know
  * signals  while a timer interrupts; raw  not through the C library
+ * log      reads the kernel log into buffers at addresses of all kinds
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -63,8 +66,11 @@ static void *work(void *arg)
 
 static void tick(int number)
 {
+	int interrupted = errno;
+
 	ticks++;
 	wrong += too_many_segments() != -EINVAL;
+	errno = interrupted;
 }
 
 int main(int argc, char **argv)
@@ -104,6 +110,14 @@ int main(int argc, char **argv)
 		setitimer(ITIMER_REAL, &often, NULL);
 		while (ticks < 50)
 			work(NULL);
+		printf("%d\n", wrong);
+	} else if (!strcmp(how, "log")) {
+		for (unsigned long at = 0x700000000000; at < 0x700200000000; at += 0x30000000) {
+			char *buf = mmap((void *)at, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+			int size = klogctl(3, buf, 65536);
+
+			wrong += buf == MAP_FAILED || size < 100 || size != strlen(buf);
+		}
 		printf("%d\n", wrong);
 	} else {
 #if defined(__powerpc64__)

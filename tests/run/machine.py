@@ -23,6 +23,10 @@ ENVIRONMENT = {
 }
 
 
+always: list[str] = []
+"""Options of every run() and inside(): tests that run others' tests under them fill and empty it."""
+
+
 def run(
     *argv: str,
     options: tuple[str, ...] = (),
@@ -36,7 +40,7 @@ def run(
     if "stdin" not in how:
         how["input"] = text
     return subprocess.run(
-        [*before, *RUN, *options, "--", *argv],
+        [*before, *RUN, *always, *options, "--", *argv],
         capture_output=True,
         text=True,
         env=env,
