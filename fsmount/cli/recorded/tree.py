@@ -26,28 +26,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-WHOLE = (
-    *("devices/system/memory/", "devices/system/cpu/", "devices/system/node/", "firmware/"),
-    *("bus/memory/", "bus/cpu/", "bus/node/"),
-)
-"""Directories of /sys of which nothing emulated stays: a machine is recorded whole, what is not there it had not."""
-TOLD_BY = (
-    *("memory/block_size_bytes", r"memory/memory\d+/state"),
-    *("cpu/possible", "cpu/online", r"cpu/cpu\d+/topology"),
-)
-"""What tells in /sys/devices/system that it is so; a sosreport has a CPU's caches, and nodes."""
-NODES_BY = ("node/possible", r"node/node\d+/(cpumap|meminfo)")
+WHOLE = {
+    "memory": ("memory/block_size_bytes", r"memory/memory\d+/state"),
+    "cpu": ("cpu/possible", "cpu/online", r"cpu/cpu\d+/topology"),
+    "node": ("node/possible", r"node/node\d+/cpumap"),
+}
+"""Directories of /sys/devices/system and /sys/bus of which nothing emulated stays, and what tells that they were recorded whole:
+what is not there the machine had not. Of `kdumpfs record` all are; a sosreport has no memory blocks, and nodes in part."""
 
 
 def whole(recording: Recording) -> tuple[str, ...]:
-    """Those of WHOLE that it has whole."""
-
-    def told(by: tuple[str, ...]) -> bool:
-        return any(recording.matching(f"sys/devices/system/{one}") for one in by)
-
-    if told(TOLD_BY):
-        return WHOLE
-    return ("devices/system/node/", "bus/node/") if told(NODES_BY) else ()
+    """The beginnings of paths below /sys of which nothing emulated stays."""
+    ours = "format" in recording.head
+    names = [
+        name
+        for name, by in WHOLE.items()
+        if ours or any(recording.matching(f"sys/devices/system/{one}") for one in by)
+    ]
+    if "cpu" in names and recording.find("sys/devices/system/node") is None:
+        names.append("node")  # a kernel without CONFIG_NUMA
+    found = [f"{at}/{name}/" for at in ("devices/system", "bus") for name in names]
+    return (*found, "firmware/") if found else ()
 
 
 TOPS = {
