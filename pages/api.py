@@ -28,11 +28,18 @@ GIVEN = frozenset(
     | {"Lack", "Diff", "Finding", "Note", "Core", "Range", "Change"}
 )
 """Classes whose objects a user is given and does not make: what makes them is not told."""
-OF_KERNEL = (
-    *("kexec", "memory", "cpus", "nodes", "log", "uevents", "crash_hp", "memory_chain", "panic"),
-    *("machine", "memory_hotplug", "platform", "boot", "has", "config", "names_changed"),
-)
-"""What modules and programs use of a kernel; its other parts may move."""
+OF_KERNEL = ("boot", "has", "config", "names_changed")
+OF_PARTS = {
+    "kexec": ("crash_image", "elfcorehdr", "reserved", "crash_size", "crash_hotplug"),
+    "crash_hp": ("rebuilds",),
+    "memory": ("block", "block_ids", "offline_ids", "count", "blocks_of", "block_size", "boot_end"),
+    "memory_hotplug": ("online", "offline"),
+    "cpus": ("cpu", "possible", "present", "online", "node_of", "core_of", "up", "down"),
+    "nodes": ("ids", "block_ids", "span", "memory"),
+    "log": ("info", "warning", "err", "emit"),
+    "platform": ("plug_memory", "unplug_memory", "plug_cpu", "unplug_cpu"),
+}
+"""What modules and programs use of a kernel and its parts; the rest may move."""
 
 
 class Member(NamedTuple):
@@ -67,7 +74,8 @@ def _name(module: str, name: str) -> Name:
             return Name(name, "", doc, [*_methods(tree)])
         members = [*_fields(tree, value), *_methods(tree)]
         if value is Kernel:
-            members = [m for m in [*members, *_parts(members)] if _called(m) in OF_KERNEL]
+            members = [m for m in members if _called(m) in OF_KERNEL]
+            members += [*_plain_parts(), *_parts()]
         words = "" if name in GIVEN else _constructor(tree, value, name)
         doc = inspect.getdoc(value) or ""
         bare = [f"`{m.words[1:]}`" for m in members if not m.text and m.words[1:] not in words]
@@ -162,14 +170,26 @@ def _called(member: Member) -> str:
     return re.split(r"\W", member.words[1:])[0]
 
 
-def _parts(known: list[Member]) -> list[Member]:
-    """What a kernel is made of, by what each part's class says."""
-    have = {_called(member) for member in known}
-    return [
-        Member(f".{name}: {type(value).__name__}", _first(type(value).__doc__ or ""))
-        for name, value in vars(Kernel.boot(load("pseries-16g"))).items()
-        if name[0] != "_" and name not in have and type(value).__module__.startswith("elfcorehdr")
-    ]
+def _plain_parts() -> Iterator[Member]:
+    """What a kernel has that is no part: of its machine."""
+    yield Member(".machine", "The Machine that it was booted from, with its fields.")
+    yield Member(".arch.name", "ppc64, x86_64, arm64 or riscv64.")
+    yield Member(".page_size", "Bytes of a page.")
+    yield Member(".release", "What uname says.")
+    yield Member(".cmdline", "Its command line.")
+
+
+def _parts() -> Iterator[Member]:
+    """What is used of the parts of a kernel, as the class says it that has it first."""
+    kernel = Kernel.boot(load("pseries-16g"))
+    for part, wanted in OF_PARTS.items():
+        found: dict[str, Member] = {}
+        for cls in type(getattr(kernel, part)).__mro__[:-1]:
+            tree = _tree(cls)
+            members = [*_fields(tree, cls), *_methods(tree)]
+            found |= {_called(member): member for member in members if member.text}
+        for name in wanted:
+            yield Member(f".{part}{found[name].words}", found[name].text)
 
 
 def _text_below(module: str, name: str) -> str:

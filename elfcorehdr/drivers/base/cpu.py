@@ -105,6 +105,7 @@ class Cpus:
         machine = kernel.machine
         self._kernel = kernel
         self.possible = machine.possible_cpus
+        """Numbers of the possible CPUs, ascending."""
         self._possible = CpuMask(self.possible)
         self.modalias = machine.cpus.modalias or kernel.arch.modalias(kernel)
         """What cpu/modalias reads."""
@@ -116,11 +117,13 @@ class Cpus:
         present = machine.present_cpus if said.present else None
         self.present_at_boot = CpuMask(self.possible, present)
         self.present = CpuMask(self.possible, present)
+        """Numbers of the CPUs that are plugged in, a set, ascending."""
         self._free = bytearray(self.nr_cpu_ids)
         """A byte for each number: 1 where a CPU is possible but not present."""
         for n in self.present.missing:
             self._free[n] = 1
         self.online = CpuMask(self.possible, machine.online_cpus if said.online else present)
+        """Numbers of the CPUs that run, a set, ascending."""
         if kernel.smt.limits_boot:
             self.online -= {n for n in self.online if not kernel.smt.allowed_at_boot(n)}
         self.refuses = {n: getattr(errno, word) for n, word in said.refuse.items()}

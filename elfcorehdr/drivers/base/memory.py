@@ -100,6 +100,7 @@ class Memory:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self.block_size = kernel.machine.memory_block_size
+        """Bytes of a block."""
         regions = kernel.memblock
         self.boot_end = regions.end_of_dram()
         """The address behind the last byte of RAM at boot."""
