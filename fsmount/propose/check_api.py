@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from enum import Enum
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any, NamedTuple
 
-from elfcorehdr.errors import KernelError
+from elfcorehdr.errors import KernelError, suppress
 from fsmount.propose.abi import path_of
 from fsmount.tree.authors import defined_at
 from fsmount.tree.kernfs import Node, Tree
@@ -285,19 +287,23 @@ def _kind(word: bytes) -> str:
 
 def node_of(tree: Tree, path: str) -> Node | None:
     """The first node that a declared path, with its `*`, stands for now."""
-    found = [tree.lookup("")]
-    for part in filter(None, path.split("/")):
-        found = [child for node in found for child in _children(tree, node, part)][:1]
-    return found[0] if found else None
+    parts = [part for part in path.split("/") if part]
+    return next(_below(tree, tree.lookup(""), parts), None)
 
 
-def _children(tree: Tree, node: Node, part: str) -> Iterator[Node]:
-    names = (name for name, _ in tree.names(node)) if "*" in part else iter((part,))
-    for name in names:
-        if "*" in part and not fnmatchcase(name, part):
-            continue
-        try:
-            yield tree.child(node, name)
-            return
-        except KernelError:
-            continue
+LOOKED_AT = 64
+"""Objects of a set that are asked whether they have a file."""
+
+
+def _below(tree: Tree, node: Node, parts: list[str]) -> Iterator[Node]:
+    """The nodes at a path below a node; other names may match a `*` too, as cpufreq does cpu*."""
+    if not parts:
+        yield node
+        return
+    part, *rest = parts
+    if node.type != stat.S_IFDIR:
+        return
+    names = (name for name, _ in tree.names(node) if fnmatchcase(name, part))
+    for name in islice(names, LOOKED_AT) if "*" in part else (part,):
+        with suppress(KernelError):
+            yield from _below(tree, tree.child(node, name), rest)

@@ -113,3 +113,13 @@ def test_a_module_of_the_user_that_is_wrong_is_one_sentence(tmp_path: Path) -> N
         2,
         f"kdumpfs: {path}: line 1: invalid syntax; expected Python\n",
     )
+
+
+@pytest.mark.parametrize("objects", ["cpus", "memory_blocks", "nodes"])
+def test_a_file_of_each_object_is_looked_at(tmp_path: Path, objects: str) -> None:
+    """Other names match the `*`, too: cpuidle and cpufreq match cpu*."""
+    places = {"cpus": "cpu/cpu*", "memory_blocks": "memory/memory*", "nodes": "node/node*"}
+    path = tmp_path / "mine.py"
+    group = f'o = AttributeGroup("devices/system/{places[objects]}", {objects})\n'
+    path.write_text(HEAD + group + '@o.show\ndef x_show(one):\n    "D."\n    return "one"\n')
+    assert found(path) == (1, ["warning newline"])
