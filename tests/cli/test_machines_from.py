@@ -64,6 +64,17 @@ def test_a_ppc64_header_alone_shows_the_reservation_as_what_is_missing():
     assert loads(from_bytes(booted_header(text))) == expected
 
 
+def test_a_byte_too_many_is_no_memory():
+    """The header whose bug a reviewer looks at: remove_mem_range() of v6.19 to v7.2."""
+    header = GOLDEN / "ppc64/A-seed-7.2.13-64k-kexec_load/elfcorehdr-03.bin"
+    assert any(size % 4096 == 1 for _, _, size in loads(read(str(header))))
+    machine = from_toml(as_toml(str(header), "", "7.2.13"), "derived")
+    assert [(r.start, r.size) for r in machine.memory] == [
+        (0, 0x280000000),
+        (0x290000000, 0x170000000),
+    ]
+
+
 def test_a_listing_gives_blocks_and_cpus_and_says_what_it_assumes(tmp_path):
     listing = tmp_path / "list"
     blocks = "".join(f"drwxr-xr-x 3 root root 0 Nov 28 17:12 memory{n}\n" for n in (0, 1, 2, 8, 9))

@@ -87,10 +87,11 @@ def _loads_as_iomem(core: Core) -> str:
     """System RAM as the header lists it, rows that touch joined; what it leaves out below its end is the reservation."""
     from printer import Layout
 
+    # The byte too many of powerpc's remove_mem_range() (v6.19 to v7.2, `elfcorehdr check`) is no memory.
     spans = {
-        (p.p_paddr, p.p_paddr + p.p_memsz - 1)
+        (p.p_paddr, p.p_paddr + p.p_memsz - (2 if p.p_memsz % 4096 == 1 else 1))
         for p in core.phdrs
-        if p.p_type == PT_LOAD and p.p_memsz
+        if p.p_type == PT_LOAD and p.p_memsz > 1
     }
     gaps = Layout(core).crashkernel_gap
     spans |= {(gap.start, gap.end) for gap in gaps}
