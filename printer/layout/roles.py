@@ -24,6 +24,8 @@ BACKUP_SRC_SIZE = 0x10000
 """The first 64 KiB that powerpc's purgatory saves (arch/powerpc/include/asm/crashdump-ppc64.h)."""
 FIRMWARE_LIMIT = 256 << 20
 """A lone row of fewer bytes beside the backup region is taken for firmware: an LMB is 256 MiB."""
+SMALLEST_LMB = 16 << 20
+"""SECTION_SIZE_BITS 24: memory comes and goes in no smaller pieces (arch/powerpc/include/asm/sparsemem.h)."""
 LEAST_VMCOREINFO = 4096
 """VMCOREINFO_BYTES is a page, so that its note is larger than any CPU's (include/linux/vmcore_info.h)."""
 
@@ -321,10 +323,16 @@ class Layout:
         return (Range(stops[before] if before >= 0 else 0, starts[after] - 1),)
 
     def _alone(self, span: int) -> bool:
-        """Whether a span of memory is taken for powerpc's firmware: small, with a gap on either side."""
+        """Whether a span of memory is taken for powerpc's firmware: small, with a gap on either side.
+
+        What is left between the reservation and a block that went begins and ends where LMBs do.
+        """
         starts, stops = self.memory.starts, self.memory.stops
         size = stops[span] - starts[span]
-        return self.expects_backup and 0 < span < len(starts) - 1 and size < FIRMWARE_LIMIT
+        odd = (starts[span] | stops[span]) % SMALLEST_LMB
+        return bool(
+            self.expects_backup and odd and 0 < span < len(starts) - 1 and size < FIRMWARE_LIMIT
+        )
 
     def what(self, row: int) -> str:
         """A few words on a row, for a table."""

@@ -17,6 +17,7 @@ from tests.headers import (
     GOLDEN,
     SEED,
     SEED_TEXT,
+    load,
     packed,
 )
 
@@ -60,3 +61,10 @@ def test_captured_headers_have_cpu_notes_of_the_known_size_and_a_kernel_image(ar
 
 def test_direct_map_of_ppc64_is_its_constant():
     assert Layout(from_bytes(packed(*SEED))).direct_map == DIRECT
+
+
+def test_what_is_left_before_a_block_that_went_is_no_firmware():
+    """The first whole block behind the reservation was removed: 128 MiB stand alone, with a gap on either side."""
+    rows = (*SEED[:-1], load(0x58000000, 0x8000000), load(0x70000000, 0x390000000))
+    (gap,) = Layout(from_bytes(packed(*rows))).crashkernel_gap
+    assert (gap.start, gap.end) == (0x18000000, 0x57FFFFFF)
