@@ -20,14 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* KEXEC_ARCH_PPC64, _AARCH64, _RISCV; KEXEC_ON_CRASH */
-#if defined(__powerpc64__)
-#define CRASH 0x150001
-#elif defined(__aarch64__)
-#define CRASH 0xb70001
-#else
-#define CRASH 0xf30001
-#endif
+#include "crash.h"
 
 static int many = 1000;
 static atomic_int wrong, ticks;

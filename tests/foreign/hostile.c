@@ -21,13 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#if defined(__powerpc64__)
-#define CRASH 0x150001
-#elif defined(__aarch64__)
-#define CRASH 0xb70001
-#else
-#define CRASH 0xf30001
-#endif
+#include "crash.h"
 
 static void try(const char *name, long result)
 {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.foreign.programs import compiled, each_kind, machine_of
-from tests.run.machine import inside, run
+from tests.run.machine import USERS, inside, run
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.apt]
 
@@ -39,6 +41,22 @@ def test_sixteen_threads_at_once_get_their_own_answers(programs: Path, machine: 
 @each_kind
 def test_signals_between_change_no_result(programs: Path, machine: str, kind: str):
     assert calls(programs, machine, kind, "signals", "10") == ["0"]
+
+
+@pytest.mark.parametrize("before", USERS)
+@each_kind
+def test_ordinary_users_program_makes_its_calls_too(
+    programs: Path, machine: str, kind: str, before: tuple[str, ...]
+):
+    program = compiled(programs, machine, kind, "calls.c")
+    public = Path("/tmp") / f"kdumpfs-{os.getpid()}-{program.name}"
+    shutil.copy(program, public)
+    try:
+        done = run(str(public), "fork", options=machine_of(machine), before=before)
+    finally:
+        public.unlink()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "-22", "-9", "-22"]
 
 
 @each_kind

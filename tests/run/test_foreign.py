@@ -12,7 +12,7 @@ import pytest
 from elfcorehdr import Kernel, load
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH, regular
 from elfcorehdr.kexec_tools.ppc64 import header
-from tests.run.machine import ENVIRONMENT, inside, run
+from tests.run.machine import ENVIRONMENT, USERS, inside, run
 from tests.run.userlands import emulator, options, userland
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.apt]
@@ -191,6 +191,16 @@ def test_loading_without_the_capability_is_refused():
     done = run("bash", "-c", script, options=ppc("sid"))
     assert done.stdout != "0\n"
     assert "Operation not permitted" in done.stderr
+
+
+@pytest.mark.parametrize("before", USERS)
+def test_anybody_runs_the_mails_line(before: tuple[str, ...]):
+    script = f"""{BOOT}
+kexec --initrd=/boot/initrd.img-$V /boot/vmlinuz-$V --append="$(cat /proc/cmdline)" -pds > /dev/null 2>&1; echo "load=$?"
+cat /sys/kernel/kexec_crash_loaded; drmgr -c mem -a -q 1 2> /dev/null | tail -1; kexec -p -u; echo "u=$?"
+"""
+    done = run("bash", "-c", script, options=ppc("sid"), before=before)
+    assert done.stdout.split() == ["load=0", "1", "DR_TOTAL_RESOURCES=1", "u=0"], done.stderr
 
 
 def test_calls_that_qemu_user_knows_are_the_machines_too():
