@@ -12,6 +12,7 @@ import time
 import pytest
 
 from tests.packaging.conftest import ROOT
+from tests.run.userlands import emulator
 
 pytestmark = [
     pytest.mark.fuse,
@@ -40,6 +41,24 @@ def test_it_shows_table_hotplug_bug_and_cure_in_a_hundred_lines() -> None:
     assert "unmovable" not in done.stdout
     assert done.stdout.count("\n") < 110
     assert max(map(len, re.findall(r"^\$ .*", done.stdout, re.M))) < 130
+
+
+@pytest.mark.namespaces
+@pytest.mark.apt
+def test_where_the_emulator_is_the_mails_line_is_typed_to_the_mails_program() -> None:
+    path = f"{emulator('ppc64le')}/usr/bin:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["scripts/demo", "-y"],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=580,
+        env={**os.environ, "PATH": path},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    _, _, shown = done.stdout.partition("The mail's own line")
+    loads = re.findall(r"^0x[0-9a-f]+ +PT_LOAD +(\S+) .* RWX$", shown, re.M)
+    assert loads[1:] == ["0x10000", "0x2ec70000", "0x58000000"]
+    assert "DR_TOTAL_RESOURCES=1\n" in shown
+    assert "pseries-hotplug-mem: Attempting to hot-add 1 LMB(s)\n" in shown
+    assert done.stdout.count("\n") < 110
 
 
 def test_on_a_terminal_a_key_goes_on_and_q_ends() -> None:
