@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ from elfcorehdr.errors import ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.machine.reader import from_toml
 from fsmount.cli.recorded.machine import as_toml
+from fsmount.host.recordings.recording import read_recording
 from tests.run.machine import ENVIRONMENT, PROJECT, USERS, run
 from tests.run.packages import hwloc_recordings, tool
 
@@ -164,18 +166,44 @@ def test_what_is_no_recording_is_one_sentence(tmp_path):
         assert "x.tar" in done.stderr
 
 
-def test_the_recorder_is_one_file_that_runs_alone(tmp_path):
-    script = tmp_path / "record.py"
-    script.write_text(kdumpfs("record", "--script").stdout)
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(script), "-o", str(tmp_path / "it.tar")],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "recorded" in done.stdout
+def interpreters() -> list[str]:
+    """Every Python 3.6 or newer at hand, this one and the system's first."""
+    others = [
+        *Path("/usr/bin").glob("python3.?*"),
+        *Path.home().glob(".pyenv/versions/3.*/bin/python3"),
+    ]
+    known: dict[str, str] = {}
+    for path in (sys.executable, "/usr/bin/python3", *map(str, others)):
+        words = [path, "-I", "-c", "import sys; print(sys.version_info[:2])"]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+        except OSError:
+            continue
+        if (done.returncode == 0 and done.stdout >= "(3, 6)") or "(3, 1" in done.stdout:
+            known.setdefault(done.stdout.strip(), path)
+    return list(known.values())
+
+
+def test_the_recorder_is_one_file_of_python_3_6_that_runs_alone(tmp_path):
+    text = kdumpfs("record", "--script").stdout
+    ast.parse(text, feature_version=(3, 6))
+    assert not re.search(r"(?m)^\s*(from|import) (fsmount|elfcorehdr|kdumpfs)", text)
+    script = tmp_path / "there" / "record.py"
+    script.parent.mkdir()
+    script.write_text(text)
+    for n, python in enumerate(interpreters()):
+        for words in ((), ("--anonymize",)):
+            path = tmp_path / f"it{n}.tar.gz"
+            done = subprocess.run(
+                [python, "-I", "-S", str(script), "-o", str(path), *words],
+                capture_output=True,
+                text=True,
+                cwd=script.parent,
+                check=False,
+            )
+            assert done.returncode == 0, f"{python}: {done.stderr}"
+            assert "recorded" in done.stdout
+            assert read_recording(path).text("sys/devices/system/cpu/possible")
 
 
 def test_a_recording_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path):

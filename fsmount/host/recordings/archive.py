@@ -1,9 +1,7 @@
 """Writes the archive of `kdumpfs record`. Part of record.py; Python 3.6, nothing else."""
 
-import bz2
 import errno
 import json
-import lzma
 import os
 import shutil
 import subprocess
@@ -38,8 +36,12 @@ class Archive:
             )
             self._file = self._zstd.stdin
         elif path.endswith(".xz"):
+            import lzma
+
             self._file = lzma.open(path, "wb")  # noqa: SIM115
         elif path.endswith(".bz2"):
+            import bz2
+
             self._file = bz2.open(path, "wb")  # noqa: SIM115
         else:
             self._file = open(path, "wb")  # noqa: SIM115

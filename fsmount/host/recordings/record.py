@@ -20,7 +20,7 @@ import sys
 import tarfile
 import time
 
-from fsmount.host.recordings.anonymize import without_secrets
+from fsmount.host.recordings.anonymize import host_names, without_secrets
 from fsmount.host.recordings.archive import Archive, whole_or_not
 from fsmount.host.recordings.format import HEAD
 
@@ -175,6 +175,7 @@ class Recorder:
         self._archive = archive
         self._top = top
         self._anonymize = anonymize
+        self._hosts = host_names(hostname(top)) if anonymize else []
         self._now = int(time.time())
         self._parent = None  # type: str | None
         self.errors = {}  # type: dict[str, str]
@@ -239,7 +240,7 @@ class Recorder:
                 except OSError as error:
                     self._failed(path, error)
             if self._anonymize:
-                content = without_secrets(path, content)
+                content = without_secrets(path, content, self._hosts)
         elif stat.S_ISDIR(found.st_mode):
             info.type = tarfile.DIRTYPE
             self.directories[path] = 0
@@ -275,6 +276,15 @@ def runs(blocks):
         else:
             found.append([n, n, *what])
     return found
+
+
+def hostname(top):
+    # type: (str) -> bytes
+    """The name of the machine whose files are below top."""
+    try:
+        return read(os.path.join(top, "proc/sys/kernel/hostname"))
+    except OSError:
+        return b""
 
 
 def symbols(top):
