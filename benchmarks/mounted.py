@@ -116,6 +116,25 @@ def _lsmem(shop: Workshop, rounds: int) -> list[Cost]:
     ]
 
 
+def _lscpu(shop: Workshop, rounds: int) -> list[Cost]:
+    """Of the shipped machine with 2,048 CPUs; a new mount each time, so nothing of it is cached."""
+    copy = shop.path / "lscpu"
+    places = ("sys/devices/system/cpu", "sys/devices/system/node", "proc/cpuinfo")
+    with shop.ours("pseries-64t") as root:
+        for place in places:
+            (copy / place).parent.mkdir(parents=True, exist_ok=True)
+            # What can only be written is a complaint, as on a real sysfs.
+            command = ["cp", "-r", f"{root}/{place}", f"{copy}/{place}"]
+            subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+
+    def ours() -> float:
+        with shop.ours("pseries-64t") as root:
+            return wall_of(f"lscpu --sysroot {root}")
+
+    costs = interleaved({"ours": ours, "tmpfs": lambda: wall_of(f"lscpu --sysroot {copy}")}, rounds)
+    return [ratio(costs, "ours", "tmpfs")]
+
+
 def mount_to_first_file(shop: Workshop, machine: str) -> float:
     """Seconds from the command to the content of a block's state."""
     point = shop.point()
@@ -195,15 +214,15 @@ READ = "open+read+close of memoryN/state, rate"
 ROWS = (
     Row("1", READ, HL1, ">=", 0.50, 0.60, "1", _rates),
     Row("2", READ, HL0, ">=", 1.3, 1.6, "2.6 to 3.3", _rates, 1),
-    Row("3", "stat of a warm name, rate", TMPFS, ">=", 0.8, 1.0, "1", _rates, 2),
+    Row("3", "stat of a warm name, rate", TMPFS, ">=", 0.9, 1.0, "1", _rates, 2),
     Row("3b", "stat of a warm name, rate", LL, ">=", 0.95, 1.0, "1: no request is made", _rates, 4),
     Row("4", "echo 1 > online of an online block, rate", HL1, ">=", 0.35, 0.47, "1", _rates, 3),
     Row("5", "ls -U | wc -l, 262,144 blocks", TMPFS, "<=", 3.0, 1.7, "0.5", _listing),
     Row("6", "readdir per entry, 262,144 blocks", "16,384 blocks", "<=", 1.5, 1.1, "1", _listing, 1),
     Row("7", "lsmem, 8,192 blocks, first run", TMPFS, "<=", 25, 18, "12", _lsmem),
     Row("7", "lsmem, 8,192 blocks, second run", TMPFS, "<=", 18, 13, "7.6", _lsmem, 1),
-    Row("7b", "lsmem, 8,192 blocks, first run", LL, "<=", 2.0, 1.5, "1", _lsmem, 2),
-    Row("7b", "lsmem, 8,192 blocks, second run", LL, "<=", 2.0, 1.5, "1", _lsmem, 3),
+    Row("7b", "lsmem, 8,192 blocks, first run", LL, "<=", 1.5, 1.2, "1", _lsmem, 2),
+    Row("7b", "lsmem, 8,192 blocks, second run", LL, "<=", 1.5, 1.2, "1", _lsmem, 3),
     Row(
         "8",
         "mount to first file, 262,144 blocks, 8,192 CPUs",
@@ -216,5 +235,6 @@ ROWS = (
     ),
     Row("9", "resident memory, 262,144 blocks", "16 blocks", "<=", 1.0, 0.3, "0.25", _memory, 0, "MB more"),
     Row("10", "stale answers in 1,000 rounds of hotplug", "", "<=", 0, 0, "0", _stale, 0, "stale"),
+    Row("28", "lscpu, 2,048 CPUs, first run", TMPFS, "<=", 18, 13, "", _lscpu),
     Row("18", "read while another waits in kmsg", "read alone", "<=", 3.0, 1.5, "1", _waiting),
 )  # fmt: skip
