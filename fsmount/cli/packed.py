@@ -75,11 +75,13 @@ class Finder:
     @classmethod
     def take(cls, fd: int) -> None:
         """Find what is in this pack, if it is one of this Python."""
-        head = os.read(fd, 8)
-        size = int.from_bytes(head[4:], "little")
+        cls.index, size = {}, 0
         try:
-            cls.index = marshal.loads(os.read(fd, size)) if head[:4] == MAGIC_NUMBER else {}
-        except (ValueError, EOFError, TypeError):
+            head = os.read(fd, 8)
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == MAGIC_NUMBER:
+                cls.index = marshal.loads(os.read(fd, size))
+        except (OSError, ValueError, EOFError, TypeError):
             cls.index = {}
         cls._fd, cls._base, cls._pid = fd, 8 + size, os.getpid()
         sys.meta_path.insert(0, cls)
@@ -161,7 +163,10 @@ def _write(missing: Iterable[ModuleType]) -> None:
     packed = marshal.dumps(index)
     new = f"{path()}.{os.getpid()}"
     try:
-        with open(new, "xb") as file:
+        # As Python makes a .pyc file: nobody may write to it who may not write to the source.
+        mode = os.stat(__file__).st_mode & 0o666 | 0o200
+        made = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(made, "wb") as file:
             file.writelines((MAGIC_NUMBER, len(packed).to_bytes(4, "little"), packed))
             file.writelines(code for code, _ in codes.values())
         os.replace(new, path())

@@ -113,3 +113,19 @@ def test_a_forked_child_never_reads_by_its_parents_descriptor(tree: Path) -> Non
         "packed.use()\n", "packed.use()\nimport os\nif os.fork(): os._exit(os.wait()[1])\n"
     )
     assert start(tree, code)[1] == ORDINARY
+
+
+def test_the_pack_is_no_more_open_than_the_source_whatever_the_umask(tree: Path) -> None:
+    (tree / "fsmount/cli/packed.py").chmod(0o644)
+    start(tree, f"import os; os.umask(0)\n{START}")
+    (pack,) = packs(tree)
+    assert pack.stat().st_mode & 0o777 == 0o644
+
+
+def test_where_no_pack_can_be_written_starts_go_on_without(tree: Path) -> None:
+    start(tree)
+    (pack,) = packs(tree)
+    pack.unlink()
+    pack.mkdir()  # root may write anywhere, but not replace a directory
+    assert start(tree)[1] == start(tree)[1] == ORDINARY
+    assert [path.name for path in pack.parent.iterdir() if pack.name in path.name] == [pack.name]
