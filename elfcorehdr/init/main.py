@@ -95,6 +95,7 @@ class Kernel:
         self.page_size = machine.page_size
         self.cmdline = machine.cmdline
         self.log.restart({*self._dynamic_debug, *dyndbg_files(machine.cmdline)})
+        self.log.setup(machine.cmdline)
         self.log.fits_exactly = self.has(changes.PRINTK_FITS_EXACTLY)
         self.uevents.restart()
         self.timekeeping = Timekeeping(self._clock)

@@ -25,6 +25,9 @@ PRB_AVGBITS = 5
 """log2 of the text bytes for which the ring buffer has one descriptor, kernel/printk/printk.c."""
 
 
+LOG_BUF_LEN_MAX = 1 << 31
+
+
 class Devkmsg(enum.Enum):
     """What writing to /dev/kmsg does: the words of printk.devkmsg= (__control_devkmsg())."""
 
@@ -96,7 +99,7 @@ class Printk:
         dynamic_debug: Iterable[str] = (),
     ) -> None:
         self.clock = clock
-        self.size = size
+        self.size = self._usual = size
         self.listeners: list[Callable[[], None]] = []
         """Called after a record has become visible to readers."""
         self.fits_exactly = False
@@ -117,6 +120,25 @@ class Printk:
         self._begins: deque[int] = deque()
         self._open: Record | None = None
         self._next_seq = 0
+
+    def setup(self, cmdline: str) -> None:
+        """printk.devkmsg= (control_devkmsg()) and log_buf_len= (log_buf_len_update()): a larger buffer alone is made."""
+        self.size = self._usual
+        for word in cmdline.split():
+            name, _, value = word.partition("=")
+            if name == "printk.devkmsg":
+                found = [one for one in Devkmsg if value.startswith(one.value)]
+                self.devkmsg = found[0] if found else self.devkmsg
+            elif name == "log_buf_len" and (
+                m := re.match(r"(0[xX][0-9a-fA-F]+|\d+)([kKmMgG]?)", value)
+            ):
+                asked = (
+                    int(m[1], 16 if m[1][:2] in ("0x", "0X") else 10)
+                    << {"": 0, "k": 10, "m": 20, "g": 30}[m[2].lower()]
+                )
+                if asked:
+                    made = 1 << (min(asked, LOG_BUF_LEN_MAX) - 1).bit_length()
+                    self.size = max(made, self._usual)
 
     def __iter__(self) -> Iterator[Record]:
         return iter(self._records)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfcorehdr.kernel.printk import KERN_DEBUG, LOG_USER, Printk
+from elfcorehdr.kernel.printk import KERN_DEBUG, LOG_USER, Devkmsg, Printk
 
 
 def texts(log):
@@ -84,3 +84,20 @@ def test_record_finds_the_oldest_later_one():
     assert log.record(0).seq == 8
     assert log.record(20).seq == 20
     assert log.record(40) is None
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "size", "devkmsg"),
+    [
+        ("quiet", 1 << 18, Devkmsg.RATELIMIT),
+        ("log_buf_len=8M printk.devkmsg=on", 8 << 20, Devkmsg.ON),
+        ("log_buf_len=3000000 printk.devkmsg=off", 4 << 20, Devkmsg.OFF),
+        ("log_buf_len=64K printk.devkmsg=maybe", 1 << 18, Devkmsg.RATELIMIT),
+        ("log_buf_len=99999G printk.devkmsg=ratelimit", 1 << 31, Devkmsg.RATELIMIT),
+        ("log_buf_len=x", 1 << 18, Devkmsg.RATELIMIT),
+    ],
+)
+def test_command_line_says_how_large_the_log_is_and_who_may_write(cmdline, size, devkmsg):
+    log = Printk()
+    log.setup(cmdline)
+    assert (log.size, log.devkmsg) == (size, devkmsg)
