@@ -25,7 +25,8 @@ PRB_AVGBITS = 5
 """log2 of the text bytes for which the ring buffer has one descriptor, kernel/printk/printk.c."""
 
 
-LOG_BUF_LEN_MAX = 1 << 31
+LOG_BUF_LEN_MAX = 1 << 26
+"""What log_buf_len= gives at most: here, where the kernel has 2 GiB and as much as there is room for."""
 
 
 class Devkmsg(enum.Enum):

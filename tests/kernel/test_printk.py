@@ -93,7 +93,7 @@ def test_record_finds_the_oldest_later_one():
         ("log_buf_len=8M printk.devkmsg=on", 8 << 20, Devkmsg.ON),
         ("log_buf_len=3000000 printk.devkmsg=off", 4 << 20, Devkmsg.OFF),
         ("log_buf_len=64K printk.devkmsg=maybe", 1 << 18, Devkmsg.RATELIMIT),
-        ("log_buf_len=99999G printk.devkmsg=ratelimit", 1 << 31, Devkmsg.RATELIMIT),
+        ("log_buf_len=99999G printk.devkmsg=ratelimit", 1 << 26, Devkmsg.RATELIMIT),
         ("log_buf_len=x", 1 << 18, Devkmsg.RATELIMIT),
     ],
 )
