@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from elfcorehdr.kernel.printk import KERN_DEBUG, LOG_USER, Devkmsg, Printk
 
 
