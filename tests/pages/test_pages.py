@@ -92,6 +92,19 @@ def test_no_command_hides_in_an_indented_block(name):
     assert name == "docs/commands.md" or hidden == []
 
 
+def test_what_another_host_runs_can_be_read_there():
+    """Jobs for GitHub and GitLab: as YAML, with the keys that each must have."""
+    yaml = pytest.importorskip("yaml", reason="PyYAML comes with mkdocs: pip install '.[site]'")
+    jobs = {
+        b.file: yaml.safe_load(b.text) for b in blocks(PAGES["docs/ci.md"]) if b.language == "yaml"
+    }
+    (github,) = jobs[".github/workflows/proposal.yml"]["jobs"].values()
+    assert all(step.keys() & {"run", "uses"} for step in github["steps"])
+    assert github["runs-on"]
+    gitlab = jobs[".gitlab-ci.yml"]
+    assert all(job.get("script") for name, job in gitlab.items() if not name.startswith("."))
+
+
 def test_a_page_that_shows_what_is_not_so_is_told(tmp_path):
     wrong = "x\n```console\n$ mkdir -p a/b && cd a/b\n$ pwd | sed 's|.*/a|a|'\na/c\n```\n"
     assert run(tmp_path, "x.md", wrong).endswith("expected:\na/c\n\nseen:\na/b\n")
