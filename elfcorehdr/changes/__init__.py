@@ -67,6 +67,12 @@ KEXEC_CRASH_HOTPLUG_FLAG = Change(
     (6, 10),
     "kexec_load takes KEXEC_CRASH_HOTPLUG_SUPPORT (0x8); before, only KEXEC_UPDATE_ELFCOREHDR (0x4).",
 )
+RADIX_VMEMMAP_OF_ITS_OWN = Change(
+    "radix-vmemmap-of-its-own",
+    "commit 368a0590d954 (powerpc/book3s64/vmemmap: switch radix to use a different vmemmap handling function)",
+    (6, 6),
+    "vmemmap_list is empty with radix; before, it had each piece of vmemmap, by which makedumpfile before 1.7.5 found struct pages.",
+)
 FADUMP_HOTPLUG_READY = Change(
     "fadump-hotplug-ready",
     "Documentation/ABI/testing/sysfs-kernel-fadump",

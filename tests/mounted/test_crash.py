@@ -253,6 +253,18 @@ def test_makedumpfile_of_debian_12_cannot_read_struct_pages_of_ppc64(mounted, tm
     assert b"makedumpfile Failed." in done.stdout + done.stderr
 
 
+def test_makedumpfile_of_debian_12_reads_a_ppc64_of_its_time(mounted, tmp_path):
+    """6.1 has vmemmap_list with radix, too."""
+    vmcore = mounted.crash("-m", "pseries-4g", "--kernel", "6.1.176")
+    line = ("-d", 31, "--message-level", 31, vmcore, tmp_path / "dump")
+    done = run_tool("makedumpfile", "bookworm", "ppc64el", *line)
+    found, said = counters(done.stdout + done.stderr), statement(mounted.dir)["pages"]
+    assert (found["Free pages"], found["Private cache pages"]) == (
+        said["free"],
+        said["private-cache"],
+    )
+
+
 def test_4k_radix_excludes_no_free_page_and_says_completed(mounted, tmp_path):
     """Every makedumpfile to 1.7.9 reads the first page of the page directory alone (golden identity, 7.2.13-4k)."""
     vmcore = mounted.crash("-m", "pseries-numa2")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from elfcorehdr import changes
 from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
 from elfcorehdr.mm.layout import Ground, Layout
 from elfcorehdr.mm.pgtable import Entries, PageTables
@@ -19,7 +20,6 @@ PAGE_OFFSET = 0xC000000000000000
 _VALID, _PTE = 1 << 63, 1 << 62
 _LEAF = 0x18E
 """_PAGE_RW, _PAGE_EXEC off, accessed, dirty: as seen in a walk of a real table (golden identity, 4 KiB radix)."""
-MMU_PAGE_4K, MMU_PAGE_64K = 0, 2
 PSIZES = {0: 12, 2: 16, 6: 20, 7: 21, 10: 24, 13: 30, 14: 34}
 """MMU_PAGE_*: shift."""
 
@@ -41,6 +41,7 @@ class PpcLayout(Layout):
 
     def __init__(self, kernel: Kernel, info: VmcoreInfo) -> None:
         self.radix = radix(kernel)
+        self._listed = not self.radix or not kernel.has(changes.RADIX_VMEMMAP_OF_ITS_OWN)
         self.page_shift = kernel.page_size.bit_length() - 1
         super().__init__(kernel, info)
         self.link = PAGE_OFFSET
@@ -87,16 +88,14 @@ class PpcLayout(Layout):
         return PageTables(ground.mem, ground.root, shifts, 13, entries, ground.alloc, mappings)
 
     def image(self, put: Callable[[str, bytes], None], ground: Ground) -> None:
-        """mmu_psize_defs, and for hash the list of struct vmemmap_backing."""
-        put(
-            "mmu_vmemmap_psize",
-            struct.pack("<I", MMU_PAGE_4K if self.granule == 4096 else MMU_PAGE_64K),
-        )
+        """mmu_psize_defs, and for hash (before 6.6 for radix, too) the list of struct vmemmap_backing."""
+        psize = next(n for n, shift in PSIZES.items() if 1 << shift == self.granule)
+        put("mmu_vmemmap_psize", struct.pack("<I", psize))
         sizes = bytearray(96 * 16)
         for index, shift in PSIZES.items():
             struct.pack_into("<I", sizes, 96 * index, shift)
         put("mmu_psize_defs", bytes(sizes))
-        if self.radix:
+        if not self._listed:
             put("vmemmap_list", bytes(8))
             return
         page, chunks = self.granule, ground.chunks
