@@ -60,6 +60,14 @@ def files_page() -> str:
     return "".join(parts)
 
 
+def control_rows() -> list[Row]:
+    """The files of control/, as any machine has them."""
+    from fsmount.control.requests import GROUPS
+
+    nowhere = Where({}, {})
+    return [row for one in GROUPS for _, row in _rows(one, "fsmount.control.requests", nowhere)]
+
+
 def _section(home: str, rows: list[Row]) -> Iterator[str]:
     heading, source = described(home)
     yield f"### {escaped(heading)}\n\n"

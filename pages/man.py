@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 
 import click
 
 from pages.api import names, split_doc
 from pages.commands import STATUS, Command, commands
+from pages.files import control_rows
 from pages.machine import MACHINE_EXAMPLE, MACHINE_LEAD, bounds, tables
 from printer.version import __version__
 
@@ -33,7 +34,7 @@ def _prose(text: str) -> str:
     return f"\\&{made}" if made.startswith(".") else made
 
 
-def _items(rows: list[tuple[str, str]]) -> Iterator[str]:
+def _items(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
     """A list of words and what they mean."""
     for words, text in rows:
         yield f".TP\n\\fB{_roff(words)}\\fR\n{_prose(text)}\n"
@@ -66,7 +67,16 @@ def command_man(name: str, group: click.Group) -> str:
         ".SH ENVIRONMENT\n",
         *_items(ENVIRONMENT[name]),
     ]
+    if name == "kdumpfs":
+        parts += [".SH FILES\n", *_items(_files())]
     return "".join([*parts, _see_also(name)])
+
+
+def _files() -> Iterator[tuple[str, str]]:
+    """What is below a mount: the machine's file systems, and control/."""
+    yield "DIR/sys, DIR/proc, DIR/dev", "The machine's; docs/files.md has each file."
+    for row in control_rows():
+        yield f"DIR/{row.path}", " ".join(filter(None, (row.text, row.writes)))
 
 
 def _see_also(name: str) -> str:

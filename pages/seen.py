@@ -103,7 +103,9 @@ def is_there(kernel: Kernel, declared: Declaration, attribute: Attribute[Any] | 
 
 
 def seen(at: Where, declared: Declaration, attribute: Attribute[Any] | None) -> str:
-    """Where it is, in words."""
+    """Where it is, in words; empty if no machine is to be asked."""
+    if not at.plain:
+        return ""
     there = {
         platform: [r for r in RELEASES if is_there(at.plain[platform, r], declared, attribute)]
         for platform in PLATFORMS
