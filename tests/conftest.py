@@ -1,6 +1,6 @@
 """What every test has: the environment's lacks, found once, and an eye on oopses.
 
-KDUMPFS_REQUIRE=fuse,namespaces,browser,shells,packages (or CI=true, for all) makes a lack a failure instead of a skip.
+KDUMPFS_REQUIRE=fuse,namespaces,browser,shells (or CI=true, for all) makes a lack a failure instead of a skip.
 """
 
 from __future__ import annotations

@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import select
-from collections.abc import Callable, Iterator
 
 from elfcorehdr.errors import ProfileError
 from fsmount.host.signals import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ANSWER_S = 5.0
 """A server that says nothing for so long does not answer."""
