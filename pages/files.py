@@ -77,7 +77,8 @@ def _section(home: str, rows: list[Row]) -> Iterator[str]:
     for row in rows:
         folder, _, name = row.path.rpartition("/")
         merged.setdefault((name, *row[1:]), []).append(folder)
-    many = sorted({tuple(folders) for folders in merged.values() if len(folders) > 2})
+    many = sorted({tuple(folders) for folders in merged.values() if len(folders) > 3})
+    many = many if len(many) == 1 else []  # else it would be of two places that one speaks
     for folders in many:
         common = [f"`{folder}`" for folder in folders]
         yield f"`…/` is each of {', '.join(common)}.\n\n"
