@@ -17,6 +17,7 @@ from elfcorehdr.kernel.panic import Crash
 from elfcorehdr.kernel.vmlinux.btf import Btf
 from elfcorehdr.kernel.vmlinux.fits import fits, with_image
 from elfcorehdr.kernel.vmlinux.image import Vmlinux
+from elfcorehdr.kernel.vmlinux.relocs import RELA_DYN, RELR, Rela, Relocs
 from elfcorehdr.lib.record import replace
 from fsmount.host.mapped import opened
 from tests.conftest import required
@@ -275,3 +276,28 @@ def test_what_is_no_btf_is_refused():
             Btf(data)
     with pytest.raises(ElfFormatError, match="cut off"):
         Btf(struct.pack("<HBB5I", 0xEB9F, 1, 0, 24, 0, 12, 12, 8))
+
+
+@pytest.mark.parametrize("slide", [0, SLIDE])
+def test_position_independent_images_have_two_kinds_of_relocations(slide):
+    """.rela.dyn says the word, .relr.dyn where one is: arm64's, with --no-apply-dynamic-relocs."""
+    link = 0xFFFF800080000000
+    rela = struct.pack("<QQq", link + 16, 1027, link + 0x40 - (1 << 64))
+    relr = struct.pack("<2Q", link + 32, 1 | 1 << 1 | 1 << 3)  # 32, 40, 56
+    file = rela + relr
+    sections = [
+        Rela(0, len(rela), 0, 1 << 64, RELA_DYN),
+        Rela(len(rela), len(relr), 0, 1 << 64, RELR),
+    ]
+    relocs = Relocs(183, sections, lambda at, n: file[at : at + n], link, 0x1000)
+    words = [link + 8, 7, 0, link + 0x80, link + 0x100, link + 0x180, link + 0x200, link + 0x280]
+    moved = struct.unpack("<8Q", relocs.apply(struct.pack("<8Q", *words), link, slide))
+    pointers = {2: link + 0x40, 4: words[4], 5: words[5], 7: words[7]}
+    assert moved == tuple(pointers[n] + slide if n in pointers else w for n, w in enumerate(words))
+
+
+def test_image_without_relocations_has_its_aligned_words_moved():
+    relocs = Relocs(62, [], lambda at, n: b"", 0x1000, 0x1000)
+    words = struct.pack("<4Q", 0x1000, 0x1FFF, 0x2000, 0xFFF)
+    moved = (0x1000 + SLIDE, 0x1FFF + SLIDE, 0x2000, 0xFFF)
+    assert struct.unpack("<4Q", relocs.apply(words, 0x1800, SLIDE)) == moved

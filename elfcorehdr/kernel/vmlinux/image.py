@@ -12,11 +12,12 @@ from collections.abc import Callable
 from elfcorehdr.elf import EHDR_SIZE, ELFCLASS64, ELFDATA2LSB, PT_LOAD, unpack_ehdr
 from elfcorehdr.errors import ElfFormatError, ProfileError
 from elfcorehdr.kernel.vmlinux.btf import Btf
-from elfcorehdr.kernel.vmlinux.relocs import Rela, Relocs
+from elfcorehdr.kernel.vmlinux.relocs import RELA_DYN, RELR, Rela, Relocs
 from elfcorehdr.lib.record import NamedTuple
 
 ET_EXEC, ET_DYN = 2, 3
 SHT_SYMTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS = 2, 4, 7, 8
+SHT_RELR = 19
 SHF_ALLOC = 2
 NT_GNU_BUILD_ID = 3
 STB_LOCAL = 0
@@ -81,7 +82,9 @@ class Vmlinux:
                 if target[2] & SHF_ALLOC and s[7]:
                     self._relas.append(Rela(s[4], s[5], target[3], target[3] + target[5]))
                 elif s[2] & SHF_ALLOC and not s[7]:  # .rela.dyn: of the whole image
-                    self._relas.append(Rela(s[4], s[5], 0, 1 << 64))
+                    self._relas.append(Rela(s[4], s[5], 0, 1 << 64, RELA_DYN))
+            elif s[1] == SHT_RELR:
+                self._relas.append(Rela(s[4], s[5], 0, 1 << 64, RELR))
         order = [names[s[0] : names.index(b"\0", s[0])].decode(errors="replace") for s in found]
         for title, s in zip(order, found, strict=True):
             self._sections[title] = (s[1], s[4], s[5])
@@ -153,7 +156,7 @@ class Vmlinux:
 
     def moved(self, vaddr: int, size: int, slide: int) -> bytes:
         """As read(), of an image that is `slide` bytes from where it is linked to."""
-        if not slide:
+        if not slide and not self._relocs.dynamic:
             return self.read(vaddr, size)
         # An address that begins before or ends behind the part is moved with its whole.
         around = self.read(vaddr - 8, size + 16)
