@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fsmount.foreign.qemu import Emulator
+    from fsmount.host.cgroup import Group
 
 
 class RunOptions(Record):
@@ -89,8 +90,10 @@ class Launch:
         self.began_ns = 0
         """When its first process was made, by CLOCK_MONOTONIC."""
         self._handlers: dict[int, Any] = {}
+        self._groups: list[Group] = []
         session.open_streams()
-        places.check_streams(mountns.table())
+        self._table = mountns.table()
+        places.check_streams(self._table)
         session.check_passed(options.pass_fds)
         self._share = places.check_writable(options.share)
         if options.keep is not None:
@@ -107,7 +110,8 @@ class Launch:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sys.stdout.flush()
         sys.stderr.flush()
-        keeps = init.Keeps(self._in_front, self._options.pass_fds)
+        self._groups = session.groups(self._table)
+        keeps = init.Keeps(self._in_front, self._options.pass_fds, tuple(self._groups))
         self.began_ns = time.monotonic_ns()
         pid = init.start(theirs, lambda text: self.inside(read_facts(text)), keeps)
         self._children.append(pid)
@@ -229,6 +233,9 @@ class Launch:
             with suppress(ChildProcessError):
                 os.waitpid(child, 0)
         self._children.clear()
+        for group in self._groups:
+            group.remove()
+        self._groups.clear()
         if self._in_front:
             session.bring_to_front(os.getpgrp())
         for number, handler in self._handlers.items():

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
     from fsmount.foreign.qemu import Emulator
+    from fsmount.host.cgroup import Group
 
 # The cgroup namespace is made where the command has no rights over it: it cannot mount its hierarchy.
 _OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID | mountns.CLONE_NEWCGROUP
@@ -83,6 +84,8 @@ class Keeps(Record):
 
     in_front: bool
     pass_fds: tuple[int, ...]
+    groups: tuple[Group, ...] = ()
+    """Cgroups that the command is put into."""
 
 
 def say(channel: socket.socket, word: str, text: str = "", fds: tuple[int, ...] = ()) -> None:
@@ -136,7 +139,8 @@ def start(channel: socket.socket, prepare: Callable[[str], Inside], keeps: Keeps
         return pid
 
     def act() -> int:
-        session.close_inherited((channel.fileno(), *keeps.pass_fds))
+        ours = (fd for group in keeps.groups for fd in (group.top, group.procs))
+        session.close_inherited((channel.fileno(), *keeps.pass_fds, *ours))
         if not keeps.in_front:
             os.setsid()
         if ordinary:
@@ -144,7 +148,7 @@ def start(channel: socket.socket, prepare: Callable[[str], Inside], keeps: Keeps
         word, text, _ = hear(channel)
         if word != "facts":
             return _FAILED  # there is no machine
-        return _init(channel, prepare(text), host_ns)
+        return _init(channel, prepare(text), host_ns, keeps.groups)
 
     _never_returns(channel, act)
 
@@ -166,7 +170,9 @@ def _time_namespace(channel: socket.socket, booted_ns: int) -> None:
         say(channel, "missing", f"the time since the boot is the host's to processes: {error}")
 
 
-def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> int:
+def _init(
+    channel: socket.socket, inside: Inside, host_ns: dict[str, str], groups: tuple[Group, ...]
+) -> int:
     """Pid 1: make the mounts, start the command, reap, end when it or `run` has ended."""
 
     def send_fuse(fd: int, procfs: int) -> None:
@@ -190,20 +196,36 @@ def _init(channel: socket.socket, inside: Inside, host_ns: dict[str, str]) -> in
         with open(f"{PARKED}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
     wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    pid = _start(channel, inside, host_ns, wake_w)
+    pid = _start(channel, inside, host_ns, groups, wake_w)
     code = _reap(channel, inside, built, pid, wake_r)
     if code is None:
         inside = replace(inside, argv=inside.then, then=())
-        pid = _start(channel, inside, host_ns, wake_w)
+        pid = _start(channel, inside, host_ns, groups, wake_w)
         code = _reap(channel, inside, built, pid, wake_r) or 0
     if directory >= 0:
         _keep(channel, built, directory)
+    if code == _FAILED:  # `run` is gone, perhaps
+        _remove(groups)
     with suppress(OSError):
         say(channel, "exit", str(code))
     return code
 
 
-def _start(channel: socket.socket, inside: Inside, host_ns: dict[str, str], wake_w: int) -> int:
+def _remove(groups: tuple[Group, ...]) -> None:
+    """Nobody else takes them away: end all that is in them, then do so."""
+    if groups:
+        _kill_all()
+    for group in groups:
+        group.remove()
+
+
+def _start(
+    channel: socket.socket,
+    inside: Inside,
+    host_ns: dict[str, str],
+    groups: tuple[Group, ...],
+    wake_w: int,
+) -> int:
     """Fork the command with a user namespace of its own; its pid."""
     mapped, unshared = os.pipe(), os.pipe()
     mountns.set_undumpable(dumpable=True)  # its /proc files are to be its own
@@ -214,6 +236,9 @@ def _start(channel: socket.socket, inside: Inside, host_ns: dict[str, str], wake
         os.close(unshared[0])
         for number in (*_IGNORED, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
+        for group in groups:
+            with suppress(OSError):
+                group.join()
         _never_returns(channel, lambda: _command(channel, inside, host_ns, mapped[0], unshared[1]))
     os.close(mapped[0])
     os.close(unshared[1])
@@ -240,6 +265,13 @@ def _power_goes(channel: socket.socket) -> None:
     with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
     say(channel, "killed")
+    _kill_all()
+
+
+def _kill_all() -> None:
+    """End everything but init, and reap it."""
+    with suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
     while True:
         try:
             os.waitpid(-1, 0)

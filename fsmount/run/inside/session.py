@@ -19,8 +19,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fsmount.host.cgroup import Group
+
 PROCESSES = 4096
 """Most processes and threads in a run: its pid namespace's pid_max, and an ordinary user's RLIMIT_NPROC."""
+MEMORY_SHARE = 2
+"""Of the memory there is, all that a run's processes may have together is this part, where a cgroup may be made."""
 OOM_SCORE_ADJ = 500
 """When memory runs out, the kernel ends what is in a run first."""
 _PID_MAX_OF_NAMESPACE = (6, 14)
@@ -137,3 +141,14 @@ def _write(path: str, text: str) -> None:
 def memory_size() -> int:
     """How much may be written to what is private: a quarter of the memory there is."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+
+
+def groups(table: str) -> list[Group]:
+    """The cgroups of a run, which bound what all of its processes have together; none where none may be made.
+
+    table: the mount table.
+    """
+    from fsmount.host import cgroup
+
+    memory = memory_size() * 4 // MEMORY_SHARE
+    return cgroup.groups({"memory": memory, "pids": PROCESSES}, table)
