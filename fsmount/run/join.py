@@ -21,11 +21,11 @@ def run_in(directory: str, argv: tuple[str, ...], options: RunOptions) -> int:
     guest = options.emulator.guest.machine if options.emulator is not None else "-"
     connection, facts = _knock(directory, f"{uname} {guest}")
     channel = launch.start()
-    init.say(channel, "facts", facts)
     status: int | None = None
     ended_by: Signalled | None = None
     error = ""
     try:
+        init.say(channel, "facts", facts)
         launch.take_signals(connection)
         init.say(connection, "channel", "", (channel.fileno(),))
         channel.close()

@@ -113,7 +113,11 @@ class Launch:
         self._groups = session.groups(self._table)
         keeps = init.Keeps(self._in_front, self._options.pass_fds, tuple(self._groups))
         self.began_ns = time.monotonic_ns()
-        pid = init.start(theirs, lambda text: self.inside(read_facts(text)), keeps)
+        try:
+            pid = init.start(theirs, lambda text: self.inside(read_facts(text)), keeps)
+        except BaseException:
+            self._remove_groups()
+            raise
         self._children.append(pid)
         theirs.close()
         return ours
@@ -233,14 +237,17 @@ class Launch:
             with suppress(ChildProcessError):
                 os.waitpid(child, 0)
         self._children.clear()
-        for group in self._groups:
-            group.remove()
-        self._groups.clear()
+        self._remove_groups()
         if self._in_front:
             session.bring_to_front(os.getpgrp())
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers.clear()
+
+    def _remove_groups(self) -> None:
+        for group in self._groups:
+            group.remove()
+        self._groups.clear()
 
 
 def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,8 @@ import pytest
 
 from fsmount.host import cgroup, mountns
 from fsmount.run.inside import session
-from tests.run.machine import run, start
+from tests.run.machine import ENVIRONMENT, RUN, run, start
+from tests.run.test_environments import REFUSE
 
 LIMITS = {"memory": 1 << 30, "pids": 100}
 
@@ -103,6 +106,17 @@ def test_groups_go_when_init_is_killed(running: tuple[int, set[Path]]):
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     os.kill(int(children[0]), signal.SIGKILL)
     gone(groups)
+
+
+@needs_cgroup
+@pytest.mark.namespaces
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64's calls")
+def test_groups_go_when_no_namespace_can_be_made():
+    command = [sys.executable, "-c", REFUSE, "56", *RUN, "--", "true"]  # 56: clone
+    process = subprocess.Popen(command, env=ENVIRONMENT, cwd="/", stderr=subprocess.PIPE)
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert not [one for one in ours() if one.endswith(f"kdumpfs-{process.pid}")]
 
 
 @pytest.mark.namespaces

@@ -242,8 +242,9 @@ def test_run_does_not_wait_for_a_stopped_server(machine: Path):
 
 
 @pytest.fixture
-def name(tmp_path: Path) -> Iterator[str]:
+def name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A name of no machine; what was booted under it is gone afterwards."""
+    monkeypatch.setitem(ENVIRONMENT, "XDG_RUNTIME_DIR", str(tmp_path))
     name = f"test-{os.getpid()}-{time.monotonic_ns()}"
     yield name
     subprocess.run([*KDUMPFS, "umount", "--force", name], env=ENVIRONMENT, capture_output=True)
