@@ -61,11 +61,8 @@ _ZSH = """\
     [[ -z $plain ]] || compadd -U -p "$option" -V unsorted -a plain
     [[ -z $parts ]] || compadd -U -S '' -V unsorted -a parts
 }
-if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
-    %(complete_func)s "$@"
-else
-    compdef %(complete_func)s %(prog_name)s
-fi
+compdef %(complete_func)s %(prog_name)s
+[[ $zsh_eval_context[-1] != loadautofunc ]] || %(complete_func)s "$@"  # from fpath, at the first TAB
 """
 
 _FISH = """\

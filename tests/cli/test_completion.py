@@ -141,6 +141,17 @@ def zsh(place: Path) -> Iterator[Terminal]:
     shell.close()
 
 
+def test_zsh_completes_by_the_installed_file_at_each_tab(place: Path) -> None:
+    lacking("zsh")
+    shell = Terminal(["zsh", "-f", "-i"], place)
+    shell.press(f"unsetopt prompt_cr prompt_sp; fpath=({ROOT}/docs/completion/zsh $fpath)\n")
+    shell.press("autoload -Uz compinit; compinit -u -D; bindkey -e; echo rea''dy\n")
+    shell.until("ready")
+    for line in ("kdumpfs machines pseries-6", "elfcorehdr print --format mark") * 2:
+        assert shell.completed(line) == LINES[line]
+    shell.close()
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_bash_completes(bash: Terminal, line: str) -> None:
     assert bash.completed(line) == LINES[line]
