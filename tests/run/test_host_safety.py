@@ -97,7 +97,8 @@ def test_clearing_the_log_clears_the_machines():
         pytest.skip(f"{host} of the host cannot be read, so nothing could be cleared either")
     after = _host_log()
     assert after is not None
-    assert after[: len(before)] == before
+    # A full log loses its oldest records to new ones, of the run's own mounts for instance; a clear takes all.
+    assert not before or before[-1] in after
 
 
 def _host_log() -> list[bytes] | None:
