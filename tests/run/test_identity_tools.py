@@ -99,7 +99,7 @@ grep -c '^\\[[A-Z]' /tmp/dmesg; date +%Y; head -1 /tmp/dmesg
 
 
 @pytest.mark.apt
-@pytest.mark.parametrize("name", [n for n in SHIPPED if "64t" not in n])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_htop_and_irqbalance_run_on_it(name: str) -> None:
     script = """
 export TERM=xterm
@@ -183,3 +183,25 @@ def test_powernv_is_told_by_ppc64_cpu() -> None:
         "Core 3: 12* 13* 14* 15*",
         "Core 0: 0* 1 2 3",
     ]
+
+
+POWER_SHIPPED = [name for name in SHIPPED if profiles.load(name).arch == "ppc64"]
+
+
+@pytest.mark.apt
+@pytest.mark.parametrize("name", POWER_SHIPPED)
+def test_powerpc_utils_tell_the_cores_of_every_shipped_machine(name: str) -> None:
+    script = """
+ppc64_cpu --cores-present; ppc64_cpu --threads-per-core; ppc64_cpu --smt 2>&1 | head -1
+free -b | awk '/^Mem/ {print $2}'; echo $(($(awk '/MemTotal/ {print $2}' /proc/meminfo) * 1024))
+dmesg -T | head -1 | grep -c "$(date +%Y)"
+"""
+    cpus = profiles.load(name).cpus
+    cores = len(profiles.load(name).present_cpus) // cpus.threads
+    lines = power(name, script)
+    assert lines[0] == f"Number of cores present = {cores}"
+    assert lines[1] == f"Threads per core: {cpus.threads}"
+    smt = f"SMT={cpus.threads}" if cpus.threads > 1 else "Machine is not SMT capable"
+    assert lines[2] in (smt, "SMT is off")
+    assert lines[3] == lines[4]
+    assert lines[5] == "1"

@@ -107,16 +107,20 @@ def test_kdumpctl_serves_a_pc(name: str, size: str, tmp_path: Path) -> None:
     [
         ("pseries-16g", "ppc64le", "linux-binary-*-powerpc64le", "1024"),
         ("pseries-4g", "ppc64le", "linux-binary-*-powerpc64le", "512"),
+        ("pseries-numa2", "ppc64le", "linux-binary-*-powerpc64le", "512"),
+        ("pseries-64t", "ppc64le", "linux-binary-*-powerpc64le", "2048"),
         ("powernv-32g", "ppc64le", "linux-binary-*-powerpc64le", "1024"),
         ("arm64-virt-4g", "aarch64", "linux-binary-*-cloud-arm64", "256"),
+        ("riscv64-virt-2g", "riscv64", "linux-binary-*-riscv64", "256"),
     ],
 )
 def test_kdumpctl_serves_other_architectures(
     name: str, arch: str, kernel: str, size: str, tmp_path: Path
 ) -> None:
+    suite = "sid" if arch == "riscv64" else "bookworm"  # which has no riscv64
     packages = (
         emulator(arch),
-        userland(arch, "bookworm", "kexec-tools"),
+        userland(arch, suite, "kexec-tools"),
         userland(arch, "sid", kernel),
     )
     assert check(name, arch, tmp_path, *options(*packages)) == size
