@@ -7,6 +7,7 @@ from elfcorehdr.lib.ranges import Range
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from elfcorehdr.changes.change import Change
     from elfcorehdr.init.main import Kernel
 
 
@@ -20,6 +21,8 @@ class Reservation:
     boot_allocations_low = 0
     """The same at the end of RAM below 4 GiB: there a boot loader puts the initrd of an x86_64."""
 
+    dm_crypt_keys: Change | None = None
+    """Since when a load takes keys of encrypted disks along; None: never."""
     init_bytes = 4 << 20
     """What of the kernel's image is __init, in bytes, where no rows of /proc/iomem tell its parts."""
 

@@ -202,3 +202,21 @@ RISCV_HART_ISA = Change(
     (6, 12),
     "/proc/cpuinfo of riscv64 has a row `hart isa`, and names every extension that the kernel knows.",
 )
+DM_CRYPT_KEYS_X86 = Change(
+    "dm-crypt-keys-x86",
+    "kernel/crash_dump_dm_crypt.c: commit 479e58549b0f; seen on Debian's 6.16.12",
+    (6, 16),
+    "configfs has crash_dm_crypt_keys on x86_64.",
+)
+DM_CRYPT_KEYS_PPC64 = Change(
+    "dm-crypt-keys-ppc64",
+    "arch/powerpc/kexec/elf_64.c; seen on Debian's 7.1.13",
+    (7, 1),
+    "configfs has crash_dm_crypt_keys on ppc64.",
+)
+DM_CRYPT_KEYS_ARM64 = Change(
+    "dm-crypt-keys-arm64",
+    "arch/arm64/kernel/machine_kexec_file.c: in the source of 7.2, not in that of 6.12",
+    (7, 1),
+    "configfs has crash_dm_crypt_keys on arm64.",
+)

@@ -18,6 +18,7 @@ from elfcorehdr.drivers.base.power import DevicePm
 from elfcorehdr.kernel import crashk_res
 from elfcorehdr.kernel.cpu import Smt
 from elfcorehdr.kernel.crash_core import CrashHotplug
+from elfcorehdr.kernel.crash_dump_dm_crypt import DmCryptKeys
 from elfcorehdr.kernel.kexec_core import Kexec
 from elfcorehdr.kernel.ksysfs import Ksysfs
 from elfcorehdr.kernel.module.main import Modules
@@ -122,6 +123,7 @@ class Kernel:
         self.cpus = Cpus(self)
 
         self.kexec = Kexec(self)
+        self.dm_crypt_keys = DmCryptKeys(self)
         self.crash_hp = CrashHotplug(self)
         self.memory_errors = NotifierErrorInject(self.log.info)
         self.memory_chain.register(self.memory_errors)

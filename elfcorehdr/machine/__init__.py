@@ -290,7 +290,7 @@ class Machine(Record):
     """Options that differ from a distribution's kernel, without CONFIG_: PM, PM_ADVANCED_DEBUG,
     MEMORY_FAILURE, HUGETLB_PAGE, TRANSPARENT_HUGEPAGE, SWAP, ZSMALLOC, NUMA_BALANCING,
     IOMMU_SUPPORT, UNACCEPTED_MEMORY, NO_HZ_FULL, CPU_FREQ, PROFILING, LOCKUP_DETECTOR, BUILD_SALT; ppc64:
-    PPC_PERF_CTRS, PPC_UV, LPARCFG; CMA, KSM, ZSWAP, MEMORY_BALLOON. All are on where not named."""
+    PPC_PERF_CTRS, PPC_UV, LPARCFG; CMA, KSM, ZSWAP, MEMORY_BALLOON, CRASH_DM_CRYPT. All are on where not named."""
     fadump: bool = False
     """ppc64: firmware has ibm,configure-kernel-dump (or OPAL's MPIPL)."""
     fadump_reserved: Bytes = 0

@@ -149,6 +149,7 @@ CONFIG = frozenset(
         "BUILD_SALT",
         "CMA",
         "CPU_FREQ",
+        "CRASH_DM_CRYPT",
         "HUGETLB_PAGE",
         "IOMMU_SUPPORT",
         "KSM",

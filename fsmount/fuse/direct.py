@@ -40,8 +40,7 @@ _XATTR_NAMESPACES = (b"user.", b"security.", b"trusted.")
 _UNANSWERED = (proto.FORGET, proto.BATCH_FORGET, proto.INTERRUPT)
 """Requests that nobody waits for."""
 _REFUSED_OPS: dict[int, str] = {
-    proto.CREATE: "create", proto.MKDIR: "mkdir",
-    proto.UNLINK: "unlink", proto.RMDIR: "rmdir", proto.RENAME: "rename", proto.RENAME2: "rename",
+    proto.CREATE: "create", proto.UNLINK: "unlink", proto.RENAME: "rename", proto.RENAME2: "rename",
     proto.SYMLINK: "symlink", proto.LINK: "link", proto.SETXATTR: "setxattr",
     proto.REMOVEXATTR: "removexattr",
 }  # fmt: skip
@@ -87,6 +86,7 @@ class Connection(OpenFiles):
             proto.BATCH_FORGET: self._batch_forget, proto.INIT: self._init,
             proto.INTERRUPT: self._interrupt, proto.LSEEK: self._lseek, proto.POLL: self._poll,
             proto.GETXATTR: self._getxattr, proto.LISTXATTR: self._listxattr,
+            proto.MKDIR: self._mkdir, proto.RMDIR: self._rmdir,
             proto.MKNOD: self._mknod, proto.FSYNC: self._fsync, proto.FSYNCDIR: self._fsyncdir,
             proto.IOCTL: self._ioctl, proto.DESTROY: self._destroy,
         }  # fmt: skip
@@ -286,6 +286,17 @@ class Connection(OpenFiles):
         (mode,) = proto.MKNOD_IN.unpack_from(self._buf, BODY)
         # fs/namei.c, do_mknodat(): a regular file is made by i_op->create, others by i_op->mknod.
         raise KernelError(REFUSED["create" if stat.S_ISREG(mode) else "mknod"])
+
+    def _mkdir(self, nodeid: int, size: int) -> bytes:
+        name = os.fsdecode(bytes(self._view[BODY + proto.MKDIR_IN.size : size - 1]))
+        parent = self._table.node(nodeid)
+        self._nodes.mkdir(parent, name)
+        return self._table.looked_up(self._nodes.child(parent, name))
+
+    def _rmdir(self, nodeid: int, size: int) -> bytes:
+        name = os.fsdecode(bytes(self._view[BODY : size - 1]))
+        self._nodes.rmdir(self._table.node(nodeid), name)
+        return b""
 
     def _getxattr(self, _nodeid: int, size: int) -> bytes:
         ours = bytes(self._view[BODY + 8 : size]).startswith(_XATTR_NAMESPACES)

@@ -40,6 +40,7 @@ FORGET_IN = Struct("=Q")  # nlookup
 BATCH_FORGET_IN = Struct("=2I")  # count dummy
 FORGET_ONE = Struct("=2Q")  # nodeid nlookup
 GETXATTR_IN = Struct("=2I")  # size padding
+MKDIR_IN = Struct("=II")  # mode, umask
 MKNOD_IN = Struct("=I")  # mode, and what is not used
 INTERRUPT_IN = Struct("=Q")  # unique
 LSEEK_IN = Struct("=QQII")  # fh offset whence padding

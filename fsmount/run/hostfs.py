@@ -310,6 +310,18 @@ class Served:
             node.type | node.mode, nlink, 0, ino_of(parent, name), uid, gid, boot, boot, boot
         )
 
+    def mkdir(self, node: Any, name: str) -> None:
+        """As Tree.mkdir(); KernelError(EPERM) beside what is the host's."""
+        if isinstance(node, HostNode):
+            raise KernelError(errno.EPERM)
+        self.tree.mkdir(node, name)
+
+    def rmdir(self, node: Any, name: str) -> None:
+        """As Tree.rmdir(); KernelError(EPERM) beside what is the host's."""
+        if isinstance(node, HostNode):
+            raise KernelError(errno.EPERM)
+        self.tree.rmdir(node, name)
+
     def setattr(self, node: Any, changes: Setattr) -> None:
         """chmod and the like; KernelError(EPERM) on what is the host's."""
         if isinstance(node, HostNode):

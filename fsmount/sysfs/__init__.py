@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fsmount.sysfs import (
     cacheinfo,
+    configfs,
     cpu,
     debugfs,
     devicetree,
@@ -36,6 +37,7 @@ GROUPS: tuple[Declaration, ...] = (
     *memmap.GROUPS,
     *hugetlb.GROUPS,
     *mm.GROUPS,
+    *configfs.GROUPS,
     *params.GROUPS,
     *debugfs.GROUPS,
     *devicetree.GROUPS,

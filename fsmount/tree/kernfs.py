@@ -7,15 +7,28 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 
 from elfcorehdr.errors import KernelError
+from elfcorehdr.lib.typed import Any, TypeVar
 from fsmount.tree.dir import KernelState, Node, ino_below, ino_of
-from fsmount.tree.entries import DIRECTORIES, FileEntry, LinkEntry
+from fsmount.tree.entries import DIRECTORIES, DirEntry, FileEntry, LinkEntry
 from fsmount.tree.file import OpenFile
 from fsmount.tree.inode import Inodes, Setattr, Stat
-from fsmount.tree.kobject import ROOT, Caller, File, Filesystem
+from fsmount.tree.kobject import ROOT, Caller, File, Filesystem, Kset
 
-__all__ = ["REFUSED", "KernelState", "Node", "Setattr", "Stat", "Tree", "ino_below", "ino_of"]
+T = TypeVar("T")
+__all__ = [
+    "REFUSED",
+    "GrowingKset",
+    "KernelState",
+    "Node",
+    "Setattr",
+    "Stat",
+    "Tree",
+    "ino_below",
+    "ino_of",
+]
 
 REFUSED = {
     "create": errno.EACCES,
@@ -33,8 +46,44 @@ REFUSED = {
 """What changing the tree gives, from fs/namei.c: without i_op->create EACCES, without others EPERM."""
 
 
+def _refuse(obj: Any, name: str) -> None:
+    raise KernelError(errno.EPERM)
+
+
+class GrowingKset(Kset[T]):
+    """A set of objects that user space makes and takes away, as configfs has them; the functions get the set's parent."""
+
+    make: Callable[[Any, str], None] = _refuse
+    """mkdir(2). KernelError."""
+    drop: Callable[[Any, str], None] = _refuse
+    """rmdir(2). KernelError."""
+
+
 class Tree(Inodes):
     """The declared files of a kernel; everything is answered from the kernel's present state."""
+
+    def mkdir(self, node: Node, name: str) -> None:
+        """Make an object of a set that can grow. KernelError: EPERM anywhere else, or what the set says."""
+        self._growing(node, name, "mkdir").make(node.obj, name)
+
+    def rmdir(self, node: Node, name: str) -> None:
+        """Take an object away. KernelError: EPERM anywhere else, ENOENT, or what the set says."""
+        growing = self._growing(node, name, "rmdir")
+        if growing.lookup(node.obj, name) is None:
+            raise KernelError(errno.ENOENT)
+        growing.drop(node.obj, name)
+
+    def _growing(self, node: Node, name: str, what: str) -> GrowingKset[Any]:
+        """The set that a name in a directory belongs to. KernelError(EPERM): none, or a file's name."""
+        if isinstance(node.entry, DirEntry) and name not in node.entry.children:
+            for prefix, suffix, kset, _ in node.entry.families:
+                if (
+                    isinstance(kset, GrowingKset)
+                    and name.startswith(prefix)
+                    and name.endswith(suffix)
+                ):
+                    return kset
+        raise KernelError(REFUSED[what])
 
     def wants_caller(self, node: Node) -> bool:
         """Whether open() uses its caller."""

@@ -127,6 +127,11 @@ TABLE: tuple[Entry, ...] = (
         "/sys/(kernel/kexec/crash_loaded|devices/system/(cpu|memory)/crash_hotplug)",
         "a crash kernel was loaded when this was read",
     ),
+    Entry(
+        "extra",
+        "/sys/kernel/config",
+        "configfs is a module, which the captured boots had no need of",
+    ),
     Entry("missing", "/proc/vmcore", "its directory was listed in the capture kernel"),
     Entry(
         "extra",

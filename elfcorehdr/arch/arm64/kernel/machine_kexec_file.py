@@ -84,6 +84,7 @@ def load_other_segments(kernel: Kernel, image: Kimage, initrd: FileArg | None) -
     buf = KexecBuf(size, size, SZ_64K, top_down=True, content=bytes(header))
     at = kernel.arch.add_buffer(kernel, image, buf)
     log(f"kexec_file: Loaded elf core header at {at:#x} bufsz={size:#x} memsz={buf.memsz:#x}")
+    kernel.dm_crypt_keys.crash_load()
     length = initrd.length if initrd else kdump.initrd
     if length:
         low = image.segments[0].range.end + 1

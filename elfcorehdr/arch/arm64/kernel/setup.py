@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from elfcorehdr import changes
 from elfcorehdr.arch.arm64.mm import init
 from elfcorehdr.arch.base import Arch
-from elfcorehdr.changes import of_cpus
+from elfcorehdr.changes import in_sysfs, of_cpus
 from elfcorehdr.elf import EM_AARCH64
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.crash_reserve import memory_map_of
@@ -41,6 +41,7 @@ class Arm64(Arch):
         {"UNACCEPTED_MEMORY", "X86", "PPC", "ISA_DMA_API", "HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD"}
     )
     zone_names = ("DMA", "DMA32", "Normal")
+    dm_crypt_keys = in_sysfs.DM_CRYPT_KEYS_ARM64
     uts_machine = "aarch64"
     e_machine = EM_AARCH64
     prstatus_bytes = 392

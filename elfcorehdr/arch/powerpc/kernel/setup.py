@@ -63,6 +63,7 @@ class Ppc64(Arch):
     shrink_oopses = True
     boot_allocations = 0
     init_bytes = 7232 << 10
+    dm_crypt_keys = in_sysfs.DM_CRYPT_KEYS_PPC64
 
     def va(self, kernel: Kernel, pa: int) -> int:
         """__va(): the direct map is the address with the top bits set."""

@@ -49,6 +49,7 @@ def elf64_load(
     align = parts[-1].align
     with or_say(kernel, "kexec_elf: Failed to load kdump kernel segments"):
         at = load_crashdump_segments_ppc64(kernel, image, placer, align, log)
+    kernel.dm_crypt_keys.crash_load()
     setup_kdump_cmdline(kernel, image, at)
     if kernel.has(changes.FILE_LOAD_CMDLINE_PPC64):
         log(f"kexec_elf: Command line: {image.cmdline.decode(errors='surrogateescape')}")

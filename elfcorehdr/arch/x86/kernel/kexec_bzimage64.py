@@ -104,6 +104,7 @@ def load(kernel: Kernel, image: Kimage, part: KernelPart, initrd: FileArg | None
     def log(text: str) -> None:
         kernel.kexec.dprintk(f"kexec-bzImage64: {text}")
 
+    kernel.dm_crypt_keys.crash_load()
     buf = KexecBuf(PURGATORY_MEMSZ, PURGATORY_BUFSZ, buf_min=MIN_PURGATORY, top_down=True)
     with or_say(kernel, "kexec-bzImage64: Loading purgatory failed"):
         image.entry = add(kernel, image, buf)

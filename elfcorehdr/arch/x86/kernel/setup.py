@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from elfcorehdr import changes
 from elfcorehdr.arch.base import Arch
 from elfcorehdr.arch.x86.kernel import e820, reserve
-from elfcorehdr.changes import of_cpus
+from elfcorehdr.changes import in_sysfs, of_cpus
 from elfcorehdr.drivers.firmware.memmap import FirmwareMap
 from elfcorehdr.elf import EM_X86_64
 from elfcorehdr.kernel.kexec_core import Kimage
@@ -77,6 +77,7 @@ class X8664(Arch):
     boot_allocations = 16 << 20
     boot_allocations_low = 20 << 20
     init_bytes = 4664 << 10
+    dm_crypt_keys = in_sysfs.DM_CRYPT_KEYS_X86
     platforms: Mapping[str, tuple[str, str]] = {"pc": ("x86.platform.pc", "Pc")}
 
     def va(self, kernel: Kernel, pa: int) -> int:
