@@ -58,6 +58,12 @@ def _with_module(machine: Machine) -> Kernel:
     return kernel
 
 
+def _with_key(machine: Machine) -> Kernel:
+    kernel = Kernel.boot(machine, RELEASES[-1])
+    kernel.dm_crypt_keys.make_item("example")
+    return kernel
+
+
 class Where(NamedTuple):
     """Machines as booted: by platform and release, and in states of their own."""
 
@@ -78,6 +84,7 @@ def where() -> Where:
         "after a crash with fadump=on": (_fadump_captured, "pseries-16g"),
         "of memory that was plugged": (_plugged, "pc-2g"),
         "of a module that was loaded": (_with_module, "pc-2g"),
+        "of a key that mkdir made": (_with_key, "pc-2g"),
     }
     states = {text: make(profiles.load(name)) for text, (make, name) in made.items()}
     return Where(plain, states)
