@@ -75,6 +75,8 @@ def test_what_is_not_run_says_why():
                 assert not re.search(r"^(\$ |(kdumpfs|elfcorehdr) [a-z-]+ )", block.text, re.M), (
                     name
                 )
+            for path in re.findall(r"tests/[\w/.]+", block.mark):
+                assert (ROOT / path).exists(), f"{name}:{block.line}: {path}"
             assert block.mark.partition(":")[0] in (
                 "",
                 "not run",
