@@ -208,7 +208,7 @@ class Connection(OpenFiles):
     # Nodes
 
     def _lookup(self, nodeid: int, size: int) -> bytes:
-        name = os.fsdecode(bytes(self._view[BODY : size - 1]))
+        name = str(self._view[BODY : size - 1], "utf-8", "surrogateescape")
         parent = self._table.node(nodeid)
         try:
             node = self._nodes.child(parent, name)
