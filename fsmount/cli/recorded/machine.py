@@ -45,8 +45,9 @@ def as_toml(path: str, arch: str, kernel: str, iomem: str | None = None) -> str:
     from elfcorehdr.machine.reader import from_toml
     from elfcorehdr.machine.writer import to_toml
     from fsmount.cli.recorded.header import is_header, recording_of_header
-    from fsmount.host.recordings.recording import read_recording
+    from fsmount.host.recordings.recording import check_kind, read_recording
 
+    check_kind(Path(path))
     header = is_header(path)
     recording = recording_of_header(path, iomem) if header else read_recording(Path(path))
     found = derived(recording, arch, kernel)

@@ -191,8 +191,15 @@ class IndexedRecording(Recording):
         }
 
 
+def check_kind(path: Path) -> None:
+    """ProfileError for what is there but neither a file nor a directory: it may have no end, or nobody who writes it."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ProfileError(f"{path}: a device, FIFO or socket, expected a file or a directory")
+
+
 def read_recording(path: Path) -> Recording:
     """Read and judge a recording. ProfileError names what is wrong with it, and the remedy."""
+    check_kind(path)
     if not path.is_dir() and (indexed := _indexed(path)) is not None:
         return indexed
     from fsmount.host.recordings.sources import from_directory, from_file
