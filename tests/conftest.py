@@ -9,6 +9,7 @@ import functools
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 
@@ -39,6 +40,14 @@ def lack_of_namespaces() -> str:
     command = [unshare, "-mn"] if os.geteuid() == 0 else [unshare, "-Urmn"]
     done = subprocess.run([*command, "true"], capture_output=True, text=True, check=False)
     return done.stderr.strip() if done.returncode else ""
+
+
+def pytest_configure():
+    """A shell's background job ignores SIGINT and SIGQUIT, and so would every program that a test starts and interrupts."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 LACKS = {"fuse": lack_of_fuse, "namespaces": lack_of_namespaces}
