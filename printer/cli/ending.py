@@ -45,6 +45,16 @@ class Ending(click.Group):
             sys.exit(2)
         sys.exit(end)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; its parser does not say whose option lacks a value."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            command = self.get_command(ctx, ctx.invoked_subcommand or "")
+            if error.ctx is None and command is not None:
+                error.ctx = click.Context(command, ctx, ctx.invoked_subcommand)
+            raise
+
     def _end_of(self, *args: Any, **extra: Any) -> int:
         """The exit status that a command ends with, however it says so."""
         try:

@@ -142,6 +142,8 @@ def test_what_is_wrong_is_one_sentence_of_who_speaks_then_the_usage_and_status_2
     assert REFUSED[command] in sentence
     assert len(sentence) < 600
     assert len(hint) < 2
+    if "option" in sentence or "argument" in sentence:
+        assert hint
     for line in hint:
         assert re.fullmatch(r"usage: \w+ .*; `\w+ .*--help` tells more", line)
 
