@@ -191,7 +191,12 @@ def transcript(ctx: click.Context, /, script: Any, prompt: str, **options: Any) 
     from fsmount.run.launch import RunOptions
     from fsmount.run.server import run_command
 
-    first, text = driver(script.read(), script.name, prompt)
+    try:
+        lines = script.read()
+    except OSError as error:
+        error.filename = script.name
+        raise
+    first, text = driver(lines, script.name, prompt)
     kernel, tree, _ = booted(BootOptions(**options), clock=clock)
     tree.boot_ns = BOOT_S * 10**9
     environment = {**os.environ, **ENVIRONMENT}
