@@ -84,6 +84,13 @@ def kdump_files(case: Json) -> KdumpFiles:
     return KdumpFiles(kernel, purgatory, initrd, fdt)
 
 
+def _kernel_end(arch: str, files: KdumpFiles) -> dict[str, int]:
+    """Where a kernel ends that no kernel_text tells of: the capture kernel is the running one."""
+    if arch not in ("ppc64", "x86_64"):
+        return {}
+    return {"kernel_end": files.kernel[0].memsz if files.kernel else 0}
+
+
 def build(case: Json) -> Machine:
     """The machine at boot."""
     m, kernel = case["machine"], case["kernel"]
@@ -117,7 +124,7 @@ def build(case: Json) -> Machine:
         page_size=kernel.get("page_size", 4096),
         memory_block_size=number(m["memory_block_size"]),
         cmdline=m.get("cmdline", ""),
-        kernel_end=files.kernel[0].memsz if files.kernel else 0,
+        **_kernel_end(case["arch"], files),
         rtas=region(m.get("rtas")),
         crash_notes=notes,
         vmcoreinfo=number(m["vmcoreinfo"]["start"]),
