@@ -106,6 +106,10 @@ def run(
     """The command's exit status; the options are RUN_OPTIONS' and BootOptions'. ProfileError."""
     from fsmount.run.launch import Launch, RunOptions
 
+    if not os.path.lexists("/proc/self"):
+        raise ProfileError(
+            "/proc is not mounted here, and nothing runs without it: mount -t proc proc /proc"
+        )
     for directory in over:
         if not os.path.isdir(directory):
             raise ProfileError(f"--package {directory}: expected a directory")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fsmount.host import mountns
-from tests.run.machine import ENVIRONMENT, PROJECT, RUN, run
+from tests.run.machine import ENVIRONMENT, NOBODY, PROJECT, RUN, run
 
 pytestmark = [
     pytest.mark.namespaces,
@@ -167,3 +167,56 @@ def test_directory_that_is_gone_is_no_trouble(tmp_path: Path):
     gone.mkdir()
     done = run("pwd", before=("sh", "-c", f'rmdir {gone}; exec "$@"', "sh"), cwd=gone)
     assert done.stdout == "/\n", done.stderr
+
+
+def shell(text: str) -> tuple[str, ...]:
+    """A shell that makes an environment, and becomes what follows."""
+    return "sh", "-c", f'{text}; exec "$@"', "sh"
+
+
+def own_mounts(text: str) -> tuple[str, ...]:
+    return "unshare", "-m", *shell(text)
+
+
+UNITS = {
+    "NoNewPrivileges": ("setpriv", "--no-new-privs"),
+    "NoNewPrivileges of an ordinary user": (
+        *NOBODY[:4],
+        NOBODY[4].replace("setpriv", "setpriv --no-new-privs"),
+        *NOBODY[5:],
+    ),
+    "UMask": shell("umask 077"),
+    "LimitNOFILE": shell("ulimit -n 64"),
+    "LimitFSIZE": shell("ulimit -f 0"),
+    "LimitAS": shell("ulimit -v 500000"),
+    "OOMScoreAdjust": shell("echo 1000 > /proc/self/oom_score_adj"),
+    "CPUAffinity": ("taskset", "-c", "0"),
+    "ProtectSystem": own_mounts("mount --make-rprivate / && mount -o remount,ro,bind /"),
+    "PrivateTmp": own_mounts("mount -t tmpfs none /tmp && mount -t tmpfs none /var/tmp"),
+    "PrivateNetwork": ("unshare", "-n"),
+    "MountFlags": ("unshare", "-m", "--propagation", "shared"),
+    "masked files of /proc, as of containers": own_mounts("mount --bind /dev/null /proc/kcore"),
+    "a masked directory of /sys": own_mounts("mount -t tmpfs none /sys/firmware"),
+    "no /sys": own_mounts("umount -l /sys"),
+    "a pid namespace": ("unshare", "-fpm", "--mount-proc"),
+    "a pid namespace with the /proc of another": ("unshare", "-fp"),
+    "a user namespace": ("unshare", "-Urm"),
+    "a user and a pid namespace": ("unshare", "-Urmfp", "--mount-proc"),
+    "no environment": ("env", "-i", f"PATH={os.environ['PATH']}", f"PYTHONPATH={PROJECT}"),
+    "closed streams": shell("exec <&-"),
+}
+"""What a service manager or a container may have done to its processes, by systemd's names where it has one."""
+
+
+@pytest.mark.parametrize("what", UNITS)
+def test_it_works_under_what_services_and_containers_are_given(what: str):
+    done = run("sh", "-c", "lsmem | tail -1; exit 5", before=UNITS[what], cwd="/")
+    assert (done.stdout, done.returncode) == ("Total offline memory:      0B\n", 5), done.stderr
+
+
+def test_without_proc_it_is_one_sentence():
+    done = run("true", before=own_mounts("umount -l /proc"), cwd="/")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "kdumpfs: /proc is not mounted here, and nothing runs without it: mount -t proc proc /proc\n"
+    )
