@@ -37,6 +37,8 @@ def test_it_shows_table_hotplug_bug_and_cure_in_a_hundred_lines() -> None:
         r"0x9  0x9  LOAD +0x0 +changed offset +p_offset 0x1af40000 -> 0x0",
         r"╰─+▶ 64 KiB of row 0x9 read from 0x1af40000: the backup region *",
         r"0x9   PT_LOAD            0x1af40000 .*",
+        r"6b 65 78 65 63 [ 0-9a-f]+ +>kexeckrkexec  \.\.<",
+        r"4c 50 41 52 4c [ 0-9a-f]+ +>LPARLPrLPARL  \.\.<",
     ):
         assert re.search(rf"^ *{line}$", done.stdout, re.M), line
     assert "unmovable" not in done.stdout
