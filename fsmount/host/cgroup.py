@@ -103,7 +103,7 @@ def _made(directory: str, files: dict[str, int], controllers: tuple[str, ...]) -
         with suppress(FileExistsError):  # of a run whose every process was killed at once
             os.mkdir(name, 0o755, dir_fd=top)
         for file, limit in files.items():
-            with open(f"{directory}/{name}/{file}", "w", encoding="ascii") as written:
+            with open(f"{directory}/{name}/{file}", "w", encoding="utf-8") as written:
                 written.write(str(limit))
         procs = os.open(f"{name}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=top)
     except OSError:
@@ -116,7 +116,7 @@ def _made(directory: str, files: dict[str, int], controllers: tuple[str, ...]) -
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, encoding="utf-8") as file:
             return file.read()
     except OSError:
         return ""
