@@ -180,10 +180,11 @@ def _check_range(machine: Machine, m: MemoryRange, at: str, limit: int, faults: 
     """One range by itself."""
     before = len(faults)
     # An e820 table counts bytes; memblock of an architecture with larger pages counts pages.
-    whole = machine.page_size == 4096 or not (m.start | m.size) % machine.page_size
+    counts_bytes = FACTS[machine.arch].nr_cpus_default
+    whole = counts_bytes or not (m.start | m.size) % machine.page_size
     if not m.size or not whole:
         faults.say(f"{at}: {m.start:#x} + {m.size:#x}, expected whole pages, not empty")
-    elif machine.page_size == 4096 and ((m.start | m.size) & 7 or m.size < 64):
+    elif counts_bytes and ((m.start | m.size) & 7 or m.size < 64):
         faults.say(f"{at}: {m.start:#x} + {m.size:#x}, expected whole words of 8 bytes, 64 or more")
     if m.start + m.size > limit:
         faults.say(

@@ -30,6 +30,14 @@ OWNERS: dict[str, tuple[str, ...]] = {
 """The architectures and platforms that a key of Machine is for; the others are for all, or have their own sentence."""
 _NODES = frozenset({"chosen", "cpus", "rtas", "ibm,opal", "ibm,dynamic-reconfiguration-memory"})
 """Nodes that the tree has: no property may take their place."""
+_COMPUTED = (
+    ("chosen/bootargs", "cmdline"),
+    ("chosen/linux,crashkernel-(base|size)", "crashkernel= on the command line, or crashkernel"),
+    ("chosen/linux,(kernel-end|memory-limit)", "kernel_end and memory"),
+    ("rtas/(linux,rtas-base|rtas-size)", "rtas"),
+    ("cpus/[^/]*@[^/]*/(reg|ibm,ppc-interrupt-server#s|ibm,my-drc-index)", "cpus"),
+)
+"""Properties that the kernel or firmware makes, by pattern, and the key that says them."""
 CPU_OWNERS: dict[str, tuple[str, ...]] = {
     "cores_per_package": ("x86_64",),
     "type": ("ppc64",),
@@ -98,6 +106,8 @@ def check_lparcfg(machine: Machine, faults: Faults) -> None:
     platform = machine.platform or next(iter(FACTS[machine.arch].platforms), "")
     if machine.lparcfg and platform != "pseries":
         faults.say("lparcfg: there is none here, only on pseries")
+    elif machine.lparcfg and not machine.config.get("LPARCFG", True):
+        faults.say("lparcfg: expected none with config.LPARCFG = false")
     for name in machine.lparcfg:
         if name not in LPARCFG:
             faults.word(f"lparcfg.{name[:60]}", name, LPARCFG)
@@ -118,6 +128,8 @@ def check_devicetree(machine: Machine, faults: Faults) -> None:
                 f"{at}: expected a path below the root, without a slash in front or behind, "
                 "such as 'model' or 'chosen/stdout-path'"
             )
+        elif computed := next((key for form, key in _COMPUTED if re.fullmatch(form, path)), ""):
+            faults.say(f"{at}: follows from {computed}, expected that instead")
         elif path in nodes or path in _NODES or path.startswith("memory@"):
             faults.say(f"{at}: is a node, expected a property")
         if value.startswith("0x") and (

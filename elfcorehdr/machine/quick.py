@@ -6,6 +6,7 @@ What was captured with the old size (addresses of notes, rows of /proc/iomem, th
 from __future__ import annotations
 
 from elfcorehdr.errors import ProfileError
+from elfcorehdr.lib.ranges import format_ids
 from elfcorehdr.lib.record import Record, fields_of, replace
 from elfcorehdr.machine import BlockState, Lmbs, Machine, MemoryRange, Region
 from elfcorehdr.machine.checks import check
@@ -96,6 +97,49 @@ def with_cmdline(machine: Machine, cmdline: str) -> Machine:
     if machine.crashkernel and not words:  # what it was pinned for asked for nothing
         machine = replace(machine, crashkernel=())
     return replace(machine, cmdline=cmdline, pinned_for=words)
+
+
+def obeyed(machine: Machine, before: str) -> Machine:
+    """The machine as its command line leaves it: nr_cpus= and maxcpus=, where they are not those of `before`.
+
+    What the machine's own command line says was obeyed when it was captured. ProfileError for mem= and memmap=, which
+    would have to change memory: --memory does.
+    """
+    had, asked = (
+        dict(w.partition("=")[::2] for w in text.split()) for text in (before, machine.cmdline)
+    )
+    new = {name: value for name, value in asked.items() if had.get(name) != value}
+    for name in ("mem", "memmap"):
+        if name in new:
+            raise ProfileError(
+                f"--cmdline: {shown(f'{name}={new[name]}')}: not obeyed here, --memory says how much there is"
+            )
+    cpus = machine.cpus
+    for name in ("nr_cpus", "maxcpus"):
+        if name in new and not (
+            new[name].isascii() and new[name].isdecimal() and len(new[name]) < 8
+        ):
+            raise ProfileError(
+                f"--cmdline: {shown(f'{name}={new[name]}')}, expected a number of CPUs"
+            )
+    if int(new.get("nr_cpus", 0)):
+        threads = cpus.threads if FACTS[machine.arch].powerpc else 1  # whole cores
+        have = list(machine.possible_cpus)[: -(-int(new["nr_cpus"]) // threads) * threads]
+        keep = set(have)
+        cpus = replace(
+            cpus,
+            possible=format_ids(have),
+            present=format_ids([n for n in machine.present_cpus if n in keep]),
+            online=format_ids([n for n in machine.online_cpus if n in keep]),
+            node={n: node for n, node in cpus.node.items() if n in keep},
+            refuse={n: word for n, word in cpus.refuse.items() if n in keep},
+        )
+        notes = {n: at for n, at in machine.crash_notes.items() if n in keep}
+        machine = replace(machine, cpus=cpus, crash_notes=notes)
+    if "maxcpus" in new:  # 0 is one, without the rest of SMP
+        online = list(machine.online_cpus)[: max(int(new["maxcpus"]), 1)]
+        machine = replace(machine, cpus=replace(machine.cpus, online=format_ids(online)))
+    return machine
 
 
 def _count(option: str, text: str) -> int:

@@ -63,11 +63,13 @@ def machine_of(options: BootOptions) -> Machine:
     sizes = {key: getattr(options, key) for key in QUICK}
     if options.cmdline is None and not any(sizes.values()):
         return machine
-    from elfcorehdr.machine.quick import Quick, quick, with_cmdline
+    from elfcorehdr.machine.quick import Quick, obeyed, quick, with_cmdline
 
+    before = machine.cmdline
     if options.cmdline is not None:
         machine = with_cmdline(machine, options.cmdline)
-    return quick(machine, Quick(**sizes))
+    machine = quick(machine, Quick(**sizes))
+    return obeyed(machine, before) if options.cmdline is not None else machine
 
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst")

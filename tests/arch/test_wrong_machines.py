@@ -170,6 +170,11 @@ def test_a_pinned_reservation_is_one_that_the_command_line_asks_for(
     ("arch", "memory", "said"),
     [
         ("arm64", 'flags = "NOMAP"', "memory[0].flags: 'NOMAP', expected a range that has ''"),
+        (
+            "arm64",
+            '[[memory]]\nstart = "5G"\nsize = 1000',
+            "memory[1]: 0x140000000 + 0x3e8, expected whole pages",
+        ),
         ("arm64", 'name = "System RAM (kmem)"', "expected a range that has 'System RAM'"),
     ],
 )
@@ -194,6 +199,8 @@ def test_cpus_that_no_kernel_has(arch: str, cpus: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("arch", "end", "said"),
     [
+        ("ppc64", '[devicetree]\n"chosen/bootargs" = "x"', "follows from cmdline, expected that instead"),
+        ("ppc64", '[devicetree]\n"cpus/PowerPC,POWER10@0/reg" = "0x00"', "follows from cpus, expected that"),
         ("ppc64", '[cpuinfo]\nfoo = "bar"', "cpuinfo.foo: 'foo', expected one of MMU, clock, cpu"),
         ("ppc64", '[cpuinfo]\nclock = "x"', "cpuinfo.clock: 'x', expected a frequency such as"),
         ("ppc64", '[cpuinfo]\ntimebase = "0"', "cpuinfo.timebase: '0', expected a number of ticks"),
@@ -232,3 +239,8 @@ def test_processors_that_there_are_not(arch: str, end: str, said: str) -> None:
 @pytest.mark.parametrize("name", sorted(ARCHES))
 def test_the_rows_that_a_file_may_have_are_those_that_the_architecture_prints(name: str) -> None:
     assert arch_of(name).cpuinfo_rows() == {*ROWS[name], *PROSE[name]}
+
+
+def test_rows_of_lparcfg_need_the_file() -> None:
+    said = refused("ppc64", top="config = { LPARCFG = false }", end="[lparcfg]\nMinMem = 1")
+    assert "lparcfg: expected none with config.LPARCFG = false" in said
