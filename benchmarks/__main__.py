@@ -20,7 +20,15 @@ from benchmarks.vmcore import rows as vmcore
 
 ROWS: tuple[Row, ...] = tuple(
     sorted(
-        (*mounted.ROWS, *engine.ROWS, *printing.ROWS, *fixtures.ROWS, *runs.ROWS, *vmcore.ROWS),
+        (
+            *mounted.ROWS,
+            *engine.ROWS,
+            *printing.ROWS,
+            *fixtures.ROWS,
+            *runs.ROWS,
+            *vmcore.ROWS,
+            *recordings.ROWS,
+        ),
         key=lambda r: (int(r.number.rstrip("bcdef")), r.number),
     )
 )

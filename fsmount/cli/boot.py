@@ -154,13 +154,11 @@ def _recorded(
 
     So if it cannot be derived, or its kernel is older than those that are known: then nothing of it shows.
     """
-    from pathlib import Path
-
     from elfcorehdr.machine.derive.main import release_of
     from fsmount.cli.recorded.machine import derived
     from fsmount.host.recordings.recording import read_recording
 
-    recording = read_recording(Path(options.recording))
+    recording = read_recording(options.recording)
     for sentence in recording.mended:
         sys.stderr.write(f"kdumpfs: {options.recording}: {sentence}\n")
     if machine is None and options.machine == profiles.DEFAULT:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+
+from elfcorehdr.lib.typed import Any, Protocol
 
 CPU, MEMORY = "sys/devices/system/cpu", "sys/devices/system/memory"
 NODE, TREE = "sys/devices/system/node", "sys/firmware/devicetree/base"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.record import replace
+from elfcorehdr.lib.typed import Any
 from elfcorehdr.machine import Machine
 from elfcorehdr.machine.checks import check
 from elfcorehdr.machine.faults import Faults

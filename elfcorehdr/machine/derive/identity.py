@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from elfcorehdr.lib.ranges import ids_of
+from elfcorehdr.lib.typed import Any
 from elfcorehdr.machine import CacheLeaf
 from elfcorehdr.machine.derive.files import CPU, TREE, Files
 from elfcorehdr.machine.facts import LPARCFG, VULNERABILITIES

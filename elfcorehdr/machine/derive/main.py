@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from elfcorehdr.changes.change import RELEASES, parse_version
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import format_ids, ids_of
 from elfcorehdr.lib.record import Record
+from elfcorehdr.lib.typed import Any
 from elfcorehdr.machine import CpuTopology, Machine
 from elfcorehdr.machine.derive.files import CPU, MEMORY, NODE, TREE, Files
 from elfcorehdr.machine.derive.fit import fitted

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
 
 from elfcorehdr.errors import ProfileError
-from elfcorehdr.lib.record import replace
+from elfcorehdr.lib.record import NamedTuple, replace
+from elfcorehdr.lib.typed import Any
 from elfcorehdr.machine import BlockState, CrashRegion, KernelText, Lmbs, MemoryRange, Region
 from elfcorehdr.machine.derive.files import MEMORY, NODE, TREE, Files
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from elfcorehdr.errors import ProfileError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.machine import Machine
     from elfcorehdr.machine.derive.main import Derived
@@ -19,7 +19,7 @@ def derived(recording: Recording, arch: str = "", kernel: str = "") -> Derived:
     from elfcorehdr.arch import arch_of
     from elfcorehdr.machine.derive.main import derive
 
-    name = Path(recording.name).name
+    name = os.path.basename(os.path.normpath(recording.name))
     for ending in (".zst", ".gz", ".xz", ".bz2", ".tgz", ".tar", ".bin", ".txt"):
         name = name.removesuffix(ending)
     try:
@@ -34,7 +34,7 @@ def recorded_machine(path: str) -> Machine:
     """As derived(), of a file or directory."""
     from fsmount.host.recordings.recording import read_recording
 
-    recording = read_recording(Path(path))
+    recording = read_recording(path)
     for sentence in recording.mended:
         sys.stderr.write(f"kdumpfs: {path}: {sentence}\n")
     return derived(recording).machine
@@ -47,11 +47,11 @@ def as_toml(path: str, arch: str, kernel: str, iomem: str | None = None) -> str:
     from fsmount.cli.recorded.header import is_header, recording_of_header
     from fsmount.host.recordings.recording import check_kind, read_recording
 
-    check_kind(Path(path))
+    check_kind(path)
     header = is_header(path)
-    recording = recording_of_header(path, iomem) if header else read_recording(Path(path))
+    recording = recording_of_header(path, iomem) if header else read_recording(path)
     found = derived(recording, arch, kernel)
-    comments = [f"Derived from {Path(path).name} by `kdumpfs machines --from`."]
+    comments = [f"Derived from {os.path.basename(path)} by `kdumpfs machines --from`."]
     comments += [f"Mended: {what}" for what in recording.mended]
     comments += [f"Not known: {what}" for what in found.missing]
     text = to_toml(found.machine, tuple(comments))

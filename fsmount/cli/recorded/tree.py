@@ -57,6 +57,8 @@ TOPS = {
     "run": Filesystem.PROCFS,
 }
 """What a recording may have at its root, with the habits of its files."""
+ALWAYS = ("sys", "proc")
+"""There, if empty: where nothing of them was recorded, and the machine is not known."""
 PROCESSES = ("self", "thread-self")
 
 
@@ -126,7 +128,7 @@ class RecordedTree(Tree):
 
     def _top(self, name: str, entry: Entry | None) -> tuple[Entry, Any]:
         recorded = self._recording.find(name) is not None
-        if not recorded and entry is None:
+        if not recorded and entry is None and name not in ALWAYS:
             raise KernelError(errno.ENOENT)
         return self._directories[TOPS[name]], Place(name, recorded, entry, self.kernel)
 
@@ -206,7 +208,11 @@ class RecordedTree(Tree):
             if node.entry is not self._root:
                 return names
             others = [(name, kind) for name, kind in names if name not in TOPS]
-            tops = [t for t in TOPS if t in self._static or self._recording.find(t) is not None]
+            tops = [
+                top
+                for top in TOPS
+                if top in ALWAYS or top in self._static or self._recording.find(top) is not None
+            ]
             return iter([*((top, stat.S_IFDIR) for top in tops), *others])
         recorded = self._recorded(place)
         found = (

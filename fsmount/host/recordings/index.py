@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import zlib
 from bisect import bisect_right
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from fsmount.host.recordings.format import END, FOOT, HEAD, TAIL, member
 from fsmount.host.recordings.tar import CutError, Member, Unusual, members
@@ -44,13 +44,11 @@ class Indexed:
             tail = _unpacked(tail, MOST_TAIL)
         self.tail: dict[str, Any] = _json(_entry(tail, TAIL))
         """What TAIL says."""
-        self._directories: dict[str, int] = self.tail["directories"]
+        self._directories: dict[str, list[Any]] = self.tail["directories"]
         chunks = self.tail["chunks"]
         self._starts = [start for start, _ in chunks]
         self._places = [at for _, at in chunks] + [tail_at]
-        if not chunks or not all(
-            isinstance(n, int) for n in (*self._directories.values(), *self._starts, *self._places)
-        ):
+        if not chunks or not isinstance(self._directories.get(""), list):
             raise ValueError(f"{path}: no index")
         self._part = lru_cache(4)(self._read_part)
         self.head: dict[str, Any] = _json(_entry(self._part(0), HEAD))
@@ -60,9 +58,11 @@ class Indexed:
 
     def files(self, path: str, *, links: bool) -> list[Member]:
         """The files, and links if asked for, in a directory. ValueError or OSError if it is damaged."""
-        at = self._directories.get(path)
-        if at is None:
+        if path not in self._directories:
             return []
+        at = self._directories[path][0]
+        if not isinstance(at, int) or at < 0:
+            raise ValueError(f"{self._path}: damaged")
         found: list[Member] = []
         n = bisect_right(self._starts, at) - 1
         skip = at - self._starts[n]
@@ -83,15 +83,9 @@ class Indexed:
         """Whether it is a directory."""
         return path in self._directories
 
-    @cached_property
-    def below(self) -> dict[str, list[str]]:
-        """The names of the directories in each."""
-        found: dict[str, list[str]] = {}
-        for path in self._directories:
-            parent, _, name = path.rpartition("/")
-            if path:
-                found.setdefault(parent, []).append(name)
-        return found
+    def below(self, path: str) -> list[str]:
+        """The names of the directories in a directory."""
+        return self._directories[path][1:]
 
     def _read_part(self, n: int) -> bytes:
         """Tar data from the start of chunk n to its end."""

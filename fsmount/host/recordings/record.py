@@ -180,8 +180,8 @@ class Recorder:
         self._parent = None  # type: str | None
         self.errors = {}  # type: dict[str, str]
         self.count = 0
-        self.directories = {}  # type: dict[str, int]
-        """Where in the tar a directory's entries begin, files, links, directories; any place if it is empty."""
+        self.directories = {"": [0]}  # type: dict[str, list[object]]
+        """Of a directory where in the tar its entries begin (files, links, directories), and the names of its directories."""
         self.blocks = {}  # type: dict[int, dict[str, str]]
         """Of each memory block what a boot may not find as it was: state, valid_zones, nodes."""
 
@@ -243,14 +243,16 @@ class Recorder:
                 content = without_secrets(path, content, self._hosts)
         elif stat.S_ISDIR(found.st_mode):
             info.type = tarfile.DIRTYPE
-            self.directories[path] = 0
+            self.directories[path] = [0]
         elif link:
             info.type, info.linkname = tarfile.SYMTYPE, link
         else:
             return
         parent = path.rpartition("/")[0]
         if parent != self._parent:
-            self._parent, self.directories[parent] = parent, self._archive.offset
+            self._parent, self.directories[parent][0] = parent, self._archive.offset
+        if info.type == tarfile.DIRTYPE:
+            self.directories[parent].append(path[len(parent) :].lstrip("/"))
         self.count += 1
         self._archive.add(info, content)
         block = OF_BLOCK.match(path)

@@ -167,7 +167,7 @@ class IndexedRecording(Recording):
             return None
         return {
             **self._files(path, links=True),
-            **dict.fromkeys(self._indexed.below.get(path, ()), DIRECTORY),
+            **dict.fromkeys(self._indexed.below(path), DIRECTORY),
         }
 
     def find(self, path: str) -> Recorded | None:
@@ -191,23 +191,26 @@ class IndexedRecording(Recording):
         }
 
 
-def check_kind(path: Path) -> None:
+def check_kind(path: str | Path) -> None:
     """ProfileError for what is there but neither a file nor a directory: it may have no end, or nobody who writes it."""
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
         raise ProfileError(f"{path}: a device, FIFO or socket, expected a file or a directory")
 
 
-def read_recording(path: Path) -> Recording:
+def read_recording(path: str | Path) -> Recording:
     """Read and judge a recording. ProfileError names what is wrong with it, and the remedy."""
     check_kind(path)
-    if not path.is_dir() and (indexed := _indexed(path)) is not None:
+    is_directory = os.path.isdir(path)
+    if not is_directory and (indexed := _indexed(str(path))) is not None:
         return indexed
+    from pathlib import Path
+
     from fsmount.host.recordings.sources import from_directory, from_file
 
     found = Recording(str(path))
     tops: dict[str, Recording] = {}
     size, prefix = 0, None
-    for name, one in from_directory(path) if path.is_dir() else from_file(path):
+    for name, one in from_directory(Path(path)) if is_directory else from_file(Path(path)):
         size += len(one.content or b"")
         if size > MOST:
             raise ProfileError(
@@ -256,16 +259,21 @@ def _prefix(name: str) -> str | None:
     return None
 
 
-def _indexed(path: Path) -> Recording | None:
+def _indexed(path: str) -> Recording | None:
     """The recording by its index, if it has one, and that tells of blocks as they can be."""
     from fsmount.host.recordings.index import Indexed
 
     try:
-        indexed = Indexed(str(path))
-        known = all(state in STATES for _, _, state, _, _ in indexed.tail["blocks"])
+        indexed = Indexed(path)
+        known = all(
+            state in STATES and isinstance(zones, str) and all(isinstance(n, int) for n in numbers)
+            for first, last, state, zones, nodes in indexed.tail["blocks"]
+            for numbers in [(first, last, *nodes)]
+        )
+        known = known and isinstance(indexed.tail["errors"], dict)
     except (ValueError, KeyError, TypeError, OSError):
         return None  # read whole, where what is wrong is told
-    return IndexedRecording(str(path), indexed) if known else None
+    return IndexedRecording(path, indexed) if known else None
 
 
 def _unlinked(found: Recording) -> None:
