@@ -18,7 +18,7 @@ def main(directory: str, server: str, names: NameCache, page_size: int, more: st
     machine = Machine(page_size=page_size)
     machine.log.info("booted")
     declarations = [*DECLARATIONS, *(hostile.DECLARATIONS if more == "hostile" else ()), dev]
-    tree = Tree(machine, declarations)
+    tree = Tree(machine, declarations, owner=(os.geteuid(), os.getegid()))
     mount = mount_at(tree, directory, names=names, **{server: True})
     signal.signal(signal.SIGTERM, lambda *_: mount.stop())
 

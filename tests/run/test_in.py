@@ -140,10 +140,10 @@ def test_waiting_reader_of_one_run_hears_what_another_logs(machine: Path):
 def test_guards_are_those_of_a_run_of_its_own(machine: Path):
     name = f"kdumpfs-test-{os.getpid()}"
     script = (
-        f"touch /usr/lib/{name} /etc/{name} && echo private; ls /proc/1/root 2>&1 | grep -c denied"
+        f"touch /etc/{name} /var/log/{name} && echo private; ls /proc/1/root 2>&1 | grep -c denied"
     )
     assert within(machine, script, cwd="/") == "private\n1\n"
-    assert not Path("/usr/lib", name).exists()
+    assert not Path("/var/log", name).exists()
     assert not Path("/etc", name).exists()
 
 
@@ -284,11 +284,11 @@ def test_a_second_line_sees_what_the_first_did_without_a_mount(name: str):
 
 def test_guards_of_a_named_machine_are_those_of_any_run(name: str):
     mark = f"kdumpfs-test-{os.getpid()}"
-    script = f"touch /usr/lib/{mark} && echo private; ls /proc/1/root 2>&1 | grep -c denied"
+    script = f"touch /etc/{mark} && echo private; ls /proc/1/root 2>&1 | grep -c denied"
     for _ in range(2):
         done = run("sh", "-c", script, options=("--name", name), cwd="/")
         assert (done.stdout, done.returncode) == ("private\n1\n", 0), done.stderr
-    assert not Path("/usr/lib", mark).exists()
+    assert not Path("/etc", mark).exists()
 
 
 def test_of_many_first_commands_one_boots_the_machine(name: str):
