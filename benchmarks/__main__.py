@@ -27,7 +27,6 @@ ROWS: tuple[Row, ...] = tuple(
             *fixtures.ROWS,
             *runs.ROWS,
             *vmcore.ROWS,
-            *recordings.ROWS,
         ),
         key=lambda r: (int(r.number.rstrip("bcdef")), r.number),
     )
