@@ -47,7 +47,10 @@ class FileEntry:
     def __init__(self, attr: Attribute[Any], group: AttributeGroup[Any]) -> None:
         self.attr = attr
         self.fs = group.fs
-        self.visible = tuple(v for v in (group.is_visible, attr.is_visible) if v is not None)
+        of_group, own = group.is_visible, attr.is_visible
+        self.visible = () if of_group is None else (of_group,)
+        if own is not None:
+            self.visible = (*self.visible, own)
         self.show_caller = attr.show is not None and wants_caller(attr.show, 1)
         self.store_caller = attr.store is not None and wants_caller(attr.store, 2)
         self.sized = self.fs is Filesystem.SYSFS and not attr.binary and attr.open is None
@@ -249,8 +252,11 @@ def _add_group(place: DirEntry, group: AttributeGroup[Any]) -> None:
     else:
         place.visible = (*place.visible, group.is_visible)
     for name, alternatives in group.attributes.items():
-        files = tuple(FileEntry(attr, group) for attr in alternatives)
+        files = tuple([FileEntry(attr, group) for attr in alternatives])
         others = place.children.get(name, ())
+        if not others:  # nearly always
+            place.children[name] = files
+            continue
         if any(isinstance(one, DirEntry | SubtreeEntry) for one in others):
             raise ValueError(f"{group.fs.value}/{group.path}/{name} is a directory")
         users = [one for one in others if getattr(one, "overrides", False)]
