@@ -324,7 +324,7 @@ def kcore_maps(hexadecimal: str) -> list[tuple[int, int, int]]:
 def _powerpc(files: Files) -> dict[str, Any]:
     """What the device tree says: the kernel's end, RTAS, OPAL, the LMB table."""
     fields: dict[str, Any] = {}
-    base = TREE if files.names(f"{TREE}/chosen") else "proc/device-tree"
+    base = TREE if files.names(TREE) else "proc/device-tree"
 
     def number(path: str) -> int:
         return int.from_bytes(files.data(f"{base}/{path}") or b"", "big")

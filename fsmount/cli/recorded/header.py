@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from elfcorehdr.elf import PT_LOAD, PT_NOTE
 from elfcorehdr.errors import ElfFormatError, ProfileError
+from elfcorehdr.machine.derive.files import TREE
 from fsmount.host.recordings.entry import Recorded
 from fsmount.host.recordings.recording import Recording
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 UNAME = {62: "x86_64", 183: "aarch64", 21: "ppc64le", 243: "riscv64"}
 """uname -m by e_machine, include/uapi/linux/elf-em.h."""
+PPC64 = 21
 
 
 def is_header(path: str) -> bool:
@@ -62,10 +64,31 @@ def recording_of_header(path: str, iomem: str | None) -> Recording:
             text[f"sys/devices/system/cpu/cpu{n}/crash_notes"] = f"{note.p_paddr:x}\n"
         for last in rest:
             text["sys/kernel/vmcoreinfo"] = f"0x{last.p_paddr:016x} {last.p_memsz:x}\n"
-    text["proc/iomem"] = _iomem(iomem) if iomem is not None else _loads_as_iomem(core)
+    text["proc/iomem"] = (
+        _reserved(core, _iomem(iomem)) if iomem is not None else _loads_as_iomem(core)
+    )
     for name, content in text.items():
         found.add(name, Recorded(content.encode()))
+    for name, value in _rtas(core).items():
+        found.add(f"{TREE}/rtas/{name}", Recorded(value.to_bytes(4, "big")))
     return found
+
+
+def _rtas(core: Core) -> dict[str, int]:
+    """Properties of /rtas: firmware that a ppc64 header lists inside of the reservation, which it leaves out. OPAL looks the same."""
+    from printer import Layout
+
+    gaps = Layout(core).crashkernel_gap
+    if core.ehdr.e_machine != PPC64 or not gaps:
+        return {}
+    inside = [
+        p
+        for p in core.phdrs
+        if p.p_type == PT_LOAD and gaps[0].start < p.p_paddr < gaps[-1].end and p.p_memsz < 1 << 28
+    ]
+    if len(inside) != 1 or inside[0].p_paddr >= 1 << 32:
+        return {}
+    return {"linux,rtas-base": inside[0].p_paddr, "rtas-size": inside[0].p_memsz}
 
 
 def _said(core: Core, key: str) -> str:
@@ -81,6 +104,23 @@ def _iomem(name: str) -> str:
         return Path(name).read_text("utf-8", "replace")
     except OSError as error:
         raise ProfileError(f"{name}: {error.strerror}, expected a captured /proc/iomem") from None
+
+
+def _reserved(core: Core, iomem: str) -> str:
+    """/proc/iomem with a row for the reservation: ppc64 had none before 6.16, and the header shows where it is."""
+    from printer import Layout
+
+    gaps = Layout(core).crashkernel_gap
+    if not gaps or " : Crash kernel\n" in iomem:
+        return iomem
+    first, last = gaps[0].start, gaps[-1].end
+    lines = []
+    for line in iomem.splitlines(keepends=True):
+        lines.append(line)
+        m = re.match(r"([0-9a-f]+)-([0-9a-f]+) : System RAM$", line)
+        if m and int(m[1], 16) <= first and last <= int(m[2], 16):
+            lines.append(f"  {first:08x}-{last:08x} : Crash kernel\n")
+    return "".join(lines)
 
 
 def _loads_as_iomem(core: Core) -> str:
