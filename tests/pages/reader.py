@@ -157,10 +157,14 @@ class Reader:
                 break
             if time.monotonic() > until:
                 done.kill()
+                seen += f"\nno end after {LIMIT} s\n".encode()
                 break
         if left.exists():
             self.at = Path(left.read_text().rstrip("\n"))
         text = seen.decode(errors="replace").replace("\r\n", "\n")
+        text = re.sub(
+            r"[^\n]*\r(?:\x1b\[K)?", "", text
+        )  # progress: the rest of its line writes over it
         text = re.sub(
             r"^bash: line \d+: ", "bash: ", text, flags=re.M
         )  # as an interactive one says it

@@ -112,13 +112,19 @@ def test_a_page_that_shows_what_is_not_so_is_told(tmp_path):
     assert run(tmp_path, "x.md", wrong).endswith("expected:\na/c\n\nseen:\na/b\n")
 
 
+SERVING = """perl -e '$| = 1; print "serving\\n"; sleep 60'\n"""
+"""No `echo; sleep` of bash: between the two it takes a SIGINT and goes on."""
+
+
 def test_a_command_that_fails_is_told(tmp_path):
     reader = Reader(tmp_path)
     try:
         assert reader.do(Block(1, "sh", "false\ntrue\n", "")) == "exit status 1:\n"
         assert "no file and is not run" in reader.do(Block(1, "toml", "a = 1\n", ""))
         assert "1/0" in reader.do(Block(1, "python", "1/0\n", ""))
-        assert reader.do(Block(1, "sh", "echo serving; sleep 60\n", "until Ctrl-C")) == ""
+        slow = "```console\n$ printf '\\r\\033[Kdrawing\\r\\033[K'; echo drawn\ndrawn\n```\n"
+        assert reader.do(blocks(slow)[0]) == ""
+        assert reader.do(Block(1, "sh", SERVING, "until Ctrl-C")) == ""
     finally:
         reader.close()
 
