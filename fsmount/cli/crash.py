@@ -84,6 +84,9 @@ def vmcore(directory: str | None, output: str, quiet: bool, **options: Any) -> N
     from elfcorehdr.errors import ProfileError
 
     if directory is not None:
+        from fsmount.host.mounted import check_answers
+
+        check_answers(directory)
         path = os.path.join(directory, "proc/vmcore")
         try:
             fd = os.open(path, os.O_RDONLY)

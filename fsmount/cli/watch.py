@@ -95,8 +95,10 @@ def reload(directory: str, files: tuple[str, ...]) -> None:
     kdumpfs reload /mnt
     kdumpfs reload /mnt another.py
     """
+    from fsmount.host.mounted import check_answers
     from fsmount.host.mounting import request
 
+    check_answers(directory)
     asked = [os.path.abspath(file) for file in files]
     body: dict[str, object] = {"modules": asked, "texts": _texts(directory, asked)}
     request(directory, "reload", body)

@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
@@ -54,14 +55,28 @@ def _state_of(directory: str) -> str:
     )
 
 
-def _file(directory: str, name: str) -> str:
-    """A file of a tree; ProfileError if DIR is none: / of this very host has a dev/kmsg, too."""
-    path = os.path.join(directory, name)
-    if not os.path.exists(path) or not os.path.exists(os.path.join(directory, "control/error")):
+def _stat(path: str) -> str:
+    return str(os.stat(path))
+
+
+def check_answers(directory: str, *names: str) -> None:
+    """ProfileError unless a tree with these files is mounted at DIR, and its server answers."""
+    mount = top_mount(directory)
+    try:
+        for name in ("control/error", *names):
+            answered(partial(_stat, os.path.join(directory, name)))
+    except NoAnswer:
+        raise silent(directory, server_of(mount.device) if mount is not None else None) from None
+    except OSError:
         raise ProfileError(
             f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
-        )
-    return path
+        ) from None
+
+
+def _file(directory: str, name: str) -> str:
+    """A file of a tree; ProfileError if DIR is none, or its server does not answer."""
+    check_answers(directory, name)
+    return os.path.join(directory, name)
 
 
 def log_lines(directory: str, *, wait: bool, dates: bool) -> Iterator[str]:

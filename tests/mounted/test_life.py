@@ -164,6 +164,12 @@ def stopped(shell: Shell) -> Iterator[tuple[Shell, int]]:
         "unplug DIR cpu 1",
         "mount DIR",
         "status DIR",
+        "dmesg DIR",
+        "dmesg -w DIR",
+        "uevents DIR",
+        "reload DIR",
+        "crash DIR",
+        "vmcore -o /tmp/none DIR",
     ],
 )
 def test_a_command_does_not_wait_for_a_stopped_server(
