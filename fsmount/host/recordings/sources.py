@@ -77,9 +77,18 @@ def _beside(full: str, here: str, start: int) -> Iterator[Named]:
             yield name, Recorded(content=_content(entry.path))
 
 
+LARGEST = 256 << 20
+"""Bytes of a file in a recording, at most."""
+
+
 def _content(path: str) -> bytes:
     try:
         with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST:
+                raise ProfileError(
+                    f"{path}: {size} bytes, expected at most {LARGEST}: no file of /sys or /proc that is recorded has more"
+                )
             return file.read()
     except OSError as error:
         raise ProfileError(f"{path}: {error.strerror}") from None

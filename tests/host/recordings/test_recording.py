@@ -146,3 +146,14 @@ def test_only_what_is_below_sys_and_proc_is_read(machine):
     os.mkfifo(machine / "home/someone/fifo")
     (machine / "home/someone/secret").write_text("x")
     assert not any("someone" in name for name, _ in read_recording(machine).paths())
+
+
+def test_a_file_that_nobody_has_recorded_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "sys").mkdir()
+    with open(tmp_path / "proc/kcore", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(
+        ProfileError, match="kcore: 1099511627776 bytes, expected at most 268435456"
+    ):
+        read_recording(tmp_path)
