@@ -35,7 +35,7 @@ class CutError(Exception):
 
 def members(stream: Stream) -> Iterator[Member]:
     """The files, links and directories, in order. Unusual, CutError; OSError and EOFError as the stream gives them."""
-    held, at = b"", 0
+    held, at, first = b"", 0, True
     long: dict[str, str] = {}
 
     def more(size: int) -> bool:
@@ -54,8 +54,10 @@ def members(stream: Stream) -> Iterator[Member]:
 
     while True:
         if len(held) - at < BLOCK and not more(BLOCK):
-            raise CutError("no end of the archive")
-        start = at
+            if not first:
+                raise CutError("no end of the archive")
+            raise Unusual  # shorter than one header: tarfile says what it is not
+        start, first = at, False
         kind = held[start + 156]
         if held[start + 257 : start + 262] != b"ustar":
             if not held[start : start + BLOCK].strip(b"\0"):
