@@ -322,6 +322,10 @@ def cores_told(files: Files) -> tuple[int, int]:
     siblings = re.search(r"(?m)^siblings\t*: (\d+)$", text)
     if cores is None or siblings is None or not int(cores[1]):
         return 0, 0
+    of_core, left = divmod(int(siblings[1]), int(cores[1]))
+    listed = len(re.findall(r"(?m)^processor\t*: ", text))
+    if left or of_core not in (1, 2, 4) or int(siblings[1]) > listed:
+        return 0, 0  # some are offline, or it was edited
     return int(cores[1]), int(siblings[1])
 
 
