@@ -99,6 +99,7 @@ def _made(directory: str, files: dict[str, int], controllers: tuple[str, ...]) -
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return None
+    _sweep(top)
     try:
         with suppress(FileExistsError):  # of a run whose every process was killed at once
             os.mkdir(name, 0o755, dir_fd=top)
@@ -112,6 +113,15 @@ def _made(directory: str, files: dict[str, int], controllers: tuple[str, ...]) -
         os.close(top)
         return None
     return Group(top, name, procs, controllers)
+
+
+def _sweep(top: int) -> None:
+    """Take away groups of runs of which every process was killed at once; one that is not empty stays."""
+    for name in os.listdir(top):
+        number = name.removeprefix("kdumpfs-")
+        if number != name and number.isdecimal() and not os.path.exists(f"/proc/{number}"):
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=top)
 
 
 def _read(path: str) -> str:

@@ -101,6 +101,20 @@ def test_groups_go_with_the_run(running: tuple[int, set[Path]], number: signal.S
 
 @needs_cgroup
 @pytest.mark.namespaces
+def test_groups_go_with_a_run_that_is_killed_while_it_starts():
+    started = []
+    for n in range(12):
+        process = start("true")
+        time.sleep(0.02 * n)
+        process.kill()
+        process.communicate()
+        started.append(process.pid)
+    left = {group for group in ours() if int(group.rpartition("-")[2]) in started}
+    gone({Path(group) for group in left})
+
+
+@needs_cgroup
+@pytest.mark.namespaces
 def test_groups_go_when_init_is_killed(running: tuple[int, set[Path]]):
     pid, groups = running
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -145,10 +145,15 @@ def start(channel: socket.socket, prepare: Callable[[str], Inside], keeps: Keeps
             os.setsid()
         if ordinary:
             mountns.write_id_maps("/proc/self", f"0 {uid} 1", f"0 {gid} 1", setgroups=False)
-        word, text, _ = hear(channel)
-        if word != "facts":
-            return _FAILED  # there is no machine
-        return _init(channel, prepare(text), host_ns, keeps.groups)
+        code = _FAILED
+        try:
+            word, text, _ = hear(channel)
+            if word == "facts":  # else there is no machine
+                code = _init(channel, prepare(text), host_ns, keeps.groups)
+        finally:
+            if code == _FAILED:  # `run` is gone, perhaps: then nobody else takes them away
+                _remove(keeps.groups)
+        return code
 
     _never_returns(channel, act)
 
@@ -204,8 +209,6 @@ def _init(
         code = _reap(channel, inside, built, pid, wake_r) or 0
     if directory >= 0:
         _keep(channel, built, directory)
-    if code == _FAILED:  # `run` is gone, perhaps
-        _remove(groups)
     with suppress(OSError):
         say(channel, "exit", str(code))
     return code
