@@ -118,6 +118,10 @@ class Tree(Inodes):
                 can_write = bool(mode & 0o222) and bool(both or attr.store or attr.open)
                 if (reads and not can_read) or (writes and not can_write):
                     raise KernelError(errno.EACCES)
+            elif node.path.startswith("proc/sys/"):  # proc_sys_permission(), fs/proc/proc_sysctl.c
+                mode = attr.mode
+                if (reads and not mode & 0o444) or (writes and not mode & 0o222):
+                    raise KernelError(errno.EACCES)
         elif writes:
             raise KernelError(errno.EACCES)
         opens = isinstance(entry, FileEntry) and entry.attr.open

@@ -107,7 +107,7 @@ REFUSED = {
     "kdumpfs userland frob kexec-tools -o README.md": "README.md",
     "kdumpfs userland ppc64le kexec-tools -o README.md/x": "README.md/x: Not a directory",
     "kdumpfs vmcore -m pc-2g -o /absent/core": "/absent/core: No such file or directory",
-    "kdumpfs vmcore / -o /absent/core": "/proc/vmcore: ",
+    "kdumpfs vmcore / -o /absent/core": "/: no kdumpfs is mounted here",
     "kdumpfs web --port 70000": "70000 is not in the range 0<=x<=65535",
     "kdumpfs web /": f"/: {NO_MOUNT}",
     f"kdumpfs web --{LONG}": "no such option '--xxx",
