@@ -37,7 +37,10 @@ def test_vmcore_is_written_sparse_and_whole(tmp_path: Path):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["/nowhere", "-o", "x"], "/nowhere: no kdumpfs is mounted here; `kdumpfs mount /nowhere` first"),
+        (
+            ["/nowhere", "-o", "x"],
+            "/nowhere: no kdumpfs is mounted here; `kdumpfs mount /nowhere` first",
+        ),
         (["-m", "pc-2g", "-o", "/dev/null"], "/dev/null: not a regular file"),
         (["-m", "pc-2g", "-o", "/nowhere/core"], "/nowhere/core: No such file or directory"),
         (["-m", "pc-9", "-o", "x"], "machine 'pc-9'"),
