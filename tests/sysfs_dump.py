@@ -12,7 +12,6 @@ import base64
 import errno
 import gzip
 import json
-import os
 import re
 import stat
 import sys
@@ -283,7 +282,7 @@ def _compare_content(
     else:
         return  # write-only, or a dump of names
     try:
-        got: object = _read(run, node)
+        got: object = run.tree.content(node)
     except KernelError as error:
         got = errno.errorcode[error.errno]
     for entry in LIVE:
@@ -293,14 +292,6 @@ def _compare_content(
             break
     if expected != got:
         yield Difference(path, "content", expected, got)
-
-
-def _read(run: Run, node: Node) -> bytes:
-    file = run.tree.open(node, os.O_RDONLY)
-    data = b""
-    while part := file.read(1 << 16, len(data)):
-        data += part
-    return data
 
 
 def form(content: bytes, entry: Entry) -> str:

@@ -84,9 +84,8 @@ class Poller:
         waited, self._watched_at = self.waited(), now
         share = (waited - self._waited) / passed
         self._waited = waited
-        if (
-            passed > BUSY_S or share < CROWDED
-        ):  # of a time that it was idle in, a share says nothing
+        # Of a time that it was idle in, a share says nothing.
+        if passed > BUSY_S or share < CROWDED:
             return False
         self._busy_until = now + BUSY_S
         return True

@@ -11,6 +11,7 @@ import time
 
 from elfcorehdr.errors import suppress
 from elfcorehdr.lib.record import Record
+from fsmount.host.mountns import read_or_empty
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _places(
             here = f"{point}{path}".rstrip("/")
             if fstype == "cgroup2" and number == "0":
                 for directory in (here, os.path.dirname(here)):
-                    on = _read(f"{directory}/cgroup.subtree_control").split()
+                    on = read_or_empty(f"{directory}/cgroup.subtree_control").split()
                     if "memory" in on and directory.startswith(point):
                         yield directory, {name: _V2[name] for name in limits if name in on}
                         break
@@ -122,11 +123,3 @@ def _sweep(top: int) -> None:
         if number != name and number.isdecimal() and not os.path.exists(f"/proc/{number}"):
             with suppress(OSError):
                 os.rmdir(name, dir_fd=top)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""

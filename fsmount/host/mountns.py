@@ -85,18 +85,18 @@ def clone(flags: int, what: str) -> int:
 
 def _remedy(flags: int, number: int, proc: str = "/proc") -> str:
     """What an administrator can do where unshare(2) was refused."""
-    if number == errno.ENOSPC or _read(f"{proc}/sys/user/max_user_namespaces") == "0":
+    if number == errno.ENOSPC or read_or_empty(f"{proc}/sys/user/max_user_namespaces") == "0":
         return " (no namespace may be made: sysctl user.max_user_namespaces=15000)"
     if number == errno.EINVAL:
         return " (the kernel lacks a namespace: CONFIG_USER_NS, CONFIG_PID_NS, CONFIG_CGROUPS)"
     if number != errno.EPERM:
         return ""
-    if _read(f"{proc}/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
+    if read_or_empty(f"{proc}/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             " (AppArmor keeps ordinary users from it: run it as root, or"
             " sysctl kernel.apparmor_restrict_unprivileged_userns=0)"
         )
-    if _read(f"{proc}/sys/kernel/unprivileged_userns_clone") == "0":
+    if read_or_empty(f"{proc}/sys/kernel/unprivileged_userns_clone") == "0":
         return " (run it as root, or sysctl kernel.unprivileged_userns_clone=1)"
     if flags & CLONE_NEWUSER and _in_chroot(proc):
         return " (no user namespace can be made in a chroot: run it as root, with CAP_SYS_CHROOT)"
@@ -112,7 +112,7 @@ def read(path: str) -> str:
         return file.read()
 
 
-def _read(path: str) -> str:
+def read_or_empty(path: str) -> str:
     """The same without blanks around it; "" if there is none."""
     try:
         return read(path).strip()
@@ -122,7 +122,7 @@ def _read(path: str) -> str:
 
 def _in_chroot(proc: str) -> bool:
     """Whether / is not the root of a mount: then it is a chroot's."""
-    return not any(mount.point == "/" for mount in mounts(_read(f"{proc}/self/mountinfo")))
+    return not any(mount.point == "/" for mount in mounts(read_or_empty(f"{proc}/self/mountinfo")))
 
 
 def enter(namespace: int) -> None:

@@ -129,3 +129,11 @@ class Tree(Inodes):
         if flags & os.O_DIRECT and not getattr(file, "cached", False):
             raise KernelError(errno.EINVAL, "no FMODE_CAN_ODIRECT: do_dentry_open()")
         return file
+
+    def content(self, node: Node) -> bytes:
+        """A file's whole content, read until nothing comes. KernelError as open() and the file's read()."""
+        file = self.open(node, os.O_RDONLY)
+        content = b""
+        while part := file.read(1 << 20, len(content)):
+            content += part
+        return content

@@ -127,22 +127,13 @@ def _row(tree: Tree, path: str, row: Json, live: Entry | None) -> Iterator[Diffe
     if kind == "file" and ("text" in row or "b64" in row):
         expected: object = content_of(row)
         try:
-            got: object = read(tree, node)
+            got: object = tree.content(node)
         except KernelError as error:
             got = errno.errorcode[error.errno]
         if live is not None:
             expected, got = (form(v, live) if isinstance(v, bytes) else v for v in (expected, got))
         if expected != got:
             yield Difference(path, "content", expected, got)
-
-
-def read(tree: Tree, node: Node) -> bytes:
-    """A file's whole content."""
-    file = tree.open(node, os.O_RDONLY)
-    data = b""
-    while part := file.read(1 << 20, len(data)):
-        data += part
-    return data
 
 
 def _extra(tree: Tree, rows: dict[str, Json]) -> Iterator[Difference]:

@@ -79,7 +79,7 @@ def _content(
         return f"{path}: recorded as a file"
     failed = recording.errors.get(path)
     try:
-        got = _read(tree, node)
+        got = tree.content(node)
     except KernelError as error:
         name = os.strerror(error.errno)
         unreadable = failed is not None or not expected
@@ -91,14 +91,6 @@ def _content(
     if got != expected:
         return f"{path}: {_shown(expected)} was recorded, here {_shown(got)}"
     return None
-
-
-def _read(tree: Tree, node: Node) -> bytes:
-    file = tree.open(node, os.O_RDONLY)
-    content = b""
-    while part := file.read(1 << 16, len(content)):
-        content += part
-    return content
 
 
 def form(content: bytes) -> list[str]:

@@ -218,6 +218,7 @@ def _remove(groups: tuple[Group, ...]) -> None:
     """Nobody else takes them away: end all that is in them, then do so."""
     if groups:
         _kill_all()
+        _reap_all()
     for group in groups:
         group.remove()
 
@@ -265,16 +266,19 @@ def _start(
 
 def _power_goes(channel: socket.socket) -> None:
     """Kill everything but init, and reap it: who waits for an answer of the dead kernel's gets it then."""
-    with suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGKILL)
-    say(channel, "killed")
     _kill_all()
+    say(channel, "killed")
+    _reap_all()
 
 
 def _kill_all() -> None:
-    """End everything but init, and reap it."""
+    """End everything but init."""
     with suppress(ProcessLookupError):
         os.kill(-1, signal.SIGKILL)
+
+
+def _reap_all() -> None:
+    """Wait for the end of everything but init."""
     while True:
         try:
             os.waitpid(-1, 0)
@@ -298,8 +302,7 @@ def _import_no_more() -> None:
 
 def _keep(channel: socket.socket, built: rootfs.Built, directory: int) -> None:
     """--keep: copy out what was written, when nobody writes any more."""
-    with suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGKILL)
+    _kill_all()
     try:
         keep(built.layers.uppers, directory)
     except OSError as error:

@@ -77,8 +77,4 @@ def recording_of(tree: Tree, name: str) -> Recording:
 
 def content_of(tree: Tree, path: str) -> bytes:
     """A file's whole content; KernelError."""
-    file = tree.open(tree.lookup(path), os.O_RDONLY)
-    content = b""
-    while part := file.read(1 << 20, len(content)):
-        content += part
-    return content
+    return tree.content(tree.lookup(path))

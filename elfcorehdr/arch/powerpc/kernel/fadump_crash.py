@@ -107,7 +107,7 @@ def taken(kernel: Kernel, crash: Crash, memory: MemoryImage) -> Dump:
         stack = layout.va(arch.crash_note(kernel, cpu)) & ~0x3FFF | 0x3B98
         registers = [*layout.registers(cpu, stack, crashed=cpu == crash.cpu)]
         registers[PT_TRAP] = 0
-        # Quirk: nobody knows the process (FIXME in fadump_regs_to_elf_notes()).
+        # Quirk: pid 0, whoever crashed: fadump_regs_to_elf_notes() does not know the process.
         desc = layout.prstatus(arch.prstatus_bytes, 0, registers)
         notes += b"".join(n.to_bytes(4, "little") for n in (5, len(desc), NT_PRSTATUS))
         notes += b"CORE\0\0\0\0" + desc
