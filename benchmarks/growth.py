@@ -8,10 +8,10 @@ from functools import partial
 from statistics import median
 
 from benchmarks import engine, machines
-from benchmarks.curves import Curve, Curves
+from benchmarks.curves import Curves
 from benchmarks.measure import cpu_in_process, wall_of
 from benchmarks.mounted import mount_to_first_file
-from benchmarks.mounts import MEMORY, Workshop, resident
+from benchmarks.mounts import MEMORY, Workshop
 from printer.forms import kernel_text
 
 BLOCKS = (16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144)
@@ -76,12 +76,3 @@ def _reads(path: str, count: int = 16) -> float:
         with open(path.format(n), "rb") as file:
             file.read()
     return (time.perf_counter() - from_) / count
-
-
-def memory_curve(shop: Workshop) -> Curve:
-    """Bytes that the server holds before anybody looks, by blocks."""
-    curve = {}
-    for size in BLOCKS[::2] + BLOCKS[-1:]:
-        with shop.ours(machines.write(shop.path, size)) as root:
-            curve[size] = float(resident(root))
-    return curve

@@ -57,8 +57,6 @@ class Arch(Reservation):
     """Whether the header has a PT_LOAD for the kernel's text."""
     has_iomem_crash_row = True
     """Whether /proc/iomem shows the reservation."""
-    kernel_rows_in_iomem = True
-    """Whether /proc/iomem shows the kernel's text and data."""
     cpu_dirs_for_possible = False
     """Whether cpuN exists for CPUs that are not present."""
     cpu0_hotpluggable = True

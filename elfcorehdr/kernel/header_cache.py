@@ -64,7 +64,6 @@ class HeaderCache:
         self._starts = [r.start for r in ranges]
         self._ends = [r.end for r in ranges]
         rows = fixed_rows(kernel)
-        self._nr_notes = len(self._cpus) + 1
         self._nr_fixed = len(rows) // PHDR_SIZE
         self._rows = bytearray(rows + load_rows(kernel, ranges))
         self._fixed_zero = _row_of_zero(rows)

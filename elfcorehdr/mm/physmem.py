@@ -114,10 +114,6 @@ class PhysMem:
         """Where the declared use begins that a run is a part of."""
         return next((r.start for r in self.use.said() if r.start <= run.start < r.end), run.start)
 
-    def is_zero(self, address: int, size: int) -> bool:
-        """Whether a page is all zeros, as makedumpfile's is_zero_page() finds it."""
-        return not any(self.read(address, size))
-
 
 def addresses(start: int, end: int, kind: str, page_size: int) -> bytes:
     """Pages of lines that name the page's address and what it is used for."""

@@ -19,8 +19,6 @@ NETLINK_KOBJECT_UEVENT = 15
 _NLM_F_REQUEST, _NLM_F_ACK = 1, 4
 _NLMSG_ERROR, _MESSAGE = 2, 16  # any type above NLMSG_MIN_TYPE; the kernel does not look
 _NLMSGHDR = struct.Struct("=IHHII")  # len type flags seq pid
-UEVENT_BUFFER_SIZE = 2048
-"""Payload and SEQNUM must fit; the kernel answers EINVAL otherwise."""
 
 
 def open_socket() -> socket.socket:

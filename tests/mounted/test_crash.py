@@ -16,8 +16,6 @@ from tests.run.dump_tools import run_tool
 
 pytestmark = pytest.mark.fuse
 
-NATIVE = {"x86_64": "amd64", "ppc64": "ppc64el", "riscv64": "riscv64"}
-
 
 def kdumpfs(*args: object) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "fsmount.cli.main", *map(str, args)]

@@ -16,7 +16,6 @@ from tests.mounted.hostile import FILES, RAISED, SHOWN
 from tests.mounted.running import running
 
 pytestmark = pytest.mark.fuse
-SYS = Path("sys")
 
 
 @pytest.fixture(scope="module")

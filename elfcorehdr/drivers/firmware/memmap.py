@@ -23,7 +23,6 @@ class FirmwareMap:
         self.entries: dict[int, FirmwareMapEntry] = {}
         self._numbers: dict[FirmwareMapEntry, int] = {}
         self._next = 0
-        self._at_boot = True
 
     def add(self, start: int, end: int, type_: str) -> None:
         """firmware_map_add_early(): an entry of the map at boot."""

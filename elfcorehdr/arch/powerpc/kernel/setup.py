@@ -54,7 +54,6 @@ class Ppc64(Arch):
     note_align = 1024
     need_kernel_map = False
     has_iomem_crash_row = False
-    kernel_rows_in_iomem = False
     cpu_dirs_for_possible = True
     has_cpu_probe = True
     has_memory_probe = True
