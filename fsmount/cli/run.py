@@ -79,6 +79,9 @@ def run(ctx: click.Context, /, **given: Any) -> None:
           real
       everything else: /usr, /etc, /var, /home, /tmp
           private: a copy-on-write copy, discarded at the end
+      files of root's there, as an ordinary user
+          private too where kdump's tools keep settings (/etc/default, /etc/kdump,
+          /etc/kdump.conf, /etc/sysconfig, /var/lib/kdump); others can be read
       --keep DIR
           gets a copy of what was written to private places at the end,
           /tmp and /var/tmp aside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,35 @@ echo mine > initrd.img; ln -sf /boot/other vmlinuz; touch new; cat initrd.img; r
     assert done.stdout.split() == [
         "host", "/boot/vmlinuz", "mine", "/boot/other", "initrd.img", "new", "vmlinuz",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", USERS)
+def test_settings_are_the_users_whoever_unpacked_the_package(before: tuple[str, ...]):
+    """As root keeps unpacked packages, for all users of a host."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as package:
+        os.chmod(package, 0o755)
+        for name, text in (
+            ("etc/default/kdump-tools", "USE_KDUMP=0\n"),
+            ("etc/default/useradd", "ours\n"),
+            ("etc/kdump.conf", "path /var/crash\n"),
+            ("etc/kdump/sysctl.conf", "kernel.panic=1\n"),
+            ("etc/kdump/post", "#!/bin/sh\necho post\n"),
+        ):
+            file = Path(package, name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        Path(package, "etc/kdump/post").chmod(0o755)
+        script = """
+cd /etc; cat default/useradd kdump/sysctl.conf; kdump/post
+echo USE_KDUMP=1 > default/kdump-tools; echo >> default/useradd; touch default/new kdump/new
+sed -i s/1/2/ kdump/sysctl.conf; echo "path /" > kdump.conf; cat default/kdump-tools kdump.conf kdump/sysctl.conf
+"""
+        options = ("-q", "--package", package)
+        done = run("sh", "-ec", script, before=before, env=HOME, cwd="/", options=options)
+        assert done.stderr == ""
+        assert done.stdout.splitlines() == [
+            "ours", "kernel.panic=1", "post", "USE_KDUMP=1", "path /", "kernel.panic=2",
+        ]  # fmt: skip
 
 
 @pytest.mark.parametrize("before", USERS)

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 SMALL = 1 << 20
 """Files up to this size are copied where they cannot be overlaid; larger ones are read-only."""
 
-
-REWRITTEN = ("/var/lib/kdump",)
-"""Of WRITABLE: its files are copied for an ordinary user, whom kdump-config lets write them anew, where they are root's."""
+REWRITTEN = ("/etc/default", "/etc/kdump", "/etc/kdump.conf", "/etc/sysconfig", "/var/lib/kdump")
+"""Files of kdump's tools that are written anew: where they are root's, an ordinary user gets copies."""
 
 
 class Layers:
@@ -115,14 +114,9 @@ class Layers:
         os.makedirs(f"{base}/upper")
         os.mkdir(f"{base}/work")
         os.chmod(f"{base}/upper", stat.S_IMODE(os.fstat(lower).st_mode))
-        for path in WRITABLE if self._in_user_namespace else ():
-            # An ordinary user's, though the directory below is another's.
-            if below(path, (place,)) and not os.access(self._real(path), os.W_OK):
-                own = f"{base}/upper/{os.path.relpath(path, place)}"
-                os.makedirs(own, exist_ok=True)
-                if path in REWRITTEN:
-                    _copy_files(self._real(path), own)
         fds = [*self._over(place), lower]
+        given = self._give(place, f"{base}/given", fds) if self._in_user_namespace else []
+        fds = given + fds
         paths = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
         data = f"lowerdir={paths},upperdir={base}/upper,workdir={base}/work"
         try:
@@ -135,9 +129,28 @@ class Layers:
                 mountns.mount(SOURCE, target, "overlay", MS_NODEV, f"{data},userxattr")
                 self._xattr = ",userxattr"
         finally:
-            os.close(lower)
+            for fd in (*given, lower):
+                os.close(fd)
         upper = os.open(f"{base}/upper", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.uppers.append((place, upper))
+
+    def _give(self, place: str, given: str, fds: Iterable[int]) -> list[int]:
+        """What kdump's tools write to, as an ordinary user's: a layer over those of fds, if it has anything."""
+        for path in (*WRITABLE, *REWRITTEN):
+            if not below(path, (place,)):
+                continue
+            rest = os.path.relpath(path, place)
+            there = [f"/proc/self/fd/{fd}/{rest}" for fd in fds]
+            there = [source for source in there if os.path.exists(source)]
+            if os.access(there[0], os.W_OK) if there else path not in WRITABLE:
+                continue
+            is_file = there and not os.path.isdir(there[0])
+            os.makedirs(f"{given}/{os.path.dirname(rest) if is_file else rest}", exist_ok=True)
+            for source in there if path in REWRITTEN else ():
+                _copy_files(source, f"{given}/{rest}")
+        if not os.path.isdir(given):
+            return []
+        return [os.open(given, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
 
     def _over(self, place: str) -> list[int]:
         """What packages have for a directory: laid over it, or below what is laid over one above it."""
@@ -201,14 +214,22 @@ def _copy(source: str, target: str) -> None:
 
 
 def _copy_files(source: str, target: str) -> None:
-    """The links and small files of a directory, now the caller's; what cannot be read stays as it is below."""
+    """A small file, or those and the links of a directory, now the caller's; what is there or cannot be read is left out."""
+    if os.path.isfile(source):
+        with suppress(OSError), open(source, "rb") as read:
+            mode = stat.S_IMODE(os.fstat(read.fileno()).st_mode) & 0o777
+            # Never by way of a link: what it leads to is still the host's.
+            fd = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, mode)
+            with open(fd, "wb") as write:
+                write.write(read.read(SMALL))
+        return
     with suppress(OSError), os.scandir(source) as entries:
         for entry in entries:
             with suppress(OSError):
                 if entry.is_symlink():
                     os.symlink(os.readlink(entry.path), f"{target}/{entry.name}")
                 elif entry.is_file() and entry.stat().st_size <= SMALL:
-                    _copy(entry.path, f"{target}/{entry.name}")
+                    _copy_files(entry.path, f"{target}/{entry.name}")
 
 
 def _in_user_namespace() -> bool:
