@@ -169,7 +169,7 @@ RULES = (
         "unaligned-size",
         _NOTE,
         "a load that does not end at a page",
-        "the capture kernel widens it to whole pages",
+        "the capture kernel widens it to whole pages; makedumpfile leaves out what follows the last whole one",
         "powerpc lists RTAS with the exact size that the device tree gives",
     ),
     Rule(
