@@ -85,6 +85,10 @@ class Kernel:
 
     def _build(self, machine: Machine, has: frozenset[Change], release: str) -> None:
         """Make the parts, for a machine that starts."""
+        if machine.kernel_text is None:
+            from elfcorehdr.machine.image import placed
+
+            machine = placed(machine)
         self.machine = machine
         self.release = release
         self.changes = has

@@ -19,5 +19,7 @@ def vmcoreinfo_note(kernel: Kernel) -> tuple[int, int]:
 
     Where the machine does not say it: behind the kernel, page aligned.
     """
-    address = kernel.machine.vmcoreinfo or align_up(kernel.machine.kernel_end, kernel.page_size)
+    machine, text = kernel.machine, kernel.machine.kernel_text
+    end = machine.kernel_end if text is None else text.paddr + text.size
+    address = machine.vmcoreinfo or align_up(end, kernel.page_size)
     return address, NOTE_HEADS + NAME_BYTES + kernel.page_size

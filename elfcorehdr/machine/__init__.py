@@ -206,7 +206,7 @@ class MemoryUse(Record):
     kind: str = "kernel"
     """One of PAGE_KINDS."""
     order: int = 0
-    """log2 of the pages of a block: of free memory, of a folio, a slab or a huge page."""
+    """log2 of the pages of a block: of free memory, of a folio, a slab or a huge page; offline and hwpoison are of single pages."""
     content: str = ""
     """zero, address (lines that name the page), file:PATH, or a text that repeats; empty: free pages are
     zero, the others name their address."""
@@ -271,7 +271,7 @@ class Machine(Record):
     system_ram: tuple[MemoryRange, ...] = ()
     """arm64, ppc64: the System RAM rows of /proc/iomem, where they differ from memory."""
     kernel_text: KernelText | None = None
-    """Where the running kernel lies."""
+    """Where the running kernel lies; not given: where one without KASLR does, 16 MiB of it (ppc64: from 0 on)."""
     direct_map_base: Bytes = 0
     """x86_64, arm64, riscv64: virtual address of physical 0 in the direct map, modulo 2^64; 0: the architecture's."""
     nr_cpus: int = 0

@@ -45,6 +45,9 @@ class Facts(Record):
     """Zones that its kernels are built with: CONFIG_ZONE_DMA, CONFIG_ZONE_DMA32."""
     text: tuple[int, int] = (1 << 63, 1 << 64)
     """Where _text can be, the end not included."""
+    entry: tuple[int, int] | None = None
+    """_text without KASLR: how far behind a border of 2 MiB, and its virtual address (START_KERNEL_map, KIMAGE_VADDR,
+    KERNEL_LINK_ADDR); None where the image is mapped with the rest of memory."""
     one_image: bool = False
     """Whether the capture kernel's file is one piece: bzImage, Image."""
 
@@ -89,6 +92,7 @@ FACTS = {
         kernel_at=16 * M,
         four_level_bits=46,
         nr_cpus_default=True,
+        entry=(0, 0xFFFFFFFF81000000),
         text=(0xFFFFFFFF80000000, 0xFFFFFFFFC0000000),  # __START_KERNEL_map, KERNEL_IMAGE_SIZE
         one_image=True,
     ),
@@ -104,6 +108,7 @@ FACTS = {
         nodes=1024,
         threads=4,
         note_bytes=424,
+        entry=(0, 0xFFFF800080000000),
         one_image=True,
         block_64k=512 * M,  # SECTION_SIZE_BITS is 29, arch/arm64/include/asm/sparsemem.h
     ),
@@ -120,6 +125,7 @@ FACTS = {
         threads=4,
         note_bytes=408,
         zones=("DMA32", "Normal", "Movable"),
+        entry=(0x2000, 0xFFFFFFFF80002000),
         text=(0xFFFFFFFF80000000, 1 << 64),  # KERNEL_LINK_ADDR
     ),
 }

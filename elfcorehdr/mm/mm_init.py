@@ -58,7 +58,9 @@ class MemoryImage:
         declared = [(u.start, u.start + u.size) for u in kernel.machine.use]
         self._alloc = BootAlloc(boot, [*taken, *declared, (0, layout.low_memory)])
         for u in kernel.machine.use:
-            self.use.put(u.start, u.start + u.size, Use(u.kind, u.order, u.content))
+            # memory_failure() and __SetPageOffline() are about a page, whatever it was a part of.
+            order = 0 if u.kind in ("hwpoison", "offline") else u.order
+            self.use.put(u.start, u.start + u.size, Use(u.kind, order, u.content))
         for start, end in taken:
             self.use.put(start, end, KERNEL)
         offline = list(_offline(kernel))

@@ -103,7 +103,7 @@ class StructPage:
             case "isolated":
                 return self._page(0, 0)
             case _:
-                return self._page(0, 1)
+                return self._page(compound, 1)
 
     def _tail(self) -> bytearray:
         """A page behind the head: prep_compound_tail()."""

@@ -5,17 +5,21 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from elfcorehdr import profiles
 from elfcorehdr.elf import ElfCoreHdr
 from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
+from elfcorehdr.machine import BlockState, CpuTopology, Machine, MemoryRange, MemoryUse
 from fsmount.procfs import proc
 from fsmount.tree.kobject import ROOT
 from tests.crashed import crashed
 from tests.replay.run import replay
 
+GIB = 1 << 30
 GOLDEN = Path(__file__).parent.parent / "golden/kernel"
 B = GOLDEN / "ppc64/B-seed-7.2.13-lab64k-kexec_file_load"
 
@@ -52,6 +56,66 @@ def test_capture_kernel_of_ppc64_case_b():
         assert line in [r.text for r in kernel.log]
     warning = "vmcore: Warning: Zero PT_NOTE entries found"
     assert [r.text for r in kernel.log].count(warning) == log.count(warning)
+
+
+SAYS_LITTLE = {
+    "x86_64": (0x1000, 0xFFFFFFFF81000000, 0x1000000),
+    "arm64": (0x40000000, 0xFFFF800080000000, 0x40200000),
+    "riscv64": (0x80000000, 0xFFFFFFFF80002000, 0x80202000),
+}
+"""Where RAM begins; where _text is without KASLR, virtual and physical (golden captures)."""
+
+
+def says_little(arch: str, **changed: Any) -> Machine:
+    """A machine whose file says neither where its kernel lies nor where its direct map begins."""
+    start, *_ = SAYS_LITTLE[arch]
+    said = {
+        "cmdline": "crashkernel=128M",
+        "memory_block_size": 128 << 20,
+        "cpus": CpuTopology("0-1"),
+    }
+    memory = (MemoryRange(start, GIB),)
+    return Machine("little", "none", arch, memory, **{**said, **changed})
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "arm64", "riscv64"])
+def test_machine_that_does_not_say_where_its_kernel_lies_has_one_in_memory(arch: str):
+    """A tool finds the log by the loads' virtual addresses: SYMBOL(prb) has to be in one, and lead to the ring."""
+    kernel = crashed(says_little(arch))
+    memory, loads = kernel.memory_image, kernel.vmcore.header.phdrs[1:]
+    info, (_, vaddr, paddr) = memory.info, SAYS_LITTLE[arch]
+    assert (loads[0].p_vaddr, loads[0].p_paddr) == (vaddr, paddr)
+    assert info.lines.get("KERNELOFFSET", "0") == "0"
+
+    def read(address: int, size: int) -> bytes:
+        p = next(p for p in loads if p.p_vaddr <= address < p.p_vaddr + p.p_memsz)
+        return kernel.vmcore.read(p.p_offset + address - p.p_vaddr, size)
+
+    ring = int.from_bytes(read(info.symbol("prb"), 8), "little")
+    assert ring == info.symbol("printk_rb_static")
+    assert read(info.symbol("init_uts_ns"), 400).count(kernel.release.encode()) == 1
+    assert int.from_bytes(read(ring, 4), "little") == kernel.log.size.bit_length() - 1 - 5
+    pages = info.symbol("mem_section")
+    assert read(pages, 8) != bytes(8)
+
+
+@pytest.mark.parametrize("arch", ["arm64", "riscv64"])
+def test_capture_kernels_direct_map_begins_with_its_own_memory(arch: str):
+    kernel = Kernel.boot(says_little(arch))
+    first = kernel.arch.va(kernel, kernel.memblock[0].start)
+    kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+    kernel.panic.sysrq("c")
+    grain = GIB if arch == "arm64" else 2 << 20
+    ram = kernel.memblock[0].start
+    assert kernel.arch.va(kernel, ram) - first == ram % grain
+
+
+def test_kernel_of_a_machine_that_does_not_say_is_put_beside_what_it_says():
+    use = MemoryUse(0x40200000, 0x200000, "cache")
+    offline = BlockState("9", "offline")
+    for said in ({"use": (use,)}, {"blocks": (offline,)}):
+        kernel = Kernel.boot(says_little("arm64", **said))
+        assert kernel.machine.kernel_text.paddr == (0x40400000 if "use" in said else 0x40200000)
 
 
 def test_nothing_of_the_old_kernel_is_left():

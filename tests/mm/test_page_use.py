@@ -8,6 +8,7 @@ import pytest
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.kernel.vmcoreinfo.text import vmcoreinfo_of
+from elfcorehdr.machine import MemoryUse
 from elfcorehdr.mm.mm_init import counts
 from elfcorehdr.mm.page_use import PERIOD, PageUse, Run, Use
 from elfcorehdr.mm.physmem import PhysMem
@@ -107,6 +108,23 @@ def test_counts_are_those_of_the_runs():
     made = counts(kernel.memory_image, loads)
     assert sum(made.values()) == sum(end - start for start, end in loads) // 4096
     assert made["free"] == 0x2B71A  # what makedumpfile 1.7.8 found in this vmcore
+
+
+@pytest.mark.parametrize("kind", ["offline", "hwpoison"])
+def test_each_page_that_is_offline_or_poisoned_says_so_itself(kind):
+    """Whatever the order: virtio_mem_set_fake_offline(), memory_failure()."""
+    use = MemoryUse(0x20000000, 0x10000, kind, 3)
+    image = crashed("pc-2g", "6.12.107", use=(use,)).memory_image
+    made = image.pages.pages(image.use, use.start >> 12, (use.start + use.size) >> 12)
+    assert made[64:] == made[:-64]
+    assert made[:64] == bytes(image.pages.head(kind, 0))
+
+
+def test_a_compound_page_of_the_kernels_has_a_head():
+    use = MemoryUse(0x20000000, 0x8000, "kernel", 3)
+    image = crashed("pc-2g", "6.12.107", use=(use,)).memory_image
+    (flags,) = struct.unpack_from("<Q", image.pages.pages(image.use, 0x20000, 0x20008))
+    assert flags == image.info.number("PG_head_mask")
 
 
 def test_a_file_is_mapped_in_from_where_its_use_begins(tmp_path):

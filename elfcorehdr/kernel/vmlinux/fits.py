@@ -9,6 +9,7 @@ from elfcorehdr.kernel.vmcoreinfo.text import release_of
 from elfcorehdr.kernel.vmlinux.image import Vmlinux
 from elfcorehdr.lib.record import replace
 from elfcorehdr.machine import KernelText, Machine, Region
+from elfcorehdr.machine.image import placed
 
 MACHINES = {"x86_64": EM_X86_64, "ppc64": EM_PPC64, "arm64": EM_AARCH64, "riscv64": EM_RISCV}
 _ROWS = {
@@ -47,6 +48,7 @@ def fits(vmlinux: Vmlinux, machine: Machine, asked: str) -> None:
 
 def with_image(machine: Machine, vmlinux: Vmlinux) -> Machine:
     """The machine with that image where its own was: its size, its rows of /proc/iomem."""
+    machine = placed(machine)
     text = machine.kernel_text
     if text is None:
         return replace(machine, kernel_end=align_up(vmlinux.size, machine.page_size))

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from elfcorehdr.kernel.panic import Crash
     from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
 
-U64 = (1 << 64) - 1
 GIB = 1 << 30
 
 
@@ -40,7 +39,7 @@ def capture_machine(kernel: Kernel, image: Kimage) -> Machine:
         cmdline=cmdline,
         cpus=crash_dump.cpus(machine.cpus, cmdline),
         kernel_text=text,
-        direct_map_base=(machine.direct_map_base + before - now) & U64,
+        direct_map_base=kernel.arch.va(kernel, before - now),
     )
 
 

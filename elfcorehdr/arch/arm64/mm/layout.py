@@ -22,7 +22,7 @@ class Arm64Layout(Layout):
     hvo = False
 
     def __init__(self, kernel: Kernel, info: VmcoreInfo) -> None:
-        self.bits52 = (kernel.machine.direct_map_base >> 48) & 0xFFFF <= 0xFFF0
+        self.bits52 = (kernel.arch.va(kernel, 0) >> 48) & 0xFFFF <= 0xFFF0
         self.config52 = info.number("VA_BITS") == 52
         super().__init__(kernel, info)
         self.link = (info.symbol("_stext") or 0) - STEXT

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from elfcorehdr.kernel.panic import Crash
     from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
 
-U64 = (1 << 64) - 1
 PMD = 2 << 20
 
 
@@ -44,7 +43,7 @@ def capture_machine(kernel: Kernel, image: Kimage) -> Machine:
         cpus=crash_dump.cpus(machine.cpus, cmdline),
         kernel_text=text,
         kernel_end=Range.sized(text.paddr, text.size).end + 1 if text else region.start,
-        direct_map_base=(machine.direct_map_base + before - region.start // PMD * PMD) & U64,
+        direct_map_base=kernel.arch.va(kernel, before - region.start // PMD * PMD),
     )
 
 

@@ -20,10 +20,9 @@ class RiscvLayout(Layout):
     """sv39, sv48 or sv57, by where the direct map begins."""
 
     def __init__(self, kernel: Kernel, info: VmcoreInfo) -> None:
-        base = kernel.machine.direct_map_base
         ram = next(iter(kernel.memblock)).start // (2 << 20) * (2 << 20)
         self.ram_base = ram
-        self.page_offset = (base + ram) & U64
+        self.page_offset = kernel.arch.va(kernel, ram)
         self.va_bits, self.mode, self.levels = MODES.get(self.page_offset >> 32, (48, 9, 4))
         # VMALLOC_SIZE is a quarter of what the kernel's half of the top level spans.
         pgdir = 12 + 9 * (self.levels - 1)
