@@ -99,6 +99,17 @@ def test_container_that_forbids_a_call_is_told_in_one_sentence(number: int, what
         assert "docker run --cap-add SYS_ADMIN" in done.stderr
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86_64's calls")
+def test_tmpfs_without_attributes_of_users_is_told():
+    """As before Linux 6.6."""
+    env = {**ENVIRONMENT, "HOME": "/", "XDG_STATE_HOME": "/"}
+    before = (sys.executable, "-c", REFUSE, "188", *NOBODY)  # setxattr
+    done = run("echo", "started", before=before, cwd="/", env=env)
+    assert done.stdout == "started\n", done.stderr
+    assert "missing here: " in done.stderr
+    assert "directories of the host's cannot be removed" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("setting", "number", "words"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,33 @@ def test_what_anybody_writes_to_kdumps_places_is_gone_after_the_run(
     place: str, before: tuple[str, ...]
 ):
     assert written(f"{place}/{NAME}", before, cwd="/") == "kept\n"
+
+
+@pytest.fixture
+def owned() -> Iterator[Path]:
+    """A directory of the host's, all of which belongs to the ordinary user of NOBODY."""
+    with tempfile.TemporaryDirectory(dir="/srv") as name:
+        top = Path(name)
+        for file in ("a/b/c", "a/d", "e/f/g"):
+            (top / file).parent.mkdir(parents=True, exist_ok=True)
+            (top / file).touch()
+        for path in (top, *top.rglob("*")):
+            os.chown(path, 65534, 65534)
+        yield top
+
+
+@root
+@users
+def test_own_directories_are_removed_replaced_and_renamed(before: tuple[str, ...], owned: Path):
+    script = """
+rm -r a && mkdir a && ls -A a; mv e E && rm -r E/f && mkdir E/f E/h && ls -A E E/f; ls; echo kept > E/f/g
+"""
+    there = sorted(owned.rglob("*"))
+    done = run("sh", "-ec", script, before=before, cwd=owned)
+    assert sorted(owned.rglob("*")) == there
+    if "directories of the host's cannot be removed" in done.stderr:  # before Linux 6.6
+        pytest.skip(done.stderr)
+    assert done.stdout.split() == ["E:", "f", "h", "E/f:", "E", "a"], done.stderr
 
 
 @root

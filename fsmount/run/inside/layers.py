@@ -44,8 +44,10 @@ class Layers:
         self._lower = lower
         self._host = list(host)
         self._packages = packages
-        self._xattr = ""
         self._in_user_namespace = _in_user_namespace()
+        # There the layer keeps its marks in user.* attributes (Linux 5.11). Without the option overlayfs mounts all the
+        # same, but keeps none: ovl_make_workdir().
+        self._marks = ",userxattr" if self._in_user_namespace else ""
         self.uppers: list[tuple[str, int]] = []
         """Of each overlay: the directory it is laid over, and the open one that holds what is written."""
 
@@ -76,6 +78,19 @@ class Layers:
         for path in WRITABLE:
             os.makedirs(new + path, exist_ok=True)
         return new
+
+    def lacks(self) -> list[str]:
+        """What cannot be done in the layers here, in sentences: a directory without a mark shows what it replaces."""
+        if not self._in_user_namespace:
+            return []  # trusted.* attributes, which a tmpfs always has
+        try:
+            os.setxattr(f"{self._stage}/layers", "user.overlay.opaque", b"y")
+        except OSError as refused:
+            return [
+                "directories of the host's cannot be removed or renamed:"
+                f" {refused.strerror}, for user.* attributes in a tmpfs (Linux 6.6)"
+            ]
+        return []
 
     def _forget(self) -> None:
         for _, fd in self.uppers:
@@ -120,14 +135,7 @@ class Layers:
         paths = ":".join(f"/proc/self/fd/{fd}" for fd in fds)
         data = f"lowerdir={paths},upperdir={base}/upper,workdir={base}/work"
         try:
-            try:
-                mountns.mount(SOURCE, target, "overlay", MS_NODEV, data + self._xattr)
-            except RunError:
-                if self._xattr:
-                    raise
-                # In a user namespace the layer keeps its marks in user.* attributes, since Linux 5.11.
-                mountns.mount(SOURCE, target, "overlay", MS_NODEV, f"{data},userxattr")
-                self._xattr = ",userxattr"
+            mountns.mount(SOURCE, target, "overlay", MS_NODEV, data + self._marks)
         finally:
             for fd in (*given, lower):
                 os.close(fd)

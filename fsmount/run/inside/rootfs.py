@@ -86,6 +86,7 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
         SOURCE, stage, "tmpfs", MS_NOSUID | MS_NODEV, f"mode=755,size={layout.size},nr_inodes=512k"
     )
     new = layers.build()
+    missing += layers.lacks()
     for package in layout.over:
         for entry in os.scandir(package):  # /lib64, say, where the host has none
             if entry.is_symlink() and not os.path.lexists(f"{new}/{entry.name}"):
