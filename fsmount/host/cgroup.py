@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _V1 = {"memory": "memory.limit_in_bytes", "pids": "pids.max"}
 _V2 = {"memory": "memory.max", "pids": "pids.max"}
+_BOUNDS = (".max", ".high", ".weight", ".cpus", ".mems")
+"""What the files of cgroup2 end in that limit what a group may have, whichever controllers there are."""
 _TRIES, _PAUSE_S = 50, 0.002
 
 
@@ -60,8 +62,9 @@ def groups(limits: dict[str, int], table: str, own: str = "/proc/self/cgroup") -
     except OSError:
         return []
     made = []
-    for directory, files in _places(lines, table, limits):
-        group = _made(directory, {files[name]: limits[name] for name in files}, tuple(files))
+    for directory, files, left in _places(lines, table, limits):
+        bounds = {files[name]: limits[name] for name in files}
+        group = _made(directory, bounds, tuple(files), left)
         if group is not None:
             made.append(group)
             limits = {name: limit for name, limit in limits.items() if name not in files}
@@ -70,8 +73,11 @@ def groups(limits: dict[str, int], table: str, own: str = "/proc/self/cgroup") -
 
 def _places(
     lines: list[list[str]], table: str, limits: dict[str, int]
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Directories that groups may be made in, and the files that limit what is in them, by controller."""
+) -> Iterator[tuple[str, dict[str, str], str]]:
+    """Directories that groups may be made in, the files that limit what is in them, by controller, and what is left for it.
+
+    What is left is our own group, where the new one is to be beside it; "" if that is below.
+    """
     for line in table.splitlines():
         words, _, rest = line.partition(" - ")
         fstype, _, options = rest.split(" ")[:3]
@@ -86,15 +92,18 @@ def _places(
                 for directory in (here, os.path.dirname(here)):
                     on = read_or_empty(f"{directory}/cgroup.subtree_control").split()
                     if "memory" in on and directory.startswith(point):
-                        yield directory, {name: _V2[name] for name in limits if name in on}
+                        files = {name: _V2[name] for name in limits if name in on}
+                        yield directory, files, here if directory != here else ""
                         break
             elif fstype == "cgroup" and controllers and controllers in options.split(","):
                 found = {name: _V1[name] for name in limits if name == controllers}
                 if found:
-                    yield here, found
+                    yield here, found, ""
 
 
-def _made(directory: str, files: dict[str, int], controllers: tuple[str, ...]) -> Group | None:
+def _made(
+    directory: str, files: dict[str, int], controllers: tuple[str, ...], left: str
+) -> Group | None:
     name = f"kdumpfs-{os.getpid()}"
     try:
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -104,9 +113,10 @@ def _made(directory: str, files: dict[str, int], controllers: tuple[str, ...]) -
     try:
         with suppress(FileExistsError):  # of a run whose every process was killed at once
             os.mkdir(name, 0o755, dir_fd=top)
+        if left:
+            _bound_as(left, f"{directory}/{name}")
         for file, limit in files.items():
-            with open(f"{directory}/{name}/{file}", "w", encoding="utf-8") as written:
-                written.write(str(limit))
+            _lower(f"{directory}/{name}/{file}", limit)
         procs = os.open(f"{name}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=top)
     except OSError:
         with suppress(OSError):
@@ -114,6 +124,31 @@ def _made(directory: str, files: dict[str, int], controllers: tuple[str, ...]) -
         os.close(top)
         return None
     return Group(top, name, procs, controllers)
+
+
+def _bound_as(own: str, new: str) -> None:
+    """Bound the new group as our own is, whose bounds no longer count: those of `systemd-run --scope -p MemoryMax=`, say.
+
+    OSError where that may not be: then nobody leaves.
+    """
+    for name in os.listdir(new):
+        if name.endswith(_BOUNDS) and not name.startswith("cgroup."):
+            text = read_or_empty(f"{own}/{name}")
+            if text != read_or_empty(f"{new}/{name}"):
+                for line in text.splitlines():
+                    _write(f"{new}/{name}", line)
+
+
+def _lower(path: str, limit: int) -> None:
+    """A limit, if there is no lower one yet."""
+    there = read_or_empty(path)
+    if not (there.isdecimal() and int(there) < limit):
+        _write(path, str(limit))
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _sweep(top: int) -> None:

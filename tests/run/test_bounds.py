@@ -99,6 +99,45 @@ def test_groups_go_with_the_run(running: tuple[int, set[Path]], number: signal.S
     gone(groups)
 
 
+@pytest.fixture
+def bounded() -> Iterator[Path]:
+    """A group of cgroup2 as `systemd-run --scope -p MemoryMax=512M -p TasksMax=200` makes one."""
+    top = Path("/sys/fs/cgroup")
+    if os.geteuid() or not {"memory", "pids"} <= _switched_on(top):
+        pytest.skip("no cgroup2 of root's with memory and pids")
+    group = top / f"test-{os.getpid()}.scope"
+    group.mkdir()
+    (group / "memory.max").write_text(str(512 << 20))
+    (group / "pids.max").write_text("200")
+    yield group
+    group.rmdir()
+
+
+def _switched_on(directory: Path) -> set[str]:
+    file = directory / "cgroup.subtree_control"
+    return set(file.read_text().split()) if file.exists() else set()
+
+
+@pytest.mark.namespaces
+def test_run_keeps_the_bounds_of_the_group_that_it_is_started_in(bounded: Path, tmp_path: Path):
+    go = tmp_path / "go"
+    go.touch()
+    before = ours()
+    script = f'echo $$ > {bounded}/cgroup.procs; exec "$0" "$@"'
+    inside = f"echo up; while [ -e {go} ]; do sleep 0.1; done"
+    command = ["sh", "-c", script, *RUN, "--rw", str(tmp_path), "--", "sh", "-c", inside]
+    process = subprocess.Popen(command, env=ENVIRONMENT, cwd="/", stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"up\n"
+    (group,) = (Path(one) for one in ours() - before if one.endswith(f"kdumpfs-{process.pid}"))
+    found = [int((group / name).read_text()) for name in ("memory.max", "pids.max")]
+    members = (group / "cgroup.procs").read_text().split()
+    go.unlink()
+    assert process.wait(timeout=60) == 0
+    assert found == [512 << 20, 200]
+    assert members
+
+
 @needs_cgroup
 @pytest.mark.namespaces
 def test_groups_go_with_a_run_that_is_killed_while_it_starts():
@@ -160,6 +199,13 @@ def made(tmp_path: Path, lines: str, table: str) -> list[cgroup.Group]:
     return cgroup.groups(dict(LIMITS), table.replace("TOP", str(tmp_path)), str(tmp_path / "own"))
 
 
+TEXTS = {
+    "memory.max": "max\n",
+    "memory.high": "max\n",
+    "pids.max": "max\n",
+    "cpu.max": "max 100000\n",
+}
+"""What the files of a new group of cgroup2 say."""
 V2 = "30 1 0:26 / TOP/v2 rw - cgroup2 cgroup2 rw,nsdelegate\n"
 
 
@@ -177,12 +223,30 @@ def test_group_of_cgroup2_is_beside_our_own_where_the_controllers_are_on(
     assert (place / "cgroup.procs").read_text() == "0"
 
 
+def test_group_beside_our_own_is_bounded_as_that_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own = hierarchy(tmp_path / "v2", "cpu memory pids")
+    bounds = {
+        "memory.max": "2097152",
+        "memory.high": "1048576",
+        "pids.max": "max",
+        "cpu.max": "5 9",
+    }
+    for name, text in bounds.items():
+        (own / name).write_text(f"{text}\n")
+    monkeypatch.setattr(os, "mkdir", _new)
+    made(tmp_path, "0::/user.slice/app.slice\n", V2)
+    place = own.parent / f"kdumpfs-{os.getpid()}"
+    assert {name: (place / name).read_text() for name in bounds} == bounds | {"pids.max": "100"}
+
+
 def _new(name: str, mode: int, *, dir_fd: int, mkdir=os.mkdir) -> None:
     """A group comes with its files."""
     mkdir(name, mode, dir_fd=dir_fd)
     place = Path(os.readlink(f"/proc/self/fd/{dir_fd}"), name)
-    for file in ("cgroup.procs", "memory.max", "pids.max", "memory.limit_in_bytes"):
-        (place / file).write_text("")
+    for file in ("cgroup.procs", "memory.limit_in_bytes", *TEXTS):
+        (place / file).write_text(TEXTS.get(file, ""))
 
 
 def test_nothing_is_made_where_memory_is_not_on_or_not_ours(tmp_path: Path):
