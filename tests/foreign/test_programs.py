@@ -66,6 +66,16 @@ def test_log_is_read_wherever_the_buffer_lies(programs: Path, machine: str, kind
 
 
 @each_kind
+def test_cpuinfo_is_the_machines(programs: Path, machine: str, kind: str):
+    # qemu-user has one of its own for all but ppc64le, and since 11 for that too.
+    program = compiled(programs, machine, kind, "calls.c")
+    printed = inside(f"{program} cpuinfo; echo and; cat /proc/cpuinfo", *machine_of(machine))
+    own, _, machines = printed.partition("and\n")
+    assert own == machines
+    assert own.startswith("processor\t: 0\n")
+
+
+@each_kind
 def test_call_past_the_c_library_reaches_nobody_or_the_machine(
     programs: Path, machine: str, kind: str
 ):

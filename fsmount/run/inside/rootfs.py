@@ -108,7 +108,7 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     if layout.emulator is not None:
         from fsmount.foreign import qemu
 
-        _bind_file(layout.emulator, f"{parked}/{qemu.NAME}")
+        qemu.lay(layout.emulator, parked)
     procfs = os.open(f"{parked}/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     send_fuse(fd, procfs)
     os.close(fd)
