@@ -28,8 +28,8 @@ CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWTIME = 0x04000000, 0x08000000, 0x00000080
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 # include/uapi/linux/mount.h
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_BIND, MS_MOVE, MS_REC, MS_SLAVE = 4096, 8192, 16384, 1 << 19
-_MOUNT_ATTR_RDONLY = 1
+MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE, MS_SLAVE = 4096, 8192, 16384, 1 << 18, 1 << 19
+_MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NODEV = 1, 4
 _MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
@@ -232,18 +232,33 @@ def move(source: str, target: str) -> None:
     mount(source, target, None, MS_MOVE)
 
 
-def set_readonly(path: str) -> None:
-    """Make the mount at `path` and every one below it read-only; needs Linux 5.12."""
-    attr = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+def set_readonly(path: str, *, device: bool = False) -> None:
+    """Make the mount at `path` and every one below it read-only, and what set_nodev() says; needs Linux 5.12.
+
+    A device itself can still be opened.
+    """
+    _set_attributes(path, _MOUNT_ATTR_RDONLY | (0 if device else _MOUNT_ATTR_NODEV), "read-only")
+
+
+def set_nodev(path: str) -> None:
+    """Let no device be opened by a node in the mount at `path` or one below it; needs Linux 5.12.
+
+    Nor does anything arrive there from now on that the host mounts: it would be without these attributes.
+    """
+    _set_attributes(path, _MOUNT_ATTR_NODEV, "nodev")
+
+
+def _set_attributes(path: str, attributes: int, what: str) -> None:
+    attr = struct.pack("=QQQQ", attributes, 0, MS_PRIVATE, 0)
     buf = ctypes.create_string_buffer(attr, len(attr))
     if _libc.syscall(
         _MOUNT_SETATTR, _AT_FDCWD, os.fsencode(path), _AT_RECURSIVE, buf, ctypes.c_size_t(len(attr))
     ):
-        raise _refused(f"cannot make {path} read-only")
+        raise _refused(f"cannot make {path} {what}")
 
 
 def bind_readonly(source: str, target: str) -> None:
-    """A recursive bind that no one can write through."""
+    """A recursive bind that no one can write through, nor to a device."""
     bind(source, target, recursive=True)
     set_readonly(target)
 

@@ -23,7 +23,7 @@ import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
 def call(*args):
     done = libc.syscall(*args)
-    print(done if done >= 0 else -ctypes.get_errno())
+    print(done if done >= 0 else -ctypes.get_errno(), flush=True)
 """
 
 
@@ -313,7 +313,12 @@ def table() -> str:
 def findings(table: str, share: tuple[str, ...] = ()) -> list[str]:
     """What the guards say of a mount table, without looking at this system's files."""
     parsed = MountTable(table)
-    return [*guards.read_only_mounts(parsed), *guards.private(parsed, share)]
+    return [
+        *guards.read_only_mounts(parsed),
+        *guards.private(parsed, share),
+        *guards.device_nodes(parsed),
+        *guards.arriving(table),
+    ]
 
 
 def test_mount_table_of_a_run_passes(table: str):
@@ -339,9 +344,32 @@ def test_root_that_is_the_hosts_is_missed(table: str):
 
 @pytest.mark.parametrize("fstype", ["ext4", "tmpfs", "cgroup2", "fuse.other"])
 def test_writable_mount_of_the_host_is_missed_unless_it_is_shared(table: str, fstype: str):
-    more = f"{table}999 1 0:99 / /var/lib/x rw - {fstype} other rw"
+    more = f"{table}999 1 0:99 / /var/lib/x rw,nodev - {fstype} other rw"
     assert findings(more) == [f"/var/lib/x ({fstype}) is the host's and can be written"]
-    assert findings(more, ("/var/lib",)) == []
+    kernels = [f"/var/lib/x is the host's kernel ({fstype})"] if fstype == "cgroup2" else []
+    assert findings(more, ("/var/lib",)) == kernels
+
+
+def test_mounts_that_would_arrive_are_missed(table: str):
+    more = f"{table}999 1 0:99 / /srv/x ro,nodev master:7 - ext4 /dev/sda rw\n"
+    assert findings(more) == ["what the host mounts below /srv/x would appear"]
+
+
+@pytest.mark.parametrize("options", ["ro", "rw"])
+def test_device_nodes_of_the_hosts_file_systems_are_missed(table: str, options: str):
+    more = f"{table}999 1 0:99 / /srv/x {options} - ext4 /dev/sda rw\n"
+    sentence = "devices can be opened by nodes below /srv/x (ext4)"
+    assert findings(more, ("/srv",)) == [sentence]
+    assert findings(more.replace(f"{options} -", f"{options},nodev -"), ("/srv",)) == []
+
+
+@pytest.mark.parametrize("fstype", ["debugfs", "tracefs", "efivarfs"])
+def test_what_acts_when_it_is_read_is_missed_unless_it_is_covered(table: str, fstype: str):
+    more = f"{table}999 1 0:99 / /sys/x ro - {fstype} other rw\n"
+    assert [sentence.split(",")[0] for sentence in findings(more)] == [
+        f"/sys/x ({fstype}) can be read"
+    ]
+    assert findings(f"{more}1000 1 0:98 / /sys/x ro - tmpfs kdumpfs ro\n") == []
 
 
 def test_private_dev_hides_the_hosts_nodes():

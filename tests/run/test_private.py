@@ -282,7 +282,8 @@ cd {tmp_path}; mount -t tmpfs none b
 """
     (tmp_path / "go").touch()
     try:
-        argv = ("unshare", "-m", "sh", "-c", f"mount --make-rshared /; {churn}", "sh", *before)
+        own = "-m" if os.geteuid() == 0 else "-rm"
+        argv = ("unshare", own, "sh", "-c", f"mount --make-rshared /; {churn}", "sh", *before)
         for _ in range(8):
             done = run("echo", "up", before=argv, cwd="/")
             assert done.stdout == "up\n", done.stderr

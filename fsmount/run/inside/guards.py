@@ -14,7 +14,7 @@ from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
 from fsmount.run.inside import filter
-from fsmount.run.inside.places import PARKED, SOURCE, below
+from fsmount.run.inside.places import ACT_WHEN_READ, KERNEL_TYPES, PARKED, SOURCE, below
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,12 +50,15 @@ def check(
 
     fds: descriptors besides 0, 1 and 2 that it is to keep.
     """
-    table = MountTable(mountns.table(_proc()))
+    text = mountns.table(_proc())
+    table = MountTable(text)
     for sentence in (
+        *arriving(text),
         *_emulated(table),
         *read_only_mounts(table),
         *_read_only_names(table),
         *private(table, share),
+        *device_nodes(table),
         *_devices(table),
         *_namespaces(host_namespaces),
         *_process(fds),
@@ -137,6 +140,9 @@ def read_only_mounts(table: MountTable) -> Iterator[str]:
         under = (place.point + "/").startswith(("/sys/", "/proc/sys/", f"{PARKED}/sys/"))
         if under and "ro" not in place.options.split(","):
             yield f"{place.point} ({place.fstype}) can be written"
+    for place in table.mounts:
+        if place.fstype in ACT_WHEN_READ and not table.is_covered(place):
+            yield f"{place.point} ({place.fstype}) can be read, which does something on the host"
     for path in ("/sys", f"{PARKED}/sys", "/proc/sys", f"{PARKED}/proc/sys"):
         mount = table.at(path)
         if mount is None or (mount.fstype != FSTYPE and "ro" not in mount.options.split(",")):
@@ -160,6 +166,13 @@ def _read_only_names(table: MountTable) -> Iterator[str]:
 
 def private(table: MountTable, share: tuple[str, ...]) -> Iterator[str]:
     """Mounts that can be written, are not the run's own, and are not shared, by the mount table."""
+    for place in table.mounts:
+        if (
+            place.fstype in KERNEL_TYPES
+            and below(place.point, share)
+            and not table.is_covered(place)
+        ):
+            yield f"{place.point} is the host's kernel ({place.fstype})"
     root = table.at("/")
     if root is None or root.source != SOURCE:
         yield "/ is the host's"
@@ -170,6 +183,24 @@ def private(table: MountTable, share: tuple[str, ...]) -> Iterator[str]:
         if own or place.point in OWN_MOUNTS or below(place.point, share):
             continue
         yield f"{place.point} ({place.fstype}) is the host's and can be written"
+
+
+def arriving(text: str) -> Iterator[str]:
+    """Mounts below which more would appear when the host mounts something, with what attributes it likes."""
+    for line in text.splitlines():
+        fields = line.partition(" - ")[0].split(" ")
+        if any(field.startswith("master:") for field in fields[6:]):
+            yield f"what the host mounts below {fields[4]} would appear"
+
+
+def device_nodes(table: MountTable) -> Iterator[str]:
+    """Mounts of the host's outside /dev whose device nodes lead to its devices, by the mount table."""
+    for place in table.mounts:
+        ours = place.source == SOURCE or place.fstype in (FSTYPE, *KERNEL_TYPES)
+        if ours or table.is_covered(place) or below(place.point, ("/dev",)):
+            continue
+        if "nodev" not in place.options.split(","):
+            yield f"devices can be opened by nodes below {place.point} ({place.fstype})"
 
 
 def _devices(table: MountTable) -> Iterator[str]:

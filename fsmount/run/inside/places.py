@@ -47,6 +47,9 @@ KERNEL_TYPES = frozenset(
 )  # fmt: skip
 """File systems that are the kernel itself: wherever the host has mounted one, it is not there in a run."""
 
+ACT_WHEN_READ = frozenset({"debugfs", "efivarfs", "tracefs"})
+"""Of these, files that do something when they are read: a trace is consumed, a device asked. Below /sys, too, they are not there."""
+
 REMOTE_TYPES = ("fuse", "nfs", "cifs", "smb", "9p", "virtiofs", "ceph", "afs", "lustre", "gpfs")
 """File systems with a server that may be slow or gone: shown read-only, and not looked at."""
 

@@ -22,7 +22,15 @@ from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, MS_NOEXEC, MS_NOSUID, RunError
 from fsmount.run.inside.layers import Layers
-from fsmount.run.inside.places import OWN, PARKED, SOURCE, Shown, shown
+from fsmount.run.inside.places import (
+    ACT_WHEN_READ,
+    KERNEL_TYPES,
+    OWN,
+    PARKED,
+    SOURCE,
+    below,
+    shown,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,6 +85,7 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     shared = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in layout.share]
     lower = os.open(layout.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     _debugfs(missing, table)
+    _cover_what_acts()
     stage = next((place for place in STAGES if os.path.isdir(place)), None)
     if stage is None:
         raise RunError(f"none of {', '.join(STAGES)} is a directory here, expected one of them")
@@ -117,7 +126,9 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
         mountns.bind(f"{parked}/fuse/sys/{path}", f"{new}/sys/{path}")
     _private_dev(stage, f"{new}/dev", f"{parked}/fuse/dev", layout.devices)
     for path, opened in shared:
-        _share(path, opened, new, host)
+        _share(path, opened, new)
+    if shared:
+        _cover_kernels([new + path for path, _ in shared], f"{new}/dev/null")
     # The machine's /proc with the processes in it, and no other /proc/sys.
     mountns.bind(f"{parked}/fuse/proc", f"{new}/proc")
     mountns.bind(f"{parked}/fuse/proc/sys", f"{parked}/proc/sys")
@@ -127,8 +138,8 @@ def build(layout: Layout, send_fuse: Callable[[int, int], None]) -> Built:
     return Built(missing, layers, devices)
 
 
-def _share(path: str, opened: int, new: str, host: Iterable[Shown]) -> None:
-    """The real path in its place; kernel file systems that the host has mounted below it are covered."""
+def _share(path: str, opened: int, new: str) -> None:
+    """The real path in its place."""
     target = new + path
     if not os.path.lexists(target):
         if stat.S_ISDIR(os.fstat(opened).st_mode):
@@ -137,10 +148,24 @@ def _share(path: str, opened: int, new: str, host: Iterable[Shown]) -> None:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
     mountns.bind(f"/proc/self/fd/{opened}", target, recursive=True)
+    mountns.set_nodev(target)
     os.close(opened)
-    for mount in host:
-        if mount.how == "hidden" and mount.point.startswith(f"{path}/"):
-            mountns.mount(SOURCE, new + mount.point, "tmpfs", mountns.MS_RDONLY, "size=4k")
+
+
+def _cover_kernels(targets: Iterable[str], null: str) -> None:
+    """What the host's kernel itself shows below what is shared is covered. RunError if it is that itself."""
+    for mount in mountns.mounts(mountns.table()):
+        if mount.fstype not in KERNEL_TYPES or not below(mount.point, targets):
+            continue
+        if mount.point in targets:
+            path = mount.point.partition("/root/")[2]
+            raise RunError(
+                f"/{path} is the host's kernel ({mount.fstype}) and cannot be shared; --no-share, or another directory"
+            )
+        if os.path.isdir(mount.point):
+            mountns.mount(SOURCE, mount.point, "tmpfs", mountns.MS_RDONLY, "size=4k")
+        else:
+            mountns.bind(null, mount.point)
 
 
 def _debugfs(missing: list[str], table: str) -> None:
@@ -154,6 +179,13 @@ def _debugfs(missing: list[str], table: str) -> None:
         missing.append(
             f"{refused}; notifier-error-inject is there, but the mount table shows no debugfs"
         )
+
+
+def _cover_what_acts() -> None:
+    """What is bound of /sys from here on shows nothing of debugfs and its like."""
+    for mount in mountns.mounts(mountns.table()):
+        if mount.fstype in ACT_WHEN_READ and below(mount.point, ("/sys",)):
+            mountns.mount(SOURCE, mount.point, "tmpfs", mountns.MS_RDONLY, "size=4k")
 
 
 def _park_proc(parked: str) -> None:
@@ -171,10 +203,10 @@ def _private_dev(stage: str, new: str, emulated_dev: str, emulated: Iterable[str
     mountns.mount(SOURCE, new, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=16m")
     for name in DEVICES:
         if os.path.exists(f"/dev/{name}"):
-            _bind_file(f"/dev/{name}", f"{new}/{name}")
+            _bind_file(f"/dev/{name}", f"{new}/{name}", device=True)
     console = next((os.ttyname(fd) for fd in range(3) if os.isatty(fd)), None)
     if console is not None and os.path.exists(console):
-        _bind_file(console, f"{new}/console")
+        _bind_file(console, f"{new}/console", device=True)
     for name in emulated:
         os.close(os.open(f"{new}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
         mountns.bind(f"{emulated_dev}/{name}", f"{new}/{name}")
@@ -196,11 +228,11 @@ def _private_dev(stage: str, new: str, emulated_dev: str, emulated: Iterable[str
         os.symlink(target, f"{new}/{name}")
 
 
-def _bind_file(source: str, target: str) -> None:
+def _bind_file(source: str, target: str, *, device: bool = False) -> None:
     """Bind read-only: a device can be written all the same, but its mode, owner and times cannot."""
     os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
     mountns.bind(source, target)
-    mountns.set_readonly(target)
+    mountns.set_readonly(target, device=device)
 
 
 def _packages(over: Iterable[str], root: str) -> dict[str, list[int]]:
