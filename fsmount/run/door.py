@@ -17,6 +17,7 @@ from __future__ import annotations
 import _socket
 import os
 import struct
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from fsmount.fuse.mount import Mount
     from fsmount.run.guest import Guests
     from fsmount.tree.kernfs import Tree
+
+_ENDS_S = 2
+"""So long does a mount wait for a name."""
 
 
 def name(device: str) -> str:
@@ -40,17 +44,29 @@ def peer(connection: _socket.socket) -> int:
     return uid
 
 
+def _bind(listener: _socket.socket, address: str) -> bool:
+    """Whether the name is ours now. The server of a mount that is gone, whose number this one has, may still be ending."""
+    end = time.monotonic() + _ENDS_S
+    while True:
+        try:
+            listener.bind(address)
+        except OSError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
 def open_door(mounted: Mount, device: str, kernel: Kernel, tree: Tree) -> Callable[[], None]:
     """Let runs in; the function closes the door. Costs a mount one socket: the rest is imported when somebody comes."""
     listener = _socket.socket(
         _socket.AF_UNIX, _socket.SOCK_SEQPACKET | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
     )
-    try:
-        listener.bind(name(device))
-        listener.listen(16)
-    except OSError:  # somebody else has the name: then this machine cannot be joined
+    if not _bind(listener, name(device)):  # then this machine cannot be joined
         listener.close()
         return lambda: None
+    listener.listen(16)
     guests: list[Guests] = []
 
     def come_in() -> None:

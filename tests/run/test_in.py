@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from fsmount.host import mountns
+from fsmount.host.asking import server_of
 from tests.run.machine import ENVIRONMENT, NOBODY, PROJECT, RUN, run
 from tests.run.userlands import emulator, options, userland
 
@@ -132,6 +134,34 @@ def test_waiting_reader_of_one_run_hears_what_another_logs(machine: Path):
     within(machine, "echo two > /dev/kmsg")  # head is gone at the second
     assert reader.stdout.read().endswith("] one\n")
     reader.wait(30)
+
+
+def test_machine_mounted_while_the_one_before_ends_can_be_joined(tmp_path: Path):
+    """The kernel gives the next mount the device number of the last; its server may not have ended yet."""
+    places = tmp_path / "a", tmp_path / "b"
+    for place in places:
+        place.mkdir()
+    kdumpfs("mount", str(places[0]))
+    old = mountns.mount_at(str(places[0]), mountns.table())
+    assert old is not None
+    server = server_of(old.device)
+    assert server is not None
+    os.kill(server, signal.SIGSTOP)
+    try:
+        mountns.unmount(str(places[0]))
+        mount = subprocess.Popen([*KDUMPFS, "mount", str(places[1])], env=ENVIRONMENT)
+        time.sleep(1)
+    finally:
+        os.kill(server, signal.SIGCONT)
+    assert mount.wait(30) == 0
+    try:
+        new = mountns.mount_at(str(places[1]), mountns.table())
+        assert new is not None
+        if new.device != old.device:
+            pytest.skip("somebody else has the number now")
+        assert within(places[1], "echo in") == "in\n"
+    finally:
+        kdumpfs("umount", str(places[1]))
 
 
 # The same guards
