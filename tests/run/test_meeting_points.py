@@ -319,6 +319,47 @@ def test_stream_that_is_a_directory_or_of_the_hosts_kernel_is_refused(
         assert why.encode() in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        (socket.AF_INET, socket.SOCK_STREAM),
+        (socket.AF_INET, socket.SOCK_DGRAM),
+        (socket.AF_UNIX, socket.SOCK_STREAM),
+        (socket.AF_UNIX, socket.SOCK_DGRAM),
+    ],
+)
+@pytest.mark.parametrize("connected", [False, True])
+def test_socket_that_leads_anywhere_but_to_its_peer_is_refused_as_a_stream(
+    family: int, kind: int, connected: bool
+):
+    """One of the host's network namespace, from which any of its sockets could be reached."""
+    with socket.socket(family, kind) as ours, socket.socket(family, kind) as other:
+        if connected:
+            name = f"\0kdumpfs-test-{os.getpid()}" if family == socket.AF_UNIX else ("127.0.0.1", 0)
+            other.bind(name)
+            if kind == socket.SOCK_STREAM:
+                other.listen()
+            ours.connect(other.getsockname())
+        done = run("true", stdin=ours.fileno())
+    if connected and (family, kind) == (socket.AF_UNIX, socket.SOCK_STREAM):
+        assert (done.returncode, done.stderr) == (0, "")
+        return
+    assert done.returncode == 2
+    assert "a socket of the host's network, expected a file, a pipe or a terminal" in done.stderr
+
+
+def test_handles_of_the_kernel_are_refused_as_streams():
+    handles = os.eventfd(0), os.pidfd_open(os.getpid()), os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        for fd in handles:
+            done = run("true", stdin=fd)
+            assert done.returncode == 2
+            assert "a handle of the host's kernel" in done.stderr
+    finally:
+        for fd in handles:
+            os.close(fd)
+
+
 def test_file_of_the_system_as_output_is_refused():
     place = Path("/usr/lib", f"kdumpfs-test-{os.getpid()}")
     if os.geteuid():

@@ -100,7 +100,8 @@ def test_memory_hotplug_selftest_meets_pinned_blocks_at_a_hundred_percent():
 
 
 @pytest.mark.skipif(
-    os.geteuid() != 0, reason="it looks into the mount table for a debugfs, which only root can mount"
+    os.geteuid() != 0,
+    reason="it looks into the mount table for a debugfs, which only root can mount",
 )
 def test_memory_hotplug_selftest_injects_the_errors_it_asks_for():
     script = selftests() / "memory-hotplug/mem-on-off-test.sh"

@@ -216,6 +216,24 @@ ln -s /etc/shadow /var/crash/link; mkfifo /var/crash/fifo; echo no > /tmp/no; ch
     }  # fmt: skip
 
 
+def test_keep_writes_no_more_than_was_written(tmp_path: Path):
+    """Neither holes nor further names of a file take room on the host."""
+    kept = tmp_path / "kept"
+    script = """
+cd /var/log; truncate -s 8T sparse; echo first > data; truncate -s 1M data; echo last >> data
+for i in 1 2 3; do ln data link$i; done; truncate -s 4T hole; echo end >> hole
+"""
+    done = run("sh", "-ec", script, options=("--keep", str(kept)), cwd="/")
+    assert (done.returncode, done.stderr) == (0, "")
+    log = kept / "var/log"
+    assert {path.name: path.stat().st_size for path in log.iterdir() if path.name != "link1"} == {
+        "sparse": 8 << 40, "hole": (4 << 40) + 4, **dict.fromkeys(("data", "link2", "link3"), (1 << 20) + 5),
+    }  # fmt: skip
+    assert (log / "data").read_bytes() == b"first\n".ljust(1 << 20, b"\0") + b"last\n"
+    assert (log / "data").samefile(log / "link1")
+    assert sum(path.stat().st_blocks for path in log.iterdir()) * 512 < 1 << 20
+
+
 def test_keep_where_nothing_can_be_made_is_one_sentence():
     done = run("true", options=("--keep", "/proc/nothing"))
     assert done.returncode == 2

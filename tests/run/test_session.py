@@ -99,12 +99,12 @@ def test_job_control_works_inside_and_the_terminal_comes_back(shell: Terminal):
 def test_nothing_is_typed_into_the_terminal(shell: Terminal, tmp_path: Path):
     (tmp_path / "program").write_text(
         "import fcntl, errno\n"
-        "for nr in (0x5412, 0x541c, 0x5423):\n"
+        "for nr in (0x5412, 0x541c, 0x5423, 0x540c, 0x4b3b, 0x5604):\n"  # typed, closed, a console's
         "    try: fcntl.ioctl(0, nr, b'#' + bytes(7))\n"
         "    except OSError as e: print(errno.errorcode[e.errno])\n"
     )
     shell.type(f"$RUN -- python3 {tmp_path}/program\n")
-    shell.see("EPERM\r\nEPERM\r\nEPERM\r\n")
+    shell.see("(EPERM\r\n){6}")
 
 
 def test_pipeline_on_a_terminal_is_interrupted_from_the_keyboard(shell: Terminal):
@@ -284,3 +284,11 @@ def test_host_name_can_be_set_inside_only():
     before = os.uname().nodename
     assert run("sh", "-c", "hostname inside; hostname").stdout == "inside\n"
     assert os.uname().nodename == before
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o777])
+@users
+def test_umask_of_the_caller_is_for_the_command_alone(umask: int, before: tuple[str, ...]):
+    script = "umask; stat -c %a /run /run/lock /var/crash /dev /dev/shm"
+    done = run("sh", "-c", script, before=before, umask=umask, cwd="/")
+    assert done.stdout.split() == [f"{umask:04o}", "755", "755", "755", "755", "1777"]

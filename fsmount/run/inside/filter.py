@@ -83,8 +83,10 @@ REFUSED = {
 """The host's keyrings and programs; calls whose arguments no filter can see (io_uring, clone3: C
 libraries then use others); files by handle, past the mounts."""
 
-TIOCSTI, TIOCLINUX, TIOCSETD = 0x5412, 0x541C, 0x5423
-"""ioctls that type into the caller's terminal, or change what it is; the same on all these machines."""
+TIOCEXCL, TIOCSTI, TIOCLINUX, TIOCSETD = 0x540C, 0x5412, 0x541C, 0x5423
+"""ioctls that close the caller's terminal to others, type into it, or change what it is; the same on all these machines."""
+CONSOLE = (0x4B00, 0x5600)
+"""All of include/uapi/linux/kd.h and vt.h: keyboard, screen and switching of a console that the caller may be on."""
 CLONE_NEWCGROUP = 0x02000000
 FAMILIES = (1, 2, 10, 16, 17)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET: of the run's network namespace. AF_VSOCK is not."""
@@ -138,8 +140,11 @@ def bpf(abi: Abi, *, shared: bool = False) -> bytes:
             [_argument(0), (_JSET, 0, 1, CLONE_NEWCGROUP), _errno(errno.EPERM), _ALLOW],
         )
     code: _Code = [_argument(1)]
-    for request in (TIOCSTI, TIOCLINUX, TIOCSETD):
+    for request in (TIOCEXCL, TIOCSTI, TIOCLINUX, TIOCSETD):
         code += [(_JEQ, 0, 1, request), _errno(errno.EPERM)]
+    code += [(_AND, 0, 0, 0xFFFFFF00)]
+    for family in CONSOLE:
+        code += [(_JEQ, 0, 1, family), _errno(errno.EPERM)]
     program += _if(known["ioctl"], [*code, _ALLOW])
     code = [_argument(0)]
     for at, family in enumerate(FAMILIES):

@@ -185,6 +185,7 @@ def _init(
         say(channel, "fuse", os.readlink("/proc/self"), (fd, procfs))
 
     _time_namespace(channel, inside.booted_ns)
+    umask = os.umask(0o022)  # the caller's is not for /run and the like
     session.limit()
     session.make_input_readonly()
     directory = -1
@@ -200,6 +201,7 @@ def _init(
     for name, text in inside.files.items():
         with open(f"{PARKED}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
+    os.umask(umask)
     wake_r, wake_w = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     pid = _start(channel, inside, host_ns, groups, wake_w)
     code = _reap(channel, inside, built, pid, wake_r)

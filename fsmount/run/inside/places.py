@@ -5,6 +5,7 @@ Nothing here mounts; rootfs.py does what this says.
 
 from __future__ import annotations
 
+import _socket as socket
 import os
 
 from elfcorehdr.lib.record import Record
@@ -189,6 +190,10 @@ def _stream_refused(fd: int, kind: int, path: str, table: str) -> str:
         if os.isatty(fd) or path.removeprefix("/dev/") in harmless:
             return ""
         return "a device of the host, expected a file, a pipe or a terminal"
+    if kind == 0o140000:
+        return _socket_refused(fd)
+    if kind == 0 or (kind == 0o100000 and not path.startswith("/")):
+        return "a handle of the host's kernel, expected a file, a pipe or a terminal"
     if kind != 0o100000:
         return ""
     with open(f"/proc/self/fdinfo/{fd}", encoding="utf-8") as file:
@@ -201,6 +206,20 @@ def _stream_refused(fd: int, kind: int, path: str, table: str) -> str:
     if writes and path.split("/")[1] in ("bin", "boot", "etc", "lib", "lib64", "sbin", "usr"):
         return "a file of the system opened to be written, expected one of yours"
     return ""
+
+
+def _socket_refused(fd: int) -> str:
+    """Why a socket is not given: it is of the host's network namespace, and could be connected or sent to any name there."""
+    sock = socket.socket(fileno=os.dup(fd))
+    try:
+        sock.getpeername()
+        if sock.family == socket.AF_UNIX and sock.type != socket.SOCK_DGRAM:
+            return ""  # connected once and for all
+    except OSError:
+        pass
+    finally:
+        sock.close()
+    return "a socket of the host's network, expected a file, a pipe or a terminal; `cat` makes a pipe of it"
 
 
 def _type_of(number: int, table: str) -> str:
