@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from fsmount.tree.callers import Callers
@@ -44,6 +45,11 @@ def test_capabilities_are_those_in_effect():
         user=65534 if os.geteuid() == 0 else None,
     ) as other:
         caller = callers(0, 0, other.pid)
+        for _ in range(100):  # Popen sees the exec before its name is set
+            if caller.comm == "cat":
+                break
+            time.sleep(0.02)
+            caller = callers(0, 0, other.pid)
         assert caller.comm == "cat"
         assert caller.capable(CAP_SYS_ADMIN) is False
         other.communicate()

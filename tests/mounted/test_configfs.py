@@ -24,7 +24,11 @@ TOP = "sys/kernel/config/crash_dm_crypt_keys"
 @contextmanager
 def served(directory: Path, kind: str, names: NameCache) -> Iterator[Path]:
     """A pc-2g of 7.3, mounted and served by a thread; where its keys are."""
-    tree = Tree(Kernel.boot(profiles.load("pc-2g"), "7.3"), declarations_of())
+    tree = Tree(
+        Kernel.boot(profiles.load("pc-2g"), "7.3"),
+        declarations_of(),
+        owner=(os.geteuid(), os.getegid()),
+    )
     mount = mount_at(tree, str(directory), names=names, **{kind: True})
     ready = threading.Event()
     server = threading.Thread(target=mount.serve, args=(ready.set,))

@@ -119,7 +119,9 @@ def test_every_file_can_be_read_or_says_why_not(emulated: Path) -> None:
     reasons = {line.rpartition(": ")[2]: line for line in wrong.splitlines()}
     assert set(reasons) == {"Permission denied", "Input/output error"}
     failed = [line.split(": ")[1] for line in wrong.splitlines() if line.endswith("output error")]
-    assert {path.rpartition("/")[2] for path in failed} == {"autosuspend_delay_ms", "sysrq-trigger"}
+    # Root may open what has no show.
+    writeonly = {"sysrq-trigger"} if os.geteuid() == 0 else set()
+    assert {path.rpartition("/")[2] for path in failed} == {"autosuspend_delay_ms", *writeonly}
     assert Shell(emulated)("ls -lR sys proc dev 2>&1 >/dev/null") == ""
 
 
@@ -133,7 +135,7 @@ def in_place(root: Path, line: str) -> str:
         text=True,
         check=False,
         timeout=60,
-        env={**os.environ, "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C", "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
     )
     return done.stdout + done.stderr
 

@@ -74,7 +74,9 @@ class Run(Checks):
             without=options.without,
             dynamic_debug=options.dynamic_debug,
         )
-        self.tree = Tree(self.kernel, [*sysfs.GROUPS, *procfs.GROUPS])
+        # Where it is mounted, files are the server's user's.
+        mine = (os.geteuid(), os.getegid())
+        self.tree = Tree(self.kernel, [*sysfs.GROUPS, *procfs.GROUPS], owner=mine)
         self.last_header: bytes | None = None
         self.log_kept_for_later: int | None = None
         self.dead_log: list[str] = []
