@@ -13,6 +13,9 @@ from fsmount.fuse.proto import OUT_HEADER
 MAX_WRITE = 1 << 17
 """Bytes of a WRITE's data; what is read at once is larger by the request's header."""
 
+MAX_READ = 1 << 20
+"""Bytes of a READ's answer at most."""
+
 MAX_FUSE_ERRNO = 511
 """fuse_dev_do_write() refuses an answer with -512 (ERESTARTSYS) or less; the request then stays."""
 

@@ -19,7 +19,7 @@ from functools import partial
 
 from elfcorehdr.errors import KernelError, suppress
 from fsmount.fuse import proto as proto
-from fsmount.fuse.channel import MAX_WRITE
+from fsmount.fuse.channel import MAX_READ, MAX_WRITE
 from fsmount.fuse.nodes import NameCache
 from fsmount.fuse.opened import Blocked, OfDeadKernel, OpenFiles, Seen
 from fsmount.fuse.proto import BODY
@@ -44,10 +44,6 @@ _REFUSED_OPS: dict[int, str] = {
     proto.SYMLINK: "symlink", proto.LINK: "link", proto.SETXATTR: "setxattr",
     proto.REMOVEXATTR: "removexattr",
 }  # fmt: skip
-
-
-MAX_READ = 1 << 20
-"""Bytes of a READ's answer at most."""
 
 
 class Connection(OpenFiles):
@@ -122,6 +118,7 @@ class Connection(OpenFiles):
         with suppress(ValueError):
             self._resched.looks.remove(self._look)
         self._writes.clear()
+        self._drop(list(self._kept))
 
     def _look(self) -> None:
         """Answer requests in the midst of another's: somebody's next one comes as soon as he has an answer."""
@@ -156,7 +153,11 @@ class Connection(OpenFiles):
         if self._boots != (now := (self._kernel.boots, self._kernel.dead)):
             self._boots, gone = now, OfDeadKernel()
             self._handles = dict.fromkeys(self._handles, gone)
-        if self._table.names_changed() and self._table.names is NameCache.ANNOUNCED:
+            self._drop(list(self._kept))
+        if not self._table.names_changed():
+            return
+        self._drop([nodeid for nodeid in self._kept if not self._table.exists(nodeid)])
+        if self._table.names is NameCache.ANNOUNCED:
             self.channel.notify(proto.NOTIFY_INC_EPOCH)
 
     def _answer(self, size: int) -> int:
@@ -310,16 +311,22 @@ class Connection(OpenFiles):
         raise KernelError(errno.ENOTTY)
 
     def _init(self, _nodeid: int, _size: int) -> bytes:
-        _major, minor, _, flags = proto.INIT_IN.unpack_from(self._buf, BODY)
+        _major, minor, _, flags, more = proto.INIT_IN.unpack_from(self._buf, BODY)
         wanted = proto.FUSE_ATOMIC_O_TRUNC | proto.FUSE_BIG_WRITES | proto.FUSE_PARALLEL_DIROPS
         # Else every write(2) asks for security.capability first: file_remove_privs(), fs/inode.c.
         wanted |= proto.FUSE_HANDLE_KILLPRIV_V2
         # /proc/vmcore is read through the page cache, in large pieces and ahead.
         wanted |= proto.FUSE_ASYNC_READ | proto.FUSE_MAX_PAGES
-        pages = MAX_READ // 4096
+        pages, flags2, depth = MAX_READ // 4096, 0, 0
+        # Only root of the host may have files passed through; over such a mount one overlay less can lie.
+        if flags & proto.FUSE_INIT_EXT and more & proto.FUSE_PASSTHROUGH and not os.geteuid():
+            wanted |= proto.FUSE_INIT_EXT
+            flags2, depth = proto.FUSE_PASSTHROUGH, 1
+        self.passes = bool(depth)
         return proto.INIT_OUT.pack(
-            7, min(minor, 45), MAX_READ, flags & wanted, 16, 12, MAX_WRITE, 1, pages, 0, *[0] * 8
-        )
+            7, min(minor, 45), MAX_READ, flags & wanted, 16, 12, MAX_WRITE, 1, pages, 0,
+            flags2, depth, *[0] * 6,
+        )  # fmt: skip
 
     def _destroy(self, _nodeid: int, _size: int) -> bytes:
         return b""

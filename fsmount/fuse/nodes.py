@@ -10,6 +10,7 @@ import enum
 import re
 from collections.abc import Iterator
 
+from elfcorehdr.errors import KernelError
 from fsmount.fuse import proto as proto
 from fsmount.tree.kernfs import Setattr, Stat
 from fsmount.tree.kobject import Caller, File
@@ -142,6 +143,8 @@ class NodeTable:
         self._seq = self._kernel.names_seq
         self._blksize = self._kernel.page_size
         self._recent: dict[int, Any] = {}
+        self.generations: dict[int, int] = {}
+        """Of numbers that stand for another file than they did: a new one makes the host's inode bad, fuse_iget()."""
         self._time = 0, (0, 0)
 
     @property
@@ -171,6 +174,14 @@ class NodeTable:
             self._remember(nodeid, node)
         return node
 
+    def exists(self, nodeid: int) -> bool:
+        """Whether there is a node of that number now."""
+        try:
+            self.node(nodeid)
+        except KernelError:
+            return False
+        return True
+
     def _remember(self, nodeid: int, node: Any) -> None:
         if getattr(node, "fleeting", False):
             return
@@ -195,7 +206,13 @@ class NodeTable:
         self._remember(nodeid, node)
         name_valid = 0 if getattr(node, "fleeting", False) else self.valid
         return proto.ENTRY_OUT.pack(
-            nodeid, 0, name_valid, self._attr_valid(node), 0, 0, *self._attr(node)
+            nodeid,
+            self.generations.get(nodeid, 0),
+            name_valid,
+            self._attr_valid(node),
+            0,
+            0,
+            *self._attr(node),
         )
 
     def absent(self) -> bytes:

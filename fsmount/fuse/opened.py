@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fsmount.fuse.nodes import Nodes
+    from fsmount.fuse.passthrough import Backing
 
 _POLL_WRITABLE = 0x4 | 0x100  # POLLOUT POLLWRNORM
 _POLL_READY = 0x1 | 0x40 | _POLL_WRITABLE  # POLLIN POLLRDNORM
@@ -61,8 +62,10 @@ class OpenFiles:
         self._caller_of = caller_of
         self._seen = seen
         self._table = NodeTable(nodes, names if seen is None else NameCache.NONE)
-        self._cached_boots: dict[int, int] = {}
-        """Files that the host keeps the content of: the boot that it is of."""
+        self.passes = False
+        """Whether this kernel can read another file for one of ours."""
+        self._kept: dict[int, Backing | None] = {}
+        """Files of this boot that the host keeps the content of; what it is to read for them."""
         self.mounted_as = "", ""
         """A mountinfo file and the mount's point in it; for how far the host reads ahead."""
         self._handles: dict[int, Any] = {}
@@ -121,17 +124,34 @@ class OpenFiles:
         except KernelError as refused:
             self._tell("open", node.path, b"", -refused.errno)
             raise
-        how = proto.FOPEN_DIRECT_IO
+        how, backing_id = proto.FOPEN_DIRECT_IO, 0
         if getattr(file, "cached", False):
-            boots = self._kernel.boots
-            kept = self._cached_boots.get(nodeid) == boots
-            if not kept:
-                from fsmount.fuse import readahead
+            file, how, backing_id = self._open_cached(nodeid, file, flags)
+        return proto.OPEN_OUT.pack(self._handle(file), how | proto.FOPEN_NOFLUSH, backing_id)
 
-                readahead.widen(self.channel.fd, *self.mounted_as)
-            how = proto.FOPEN_KEEP_CACHE if kept else 0  # without it what was kept is dropped
-            self._cached_boots[nodeid] = boots
-        return proto.OPEN_OUT.pack(self._handle(file), how | proto.FOPEN_NOFLUSH, 0)
+    def _open_cached(self, nodeid: int, file: Any, flags: int) -> tuple[Any, int, int]:
+        """A file whose content never changes in a boot: who answers for it, how it is open, the number of its backing file."""
+        known = nodeid in self._kept
+        if not known:
+            from fsmount.fuse import passthrough, readahead
+
+            readahead.widen(self.channel.fd, *self.mounted_as)
+            size = self._nodes.getattr(self._table.node(nodeid)).size
+            self._kept[nodeid] = passthrough.backing(self.channel.fd, size) if self.passes else None
+        backing = self._kept[nodeid]
+        how, backing_id = 0, 0
+        if backing is not None:
+            file, how, backing_id = backing.open(file, flags)
+        # Without KEEP_CACHE what the page cache has is dropped.
+        return file, proto.FOPEN_KEEP_CACHE if known and not how else how, backing_id
+
+    def _drop(self, nodeids: list[int]) -> None:
+        """Let go of files of another boot, or that have gone: what has their names from now on is another inode."""
+        for nodeid in nodeids:
+            backing = self._kept.pop(nodeid)
+            if backing is not None:
+                backing.close()
+            self._table.generations[nodeid] = self._table.generations.get(nodeid, 0) + 1
 
     def _read(self, nodeid: int, _size: int) -> bytes:
         fh, offset, size, _, _, flags, _ = proto.READ_IN.unpack_from(self._buf, BODY)

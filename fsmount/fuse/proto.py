@@ -25,7 +25,7 @@ ENTRY_OUT = Struct(
     "=4Q2I6Q10I"
 )  # nodeid generation entry_valid attr_valid and their nsec; struct fuse_attr
 ATTR_OUT = Struct("=Q2I6Q10I")  # attr_valid attr_valid_nsec dummy; struct fuse_attr
-INIT_IN = Struct("=4I")  # major minor max_readahead flags
+INIT_IN = Struct("=5I")  # major minor max_readahead flags flags2
 INIT_OUT = Struct("=4I2H2I2HI7I")
 OPEN_IN = Struct("=2I")  # flags open_flags
 OPEN_OUT = Struct("=Q2I")  # fh open_flags backing_id
@@ -53,8 +53,11 @@ STATFS_OUT = Struct("=5Q10I")  # struct fuse_kstatfs
 FUSE_ATOMIC_O_TRUNC, FUSE_BIG_WRITES, FUSE_PARALLEL_DIROPS = 1 << 3, 1 << 5, 1 << 18
 FUSE_HANDLE_KILLPRIV_V2 = 1 << 28
 FUSE_ASYNC_READ, FUSE_MAX_PAGES = 1 << 0, 1 << 22
+FUSE_INIT_EXT = 1 << 30
+FUSE_PASSTHROUGH = 1 << 37 - 32  # of flags2
 # OPEN reply flags
 FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE, FOPEN_NOFLUSH = 1 << 0, 1 << 1, 1 << 5
+FOPEN_PASSTHROUGH = 1 << 7
 # SETATTR valid bits
 FATTR_MODE, FATTR_UID, FATTR_GID, FATTR_SIZE = 1, 2, 4, 8
 FATTR_ATIME, FATTR_MTIME, FATTR_ATIME_NOW, FATTR_MTIME_NOW = 16, 32, 128, 256
