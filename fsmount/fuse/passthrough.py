@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SHARE = 8
+SHARE = 4
 """Of the memory that is available, one part in so many may be kept for a file: unlike a page cache, nobody can take it back."""
 
 _PAGE = 4096
