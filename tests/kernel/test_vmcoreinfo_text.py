@@ -110,6 +110,34 @@ def test_a_machine_with_another_image_has_its_symbols_in_it():
     assert replace(text) == text
 
 
+def test_arm64_before_6_9_has_48_bits_with_pages_of_4_kib():
+    """include/asm/{memory,pgtable}.h of linux-source-6.1: no LPA2, modules of 128 MiB, struct pages at -2^42."""
+    lines = crashed("arm64-virt-4g", "6.1.176").memory_image.info.lines
+    assert {key: lines[f"NUMBER({key})"] for key in ("VA_BITS", "TCR_EL1_T1SZ", "PHYS_OFFSET")} == {
+        "VA_BITS": "48",
+        "TCR_EL1_T1SZ": "0x10",
+        "PHYS_OFFSET": "0x40000000",
+    }
+    for key, value in (
+        ("MODULES_VADDR", 0xFFFF800000000000),
+        ("MODULES_END", 0xFFFF800008000000),
+        ("VMALLOC_START", 0xFFFF800008000000),
+        ("VMALLOC_END", 0xFFFFFBFFF0000000),
+        ("VMEMMAP_START", 0xFFFFFC0000000000),
+        ("VMEMMAP_END", 0xFFFFFE0000000000),
+    ):
+        assert (key, lines[f"NUMBER({key})"]) == (key, f"{value:#x}")
+
+
+@pytest.mark.parametrize(("page", "orders", "bits"), [(0x4000, 12, 27), (0x10000, 14, 29)])
+def test_arm64_with_larger_pages_has_larger_orders_and_sections(page, orders, bits):
+    """arch/arm64/Kconfig, include/asm/sparsemem.h."""
+    block = 1 << bits
+    info = crashed("arm64-virt-4g", page_size=page, memory_block_size=block).memory_image.info
+    assert info.length("zone.free_area") == orders
+    assert info.number("SECTION_SIZE_BITS") == bits
+
+
 def test_architectures_told_their_own_lines_before_they_were_everybodys():
     """arch_crash_save_vmcoreinfo() of 6.1 and 6.12: linux-source's arch/{arm64,riscv}/kernel/{crash_core,vmcore_info}.c."""
     keys = list(vmcoreinfo_of("arm64", 4096, "6.1.176").lines)

@@ -195,6 +195,57 @@ def test_makedumpfile_counts_what_the_machine_says(mounted, tmp_path, machine, o
         assert (name, found[name]) == (name, right + lost * ("anon" in kinds))
 
 
+ARM64 = """
+name = "granules"
+source = "none: page sizes and address bits that arch/arm64/Kconfig allows"
+arch = "arm64"
+page_size = {page}
+cmdline = "crashkernel=256M"
+direct_map_base = {base:#x}
+kernel_text = {{ paddr = 0x40200000, vaddr = {image:#x}, size = 0x1000000 }}
+memory = [{{ start = 0x40000000, size = "1G" }}, {{ start = 0x100000000, size = "512M" }}]
+
+[cpus]
+possible = "0-3"
+"""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "page", "bits"),
+    [
+        ("6.1.176", 4096, 48),
+        ("6.12.107", 4096, 39),
+        ("6.6.0", 16384, 47),
+        ("6.12.107", 16384, 36),
+        ("6.12.107", 65536, 42),
+        ("6.12.107", 65536, 48),
+        ("7.0", 65536, 52),
+    ],
+)
+def test_makedumpfile_of_arm64_counts_what_the_machine_says(mounted, tmp_path, kernel, page, bits):
+    """Where 1.7.8 knows the page tables: not with 4 or 16 KiB pages and CONFIG_ARM64_VA_BITS=52, Debian's from 6.9 on."""
+    half = (1 << 64) - (1 << min(bits, 48) - 1)
+    text = ARM64.format(
+        page=page, base=(1 << 64) - (1 << bits) - 0x40000000, image=half + (2 << 30)
+    )
+    (tmp_path / "arm64.toml").write_text(text)
+    vmcore = mounted.crash("-m", tmp_path / "arm64.toml", "--kernel", kernel)
+    done = run_tool(
+        "makedumpfile", "sid", "arm64", "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
+    )
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
+    found, said = counters(done.stdout + done.stderr), statement(mounted.dir)["pages"]
+    for name, kinds in EXACT.items():
+        assert (name, found[name]) == (name, sum(said.get(kind, 0) for kind in kinds))
+
+
+def test_makedumpfile_does_not_know_52_bits_with_pages_of_4_kib(mounted, tmp_path):
+    vmcore = mounted.crash("-m", "arm64-virt-4g", "--kernel", "6.12.107")
+    done = run_tool("makedumpfile", "sid", "arm64", "-d", 31, vmcore, tmp_path / "dump")
+    assert done.returncode == 1
+    assert b"PAGE SIZE 0x1000 and VA Bits 52 not supported" in done.stderr
+
+
 def test_firmwares_dump_is_counted_as_the_machine_says(mounted, tmp_path):
     """fadump, PowerVM's: boot memory is read from where firmware copied it to."""
     text = (ROOT / "tests/golden/ours/machines/lpar-fadump.toml").read_text()

@@ -27,6 +27,7 @@ TRIPLETS = {
     "amd64": ("x86_64-linux-gnu", ""),
     "ppc64el": ("powerpc64le-linux-gnu", "ppc64le"),
     "riscv64": ("riscv64-linux-gnu", "riscv64"),
+    "arm64": ("aarch64-linux-gnu", "aarch64"),
 }
 
 
