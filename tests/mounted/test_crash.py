@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from elfcorehdr import profiles
 from tests.run.dump_tools import run_tool
 
 pytestmark = pytest.mark.fuse
@@ -147,6 +148,14 @@ def test_vmcore_dmesg_prints_the_dead_kernels_log(mounted, suite, machine):
 
 ROOT = Path(__file__).parents[2]
 FIVE_LEVELS = "pc-2g with page tables of five levels"
+NATIVE = {"x86_64": "amd64", "ppc64": "ppc64el", "riscv64": "riscv64"}
+SV39 = "riscv64-virt-2g with page tables of three levels"
+SV57 = "riscv64-virt-2g with page tables of five levels"
+BASES = {  # of the direct map: the shipped machine's, and another
+    FIVE_LEVELS: ("pc-2g", "0xffff888000000000", "0xff11000000000000"),
+    SV39: ("riscv64-virt-2g", "0xffffaf7f80000000", "0xffffffd780000000"),
+    SV57: ("riscv64-virt-2g", "0xffffaf7f80000000", "0xff5fffff80000000"),
+}
 EXACT = {
     "Free pages": ("free",),
     "Non-private cache pages": ("cache",),
@@ -173,17 +182,21 @@ EXACT = {
         ("powernv-32g", ("--kernel", "6.12.107")),
         ("pseries-4g", ("--cmdline", "console=hvc0 crashkernel=512M disable_radix")),
         ("pseries-numa2", ("--cmdline", "console=hvc0 crashkernel=512M disable_radix")),
+        ("riscv64-virt-2g", ("--kernel", "6.6")),  # before vmemmap had huge pages
+        (SV39, ("--kernel", "6.2")),
+        (SV57, ("--kernel", "6.7")),
     ],
 )
 def test_makedumpfile_counts_what_the_machine_says(mounted, tmp_path, machine, options):
     """1.7.8 is right on all of these, but that on 7.1 and later it takes the second page of each kernel folio for a
     user's: it knows no compound_info. What it and older ones get wrong besides is below."""
-    if machine == FIVE_LEVELS:
-        text = (ROOT / "elfcorehdr/profiles/pc-2g.toml").read_text()
-        machine = tmp_path / "pc.toml"
-        machine.write_text(text.replace("0xffff888000000000", "0xff11000000000000"))
+    shipped, base, other = BASES.get(machine, (machine, "", ""))
+    arch = NATIVE[profiles.load(shipped).arch]
+    if base:
+        text = (ROOT / f"elfcorehdr/profiles/{shipped}.toml").read_text()
+        machine = tmp_path / "mine.toml"
+        machine.write_text(text.replace(base, other))
     vmcore = mounted.crash("-m", machine, *options)
-    arch = "ppc64el" if str(machine).startswith(("pseries", "powernv")) else "amd64"
     done = run_tool(
         "makedumpfile", "sid", arch, "-d", 31, "--message-level", 31, vmcore, tmp_path / "dump"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo
+from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo, release_of
 from elfcorehdr.mm.layout import U64, Ground, Layout
 from elfcorehdr.mm.pgtable import Entries, PageTables
 
@@ -10,8 +10,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from elfcorehdr.init.main import Kernel
 
-MODES = {0xFFFFFFD6: (39, 8, 3), 0xFFFFAF80: (48, 9, 4), 0xFF600000: (57, 10, 5)}
-"""The upper half of PAGE_OFFSET: VA bits, satp's mode, levels."""
+MODES = {
+    0xFFFFFFD6: (39, 8, 3),
+    0xFFFFFFD8: (39, 8, 3),
+    0xFFFFAF80: (48, 9, 4),
+    0xFF600000: (57, 10, 5),
+}
+"""The upper half of PAGE_OFFSET: VA bits, satp's mode, levels; the second is 6.1's."""
 LINK_ADDR = 0xFFFFFFFF80000000
 _V, _R, _W, _X, _G, _A, _D = 1, 2, 4, 8, 32, 64, 128
 
@@ -20,6 +25,7 @@ class RiscvLayout(Layout):
     """sv39, sv48 or sv57, by where the direct map begins."""
 
     def __init__(self, kernel: Kernel, info: VmcoreInfo) -> None:
+        self.release = release_of(kernel.release)
         ram = next(iter(kernel.memblock)).start // (2 << 20) * (2 << 20)
         self.ram_base = ram
         self.page_offset = kernel.arch.va(kernel, ram)
@@ -67,7 +73,9 @@ class RiscvLayout(Layout):
             lambda phys, _shift: phys >> 12 << 10 | _V | _R | _W | _X | _G | _A | _D,
         )
         shifts = [12 + 9 * n for n in range(self.levels - 1, -1, -1)]
-        mappings = self.mappings(ground, (12, 21), (12, 21, 30))
+        # ff172d4818ad (v6.8): "riscv: Use hugepage mappings for vmemmap".
+        leaves = (12, 21) if self.release >= (6, 8) else (12,)
+        mappings = self.mappings(ground, leaves, (12, 21, 30))
         return PageTables(ground.mem, ground.root, shifts, 9, entries, ground.alloc, mappings)
 
     def registers(self, cpu: int, stack: int, *, crashed: bool) -> list[int]:
