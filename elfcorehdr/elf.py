@@ -30,7 +30,7 @@ PHDR_SIZE = 56
 P_OFFSET, P_PADDR = 8, 24
 """Where these fields lie in an Elf64_Phdr."""
 
-NT_PRSTATUS = 1
+NT_PRSTATUS, NT_GNU_BUILD_ID = 1, 3
 
 PHDR = struct.Struct("<IIQQQQQQ")  # the form the kernel writes
 """Elf64_Phdr, little endian: type, flags, offset, vaddr, paddr, filesz, memsz, align."""
@@ -236,3 +236,15 @@ def pack_phdrs(phdrs: Iterable[Sequence[int]]) -> bytes:
     """The bytes of Elf64 little-endian program headers, one after the other."""
     pack = PHDR.pack
     return b"".join([pack(*phdr) for phdr in phdrs])
+
+
+def gnu_build_id(notes: bytes) -> str:
+    """The build ID among notes, in hex; empty without one."""
+    at = 0
+    while at + 12 <= len(notes):
+        namesz, descsz, type_ = struct.unpack_from("<3I", notes, at)
+        desc = at + 12 + -(-namesz // 4) * 4
+        if type_ == NT_GNU_BUILD_ID and notes[at + 12 : at + 16] == b"GNU\0":
+            return notes[desc : desc + descsz].hex()
+        at = desc + -(-descsz // 4) * 4
+    return ""

@@ -83,6 +83,7 @@ TOP = 'name = "x"\n'
         (TOP, TOP + 'cmdline = "a\\u0000b"\n', "cmdline: 'a\\x00b', expected a text without control"),
         (TOP, TOP + f'cmdline = "{"x" * 2048}"\n', "cmdline: 2048 bytes, expected at most 2047"),
         (TOP, TOP + 'auto_online_blocks = "yes"\n', "auto_online_blocks: 'yes', expected one of"),
+        (TOP, TOP + 'build_id = "0xff"\n', "build_id: '0xff', expected bytes in hex"),
         (TOP, TOP + "config = { PMM = true }\n", "config.PMM: 'PMM' (did you mean PM?), expected one of BUILD_SALT"),
         (TOP, TOP + "config = { CONFIG_PM = true }\n", "(did you mean PM, without CONFIG_?)"),
         (TOP, TOP + 'config = { PM = "y" }\n', "config.PM: 'y', expected true or false"),

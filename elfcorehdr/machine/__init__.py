@@ -270,6 +270,8 @@ class Machine(Record):
     """System RAM below another resource of /proc/iomem."""
     system_ram: tuple[MemoryRange, ...] = ()
     """arm64, ppc64: the System RAM rows of /proc/iomem, where they differ from memory."""
+    build_id: str = ""
+    """Build ID of the vmlinux that `kernel` names, in hex; empty: made up. --vmlinux FILE has to have it."""
     kernel_text: KernelText | None = None
     """Where the running kernel lies; not given: where one without KASLR does, 16 MiB of it (ppc64: from 0 on)."""
     direct_map_base: Bytes = 0

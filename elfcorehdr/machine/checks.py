@@ -72,6 +72,8 @@ def _check_words(machine: Machine, faults: Faults) -> None:
         faults.word("platform", machine.platform, facts.platforms)
     if machine.auto_online_blocks and machine.auto_online_blocks not in POLICIES:
         faults.word("auto_online_blocks", machine.auto_online_blocks, POLICIES)
+    if not re.fullmatch("([0-9a-f]{2}){0,64}", machine.build_id):
+        faults.add("build_id", machine.build_id, "bytes in hex, such as readelf -n shows")
     for option in machine.config:
         if option not in CONFIG:
             name = option.removeprefix("CONFIG_")

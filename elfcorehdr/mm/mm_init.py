@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from elfcorehdr.kernel.ksysfs import build_id
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.kernel.vmcoreinfo.printk_ringbuffer import ring, ringbuffer
 from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo, vmcoreinfo_of
@@ -38,6 +39,7 @@ class MemoryImage:
         self._kernel = kernel
         self.page_size = kernel.page_size
         self.info = vmcoreinfo_of(kernel.arch.name, kernel.page_size, kernel.release)
+        self.info.lines["BUILD-ID"] = build_id(kernel)
         vmlinux = kernel.vmlinux
         if vmlinux is not None:
             from elfcorehdr.kernel.vmlinux.describe import describe

@@ -7,15 +7,16 @@ import struct
 
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.changes.change import Change
+from elfcorehdr.elf import NT_GNU_BUILD_ID
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
+from elfcorehdr.kernel.ksysfs import build_id
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.lib.kstrtox import kstrtoint
 from fsmount.tree.kobject import AttributeGroup, Declaration, singleton
 
 ksysfs = AttributeGroup("kernel", singleton)
 
-NT_GNU_BUILD_ID = 3
 LINUX_ELFNOTE_BUILD_SALT = 0x100
 LINUX_ELFNOTE_LTO_INFO = 0x101
 
@@ -122,15 +123,12 @@ def _note(name: str, kind: int, desc: bytes) -> bytes:
 def notes_show(kernel: Kernel) -> bytes:
     """The notes of the running vmlinux: build ID, LTO, salt of the build, what the architecture adds.
 
-    There is no vmlinux: the build ID is the SHA-1 of the release.
+    The build ID is that of the image (--vmlinux) or of the machine (`build_id`); else it is made of architecture and release.
     """
-    import hashlib
-
-    build_id = hashlib.sha1(kernel.release.encode(), usedforsecurity=False).digest()
     salt = kernel.release if kernel.config("BUILD_SALT") else ""
     arch_note = kernel.arch.vmlinux_note(kernel)
     return (
-        _note("GNU", NT_GNU_BUILD_ID, build_id)
+        _note("GNU", NT_GNU_BUILD_ID, bytes.fromhex(build_id(kernel)))
         + _note("Linux", LINUX_ELFNOTE_LTO_INFO, bytes(4))
         + _note("Linux", LINUX_ELFNOTE_BUILD_SALT, salt.encode() + b"\0")
         + (_note(*arch_note) if arch_note else b"")

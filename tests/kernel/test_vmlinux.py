@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from elfcorehdr import profiles
+from elfcorehdr.elf import gnu_build_id
 from elfcorehdr.errors import ElfFormatError, ProfileError
 from elfcorehdr.init.main import Kernel
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
@@ -20,6 +21,7 @@ from elfcorehdr.kernel.vmlinux.image import Vmlinux
 from elfcorehdr.kernel.vmlinux.relocs import RELA_DYN, RELR, Rela, Relocs
 from elfcorehdr.lib.record import replace
 from fsmount.host.mapped import opened
+from fsmount.sysfs.ksysfs import notes_show
 from tests.conftest import required
 
 SOURCE = Path(__file__).parents[1] / "golden/ours/vmlinux"
@@ -239,6 +241,29 @@ def test_pointers_of_the_image_follow_it(tiny, slide):
 def test_image_of_another_kernel_is_refused(tiny, change, asked, why):
     with pytest.raises(ProfileError, match=why):
         fits(image(tiny), replace(PC, **change), asked)
+
+
+def test_image_of_another_build_is_refused(tiny):
+    build_id = image(tiny).build_id
+    fits(image(tiny), replace(PC, build_id=build_id), "")
+    with pytest.raises(ProfileError, match=f"its build ID is {build_id}, expected 00ff, that of"):
+        fits(image(tiny), replace(PC, build_id="00ff"), "")
+    fits(image(tiny), replace(PC, build_id="00ff"), "7.3")  # another kernel than the machine's own
+
+
+def test_sysfs_and_vmcoreinfo_say_the_build_id_of_what_runs(tiny):
+    def told(machine, release="", vmlinux=None):
+        kernel = Kernel.boot(machine, release, vmlinux=vmlinux)
+        sysfs = gnu_build_id(notes_show(kernel))
+        kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
+        kernel.panic.panic("test", Crash(cpu=1))
+        assert kernel.memory_image.info.lines["BUILD-ID"] == sysfs
+        return sysfs
+
+    recorded = replace(PC, build_id="00ff" * 10)
+    assert told(recorded) == "00ff" * 10
+    assert told(recorded, "7.1") == told(PC, "7.1") != told(PC)
+    assert told(with_image(recorded, image(tiny)), vmlinux=image(tiny)) == image(tiny).build_id
 
 
 @pytest.mark.parametrize("asked", ["", "7.3", "7.3.4", "7.3.4-tiny", "v7.3"])

@@ -59,5 +59,3 @@ def describe(info: VmcoreInfo, vmlinux: Vmlinux) -> None:
         elif kind == "NUMBER":
             value = btf.enumerator(name)
             info.put(key, str(value) if value is not None else info.lines[key])
-    if "BUILD-ID" in info.lines and vmlinux.build_id:
-        info.lines["BUILD-ID"] = vmlinux.build_id

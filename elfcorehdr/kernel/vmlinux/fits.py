@@ -33,6 +33,11 @@ def fits(vmlinux: Vmlinux, machine: Machine, asked: str) -> None:
             f"vmlinux {vmlinux.name}: it is for e_machine {vmlinux.e_machine}, expected {wanted}: "
             f"machine {machine.name} is {machine.arch}"
         )
+    if vmlinux.build_id and machine.build_id not in ("", vmlinux.build_id) and not asked:
+        raise ProfileError(
+            f"vmlinux {vmlinux.name}: its build ID is {vmlinux.build_id}, expected {machine.build_id}, that of the kernel which "
+            f"machine {machine.name} runs (--kernel names another)"
+        )
     release = (asked or machine.kernel).removeprefix("v")
     if not release:
         return

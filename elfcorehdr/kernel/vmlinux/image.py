@@ -9,7 +9,14 @@ import re
 import struct
 from collections.abc import Callable
 
-from elfcorehdr.elf import EHDR_SIZE, ELFCLASS64, ELFDATA2LSB, PT_LOAD, unpack_ehdr
+from elfcorehdr.elf import (
+    EHDR_SIZE,
+    ELFCLASS64,
+    ELFDATA2LSB,
+    PT_LOAD,
+    gnu_build_id,
+    unpack_ehdr,
+)
 from elfcorehdr.errors import ElfFormatError, ProfileError
 from elfcorehdr.kernel.vmlinux.btf import Btf
 from elfcorehdr.kernel.vmlinux.relocs import RELA_DYN, RELR, Rela, Relocs
@@ -19,7 +26,6 @@ ET_EXEC, ET_DYN = 2, 3
 SHT_SYMTAB, SHT_RELA, SHT_NOTE, SHT_NOBITS = 2, 4, 7, 8
 SHT_RELR = 19
 SHF_ALLOC = 2
-NT_GNU_BUILD_ID = 3
 STB_LOCAL = 0
 _MOST = 1 << 28
 """Bytes of a section that is read at once."""
@@ -145,13 +151,8 @@ class Vmlinux:
         for title, (kind, offset, size) in self._sections.items():
             if kind != SHT_NOTE or not title.startswith(".note"):
                 continue
-            notes, at = self._read(offset, min(size, 1 << 16)), 0
-            while at + 12 <= len(notes):
-                namesz, descsz, type_ = struct.unpack_from("<3I", notes, at)
-                desc = at + 12 + -(-namesz // 4) * 4
-                if type_ == NT_GNU_BUILD_ID and notes[at + 12 : at + 16] == b"GNU\0":
-                    return notes[desc : desc + descsz].hex()
-                at = desc + -(-descsz // 4) * 4
+            if found := gnu_build_id(self._read(offset, min(size, 1 << 16))):
+                return found
         return ""
 
     def moved(self, vaddr: int, size: int, slide: int) -> bytes:

@@ -16,7 +16,7 @@ ROWS = ("crash_notes", "cpuinfo", "vulnerabilities", "lparcfg", "devicetree", "c
 WHOLE = (
     *("vmcoreinfo", "caches", "blocks", "resources", "nested_memory", "system_ram", "kernel_text"),
     *("kernel_end", "direct_map_base", "crashkernel", "rtas", "opal", "lmbs", "rma_size", "fadump"),
-    *("auto_online_blocks", "nr_cpus", "cmdline"),
+    *("auto_online_blocks", "nr_cpus", "cmdline", "build_id"),
 )
 """Keys without which a machine boots as well."""
 ROUNDS = 16

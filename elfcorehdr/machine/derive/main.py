@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from elfcorehdr.changes.change import RELEASES, parse_version
+from elfcorehdr.elf import gnu_build_id
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.lib.ranges import format_ids, ids_of
 from elfcorehdr.lib.record import Record
@@ -91,7 +92,7 @@ def derive(
     """
     missing: list[str] = []
     arch = arch or arch_of(files)
-    release = release or release_of(files)
+    release = own = release or release_of(files)
     if not release:
         missing.append("the kernel's release: neither uname, /proc/version nor a note says it")
     else:
@@ -123,6 +124,8 @@ def derive(
         fields["nr_cpus"] = int(maximum) + 1
     if auto := files.text(f"{MEMORY}/auto_online_blocks"):
         fields["auto_online_blocks"] = auto
+    if own and own == release:
+        fields["build_id"] = gnu_build_id(files.data(f"{kernel}/notes") or b"")
     fields |= platform_of(files, arch)
     fields |= memory_of(files, arch, missing)
     fields |= notes_of(files, fields["cpus"], missing)

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from elfcorehdr.elf import gnu_build_id
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.kexec_file import KEXEC_FILE_ON_CRASH
 from fsmount.cli.boot import BootOptions, boot, booted
@@ -25,6 +26,14 @@ def derived_tree(recording, **options):
     """The tree of the machine that follows from a recording."""
     found = derived(recording)
     return booted(BootOptions(**options), found.machine)[1]
+
+
+def test_a_recorded_machine_has_the_build_id_that_was_recorded():
+    _, tree = boot(BootOptions(machine="pc-2g"))
+    recording = recording_of(tree, "pc-2g")
+    notes = content_of(tree, "sys/kernel/notes")
+    assert derived(recording).machine.build_id == gnu_build_id(notes) != ""
+    assert content_of(derived_tree(recording), "sys/kernel/notes") == notes
 
 
 def write(tree, path: str, text: str) -> None:
