@@ -20,6 +20,8 @@ def check_use(machine: Machine, ram: Spans, faults: Faults) -> None:
             faults.say(
                 f"{at}.kind: {u.kind!r}, expected one of {', '.join(PAGE_KINDS)}{near_of(u.kind, PAGE_KINDS)}"
             )
+        elif u.kind == "hwpoison" and not machine.config.get("MEMORY_FAILURE", True):
+            faults.say(f"{at}.kind: 'hwpoison', expected a kernel with config.MEMORY_FAILURE")
         if u.order > ORDER_MAX or u.start % (page << min(u.order, ORDER_MAX)):
             faults.say(
                 f"{at}.order: {u.order}, expected log2 of a block's pages, at most {ORDER_MAX}, that start is aligned to"

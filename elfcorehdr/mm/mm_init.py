@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from elfcorehdr.kernel.ksysfs import build_id
 from elfcorehdr.kernel.vmcore_info import vmcoreinfo_note
 from elfcorehdr.kernel.vmcoreinfo.printk_ringbuffer import ring, ringbuffer
-from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo, vmcoreinfo_of
+from elfcorehdr.kernel.vmcoreinfo.text import VmcoreInfo, release_of, vmcoreinfo_of
 from elfcorehdr.lib.ranges import Range
 from elfcorehdr.mm.boot_alloc import BootAlloc
 from elfcorehdr.mm.layout import Ground, Layout
@@ -41,7 +41,10 @@ class MemoryImage:
         self.info = vmcoreinfo_of(kernel.arch.name, kernel.page_size, kernel.release)
         self.info.lines["BUILD-ID"] = build_id(kernel)
         vmlinux = kernel.vmlinux
-        if vmlinux is not None:
+        if vmlinux is None:
+            failure = kernel.config("MEMORY_FAILURE")
+            self.info.memory_failure(kernel.arch.name, release_of(kernel.release), on=failure)
+        else:
             from elfcorehdr.kernel.vmlinux.describe import describe
 
             describe(self.info, vmlinux)

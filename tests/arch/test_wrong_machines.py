@@ -132,6 +132,11 @@ def refused(arch: str, *, top: str = "", memory: str = "", cpus: str = "", end: 
             'use = [{ start = "1G", size = "64K", kind = "hugetlb", order = 3 }]',
             "use[0].size: 0x10000, expected whole blocks of order 3",
         ),
+        (
+            "arm64",
+            'use = [{ start = "2G", size = "4K", kind = "hwpoison" }]\nconfig = { MEMORY_FAILURE = false }',
+            "use[0].kind: 'hwpoison', expected a kernel with config.MEMORY_FAILURE",
+        ),
     ],
 )  # fmt: skip
 def test_what_this_architecture_cannot_have(arch: str, top: str, said: str) -> None:

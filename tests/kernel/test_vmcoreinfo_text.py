@@ -110,6 +110,36 @@ def test_a_machine_with_another_image_has_its_symbols_in_it():
     assert replace(text) == text
 
 
+@pytest.mark.parametrize(
+    ("release", "flags", "buddy"),
+    [
+        # lru, private, swapbacked, slab, hwpoison, head mask: include/linux/page-flags.h of linux-source-6.1 and -6.12;
+        # v6.6 with the flags moved for folio order ("mm: reorder"), v6.10 without PG_slab, v6.11's types of the upper half.
+        ("6.5", (4, 13, 19, 9, 23, 65536), ~0x80),
+        ("6.6", (5, 15, 19, 11, 23, 64), ~0x80),
+        ("6.10", (5, 14, 18, None, 22, 64), ~0x80),
+        ("6.11", (5, 14, 18, None, 22, 64), ~0x40000000),
+        ("6.13", (5, 14, 17, None, 20, 64), -(0x10 << 24)),
+        ("6.14", (5, 14, 17, None, 21, 64), -(0x10 << 24)),
+    ],
+)
+def test_page_flags_of_releases_that_were_not_seen(release, flags, buddy):
+    info = vmcoreinfo_of("x86_64", 4096, release)
+    names = ("lru", "private", "swapbacked", "slab", "hwpoison", "head_mask")
+    assert tuple(info.number(f"PG_{name}") for name in names) == flags
+    assert info.number("PAGE_BUDDY_MAPCOUNT_VALUE") == buddy
+
+
+def test_hwpoison_is_told_by_a_kernel_that_was_built_with_it():
+    """7.2.13's captures of ppc64 are of a configuration without; the shipped machine's kernel has it."""
+    key = "NUMBER(PG_hwpoison)"
+    lines = crashed("pseries-4g").memory_image.info.lines
+    assert lines[key] == "21"
+    assert [*lines][[*lines].index(key) + 1] == "NUMBER(PG_head_mask)"
+    without = crashed("pc-2g", config={"MEMORY_FAILURE": False}).memory_image
+    assert key not in without.info.lines
+
+
 def test_arm64_before_6_9_has_48_bits_with_pages_of_4_kib():
     """include/asm/{memory,pgtable}.h of linux-source-6.1: no LPA2, modules of 128 MiB, struct pages at -2^42."""
     lines = crashed("arm64-virt-4g", "6.1.176").memory_image.info.lines

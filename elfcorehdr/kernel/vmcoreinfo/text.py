@@ -47,6 +47,13 @@ class _Change(NamedTuple):
 _SLAB, _BUDDY = str(-(0x0B << 24)), str(-(0x10 << 24))
 _HUGETLB, _OFFLINE = str(-(0x0C << 24)), str(-(0x0F << 24))
 
+
+def _types(slab: int, buddy: int, hugetlb: int, offline: int) -> dict[str, str]:
+    """Page types that take a bit of _mapcount away: include/linux/page-flags.h, up to 6.11."""
+    kinds = {"SLAB": slab, "BUDDY": buddy, "HUGETLB": hugetlb, "OFFLINE": offline}
+    return {f"NUMBER(PAGE_{kind}_MAPCOUNT_VALUE)": str(~bit) for kind, bit in kinds.items()}
+
+
 _CHANGES: tuple[_Change, ...] = (
     # 6.9: vmap_area_list is gone, where vmalloc begins is a number (55c49fee57af).
     _Change(
@@ -74,12 +81,22 @@ _CHANGES: tuple[_Change, ...] = (
             "OFFSET(page.compound_order)": "17",
             "NUMBER(HUGETLB_PAGE_DTOR)": "2",
             "NUMBER(PG_hugetlb)": None,
+            "NUMBER(PG_head_mask)": "65536",
+            "NUMBER(PG_lru)": "4",
+            "NUMBER(PG_private)": "13",
+            "NUMBER(PG_slab)": "9",
+            "NUMBER(PG_swapcache)": "10",
         },
         {
             "OFFSET(page.compound_dtor)": None,
             "OFFSET(page.compound_order)": None,
             "NUMBER(HUGETLB_PAGE_DTOR)": None,
             "NUMBER(PG_hugetlb)": "8",
+            "NUMBER(PG_head_mask)": "64",
+            "NUMBER(PG_lru)": "5",
+            "NUMBER(PG_private)": "15",
+            "NUMBER(PG_slab)": "11",
+            "NUMBER(PG_swapcache)": "12",
         },
     ),
     _Change(
@@ -87,41 +104,42 @@ _CHANGES: tuple[_Change, ...] = (
         {"NUMBER(PG_hugetlb)": "8", "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)": None},
         {"NUMBER(PG_hugetlb)": None, "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)": str(~0x800)},
     ),
-    # 6.10: slab is a page type and PG_slab is gone (46df8e73a4a3); 6.12: types are the top byte (4ffca5a96678).
+    # 6.10: slab is a page type and PG_slab is gone (46df8e73a4a3); 6.11: types have the upper half (8db00ad56461);
+    # 6.12: the top byte (4ffca5a96678), PG_error is gone (09022bc19630) and x86's PG_uncached (7a87225ae2c6).
     _Change(
         (6, 10),
         {
-            "NUMBER(PG_slab)": "9",
+            "NUMBER(PG_slab)": "11",
             "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)": None,
-            "NUMBER(PG_head_mask)": "65536",
-            "NUMBER(PG_lru)": "4",
-            "NUMBER(PG_private)": "13",
+            "NUMBER(PG_private)": "15",
             "NUMBER(PG_swapbacked)": "19",
-            "NUMBER(PG_hwpoison)": "23",
+            "NUMBER(PG_swapcache)": "12",
         },
         {
             "NUMBER(PG_slab)": None,
             "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)": str(~0x1000),
-            "NUMBER(PG_head_mask)": "64",
-            "NUMBER(PG_lru)": "5",
             "NUMBER(PG_private)": "14",
-            "NUMBER(PG_swapbacked)": "17",
-            "NUMBER(PG_hwpoison)": "20",
+            "NUMBER(PG_swapbacked)": "18",
+            "NUMBER(PG_swapcache)": "11",
         },
+    ),
+    _Change(
+        (6, 11), _types(0x1000, 0x80, 0x800, 0x100), _types(2 << 24, 64 << 24, 4 << 24, 32 << 24)
     ),
     _Change(
         (6, 12),
         {
-            "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)": str(~0x1000),
-            "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)": str(~0x80),
-            "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)": str(~0x800),
-            "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)": str(~0x100),
+            **_types(2 << 24, 64 << 24, 4 << 24, 32 << 24),
+            "NUMBER(PG_swapbacked)": "18",
+            "NUMBER(PG_swapcache)": "11",
         },
         {
             "NUMBER(PAGE_SLAB_MAPCOUNT_VALUE)": _SLAB,
             "NUMBER(PAGE_BUDDY_MAPCOUNT_VALUE)": _BUDDY,
             "NUMBER(PAGE_HUGETLB_MAPCOUNT_VALUE)": _HUGETLB,
             "NUMBER(PAGE_OFFLINE_MAPCOUNT_VALUE)": _OFFLINE,
+            "NUMBER(PG_swapbacked)": "17",
+            "NUMBER(PG_swapcache)": "10",
         },
     ),
     # 7.1: a tail page's word may be a mask; one migrate type more; kallsyms needs no base.
@@ -168,6 +186,17 @@ _CHANGES += (
     _Change((7, 2), {"KERNELOFFSET": None, "NUMBER(satp)": None}, {}, "riscv64"),
 )
 """The kernel's history as its releases' VMCOREINFO shows it (captures of 6.1, 6.12, 6.18, 7.1, 7.2, 7.3)."""
+
+_HWPOISON = "NUMBER(PG_hwpoison)"
+
+
+def _hwpoison(arch: str, release: Release) -> int:
+    """Which flag it is: the last but few, so each that came or went moved it."""
+    # 6.10 has no PG_slab; 6.12 neither PG_error (09022bc19630) nor x86's PG_uncached (7a87225ae2c6), which stood before it.
+    if release < (6, 12):
+        return (22 if release < (6, 10) else 21) + (arch == "x86_64")
+    return 20 if release < (6, 14) else 21  # PG_dropbehind (cceba6f7e46c)
+
 
 _OWN_VMALLOC = ("arm64", "riscv64")
 """Architectures that told VMALLOC_START themselves before 6.9, in front of VMALLOC_END."""
@@ -255,6 +284,12 @@ class VmcoreInfo:
             items.insert(at, (key, self.lines[key]))
             self.lines = dict(items)
 
+    def memory_failure(self, arch: str, release: Release, *, on: bool) -> None:
+        """Have a line PG_hwpoison or none: CONFIG_MEMORY_FAILURE."""
+        self.put(_HWPOISON, str(_hwpoison(arch, release)) if on else None)
+        if on and [*self.lines][-1] == _HWPOISON:
+            self.move(_HWPOISON, "NUMBER(PG_head_mask)")
+
     def replace_symbols(self, moved: Callable[[str, int], int]) -> None:
         """Give each SYMBOL that has an address the one that moved(name, address) says."""
         for key, value in self.lines.items():
@@ -334,6 +369,7 @@ def vmcoreinfo_of(arch: str, page_size: int, release: str) -> VmcoreInfo:
                 made = symbols if value == "" and key.startswith("SYMBOL") else value
                 if key in info.lines or made is None or key in _AFTER:
                     info.put(key, made)
+    info.memory_failure(arch, wanted, on=_HWPOISON in info.lines)
     if info.lines.get("OSRELEASE") != release:
         info.lines["BUILD-ID"] = hashlib.sha1(f"{arch} {release}".encode()).hexdigest()
     info.lines["OSRELEASE"] = release
