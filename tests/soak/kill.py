@@ -1,4 +1,4 @@
-"""Servers killed at any moment, by any signal, whatever they are doing: nothing of them stays."""
+"""Servers killed at any moment, by any signal, whatever they are doing: no process, mount or cgroup of them stays."""
 
 from __future__ import annotations
 
@@ -97,7 +97,19 @@ def run(name: str, wait: float, mark: str) -> list[str]:
     wrong = [f"run, {name}: processes {left} are left"] if left else []
     if _mounts() - before:
         wrong.append(f"run, {name}: {_mounts() - before} is mounted")
+    while (groups := _groups(process.pid)) and time.monotonic() < until:
+        time.sleep(0.02)
+    if groups:
+        wrong.append(f"run, {name}: {groups} is left")
     return wrong
+
+
+def _groups(pid: int) -> list[str]:
+    """Cgroups of the run that this process was."""
+    found = os.walk("/sys/fs/cgroup")
+    return [
+        f"{top}/{name}" for top, names, _ in found for name in names if name == f"kdumpfs-{pid}"
+    ]
 
 
 def _mounts() -> set[str]:
