@@ -10,6 +10,7 @@ import errno
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.init.main import Kernel
+from fsmount.tree.kept import Keeps
 from fsmount.tree.kobject import (
     CAP_SYSLOG,
     AttributeGroup,
@@ -19,20 +20,44 @@ from fsmount.tree.kobject import (
     singleton,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from elfcorehdr.fs.proc.kcore import ProcKcore
+
 CAP_SYS_RAWIO = 17
 
 proc = AttributeGroup("", singleton, fs=Filesystem.PROCFS)
 
 
-class Kcore:
-    """An open /proc/kcore: the memory as it was when it was opened."""
+class Kcore(Keeps):
+    """An open /proc/kcore: the memory as it was when it was opened, or, with many of them open, at a later read."""
+
+    size = 4 << 20
+    """Bytes that a snapshot of 64 TiB takes (pseries-64t); others are smaller."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self._kcore = kernel.kcore()
+        self._kernel = kernel
+        self._kcore: ProcKcore | None = kernel.kcore()
 
     def read(self, size: int, offset: int, flags: int = 0) -> bytes:
         """At most size bytes at offset."""
-        return self._kcore.read(offset, size)
+        if self._kcore is not None:
+            return self._kcore.read(offset, size)
+        now = self._kernel.kcore()
+        data = now.read(offset, size)
+        now.close()
+        return data
+
+    def forget(self) -> None:
+        """Too many are kept: each read is of the memory as it is then, as in a kernel."""
+        if self._kcore is not None:
+            self._kcore.close()
+            self._kcore = None
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        super().close()
+        self.forget()
 
     def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
         """Never."""
@@ -41,7 +66,9 @@ class Kcore:
 
 def _size(kernel: Kernel) -> int:
     """st_size: get_kcore_size()."""
-    return kernel.kcore().size
+    kcore = kernel.kcore()
+    kcore.close()
+    return kcore.size
 
 
 @proc.open(name="kcore", mode=0o400, size=_size)

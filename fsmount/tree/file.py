@@ -24,6 +24,9 @@ FILE_MAX = 1 << 25
 """Bytes of a file that is made in pieces: that they end, nobody promises."""
 
 
+SMALL = 512
+"""Content up to this length is not counted: an open file takes as much."""
+
 POLLPRI, POLLERR = 0x2, 0x8
 
 
@@ -32,7 +35,8 @@ class OpenFile:
 
     The content is a snapshot, made at a read at offset 0; that of a text file, as seq_file has it, also at
     a read elsewhere than where the last one ended. A real binary attribute has no snapshot: one that changes
-    while it is read is then half of each. Each write is one store.
+    while it is read is then half of each. Each write is one store. Where too many
+    are kept (tree/kept.py), a read goes on in one that is made anew.
     """
 
     __slots__ = ("_at", "_caller", "_node", "_seen", "_seq", "_snapshot", "_tree", "_was")
@@ -43,7 +47,7 @@ class OpenFile:
         self._caller = caller
         self._seq = tree.kernel.names_seq
         self._was = node.identities
-        self._snapshot = b""
+        self._snapshot: bytes | None = None
         self._at = -1
         self._seen = False
 
@@ -53,14 +57,24 @@ class OpenFile:
         self._seen = True
         entry = node.entry
         text = isinstance(entry, FileEntry) and not entry.attr.binary
-        if offset == 0 or (offset != self._at if text else self._at < 0):
+        snapshot = self._snapshot
+        if offset == 0 or snapshot is None or (offset != self._at if text else self._at < 0):
             self._at = -1  # if show fails, the next read asks again
-            self._snapshot = (
-                self._show(entry, node.obj) if isinstance(entry, FileEntry) else node.obj
-            )
-        part = self._snapshot[offset : offset + size]
+            snapshot = self._show(entry, node.obj) if isinstance(entry, FileEntry) else node.obj
+            self._snapshot = snapshot
+            if len(snapshot) > SMALL:
+                self._tree.kept.hold(self, len(snapshot))
+        part = snapshot[offset : offset + size]
         self._at = offset + len(part)
         return part
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        self._tree.kept.drop(self)
+
+    def forget(self) -> None:
+        """Others keep so much that this one's content is made anew at its next read."""
+        self._snapshot = None
 
     def write(self, buf: bytes, offset: int, flags: int = 0) -> int:
         """One store() of the first PAGE_SIZE bytes; returns how many those were.

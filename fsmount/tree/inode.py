@@ -18,6 +18,7 @@ from fsmount.tree.entries import (
     Subfile,
     type_of,
 )
+from fsmount.tree.kept import Kept
 from fsmount.tree.kobject import ROOT, Declaration, Filesystem
 
 TYPE_CHECKING = False
@@ -69,6 +70,7 @@ class Inodes(Directories):
         self.owner = owner
         self.boot_ns = time.time_ns()
         self._boots = kernel.boots
+        self.kept = Kept()
         self._setattr: dict[str, Setattr] = {}
         self._setattr_seq = kernel.names_seq
 

@@ -15,6 +15,7 @@ from fsmount.tree.dir import KernelState, Node, ino_below, ino_of
 from fsmount.tree.entries import DIRECTORIES, DirEntry, FileEntry, LinkEntry
 from fsmount.tree.file import OpenFile
 from fsmount.tree.inode import Inodes, Setattr, Stat
+from fsmount.tree.kept import Keeps
 from fsmount.tree.kobject import ROOT, Caller, File, Filesystem, Kset
 
 T = TypeVar("T")
@@ -126,6 +127,8 @@ class Tree(Inodes):
             raise KernelError(errno.EACCES)
         opens = isinstance(entry, FileEntry) and entry.attr.open
         file = opens(node.obj, caller, flags) if opens else OpenFile(self, node, caller)
+        if isinstance(file, Keeps):
+            file.kept_by(self.kept)
         if flags & os.O_DIRECT and not getattr(file, "cached", False):
             raise KernelError(errno.EINVAL, "no FMODE_CAN_ODIRECT: do_dentry_open()")
         return file
@@ -136,4 +139,6 @@ class Tree(Inodes):
         content = b""
         while part := file.read(1 << 20, len(content)):
             content += part
+        if hasattr(file, "close"):
+            file.close()
         return content

@@ -72,6 +72,10 @@ class ProcKcore:
         ends = [layout.kcore_offset(a.vaddr) + a.size for a in self._areas]
         self.size = max((end for end in ends if end < 1 << 62), default=0) + self._behind
 
+    def close(self) -> None:
+        """The snapshot is not read any more."""
+        self._image.mem.close()
+
     def _made(self, ram: Iterable[tuple[int, int]]) -> Iterable[_Area]:
         """kclist_head: text, vmalloc, modules, then each piece of RAM with its struct pages."""
         image, layout = self._image, self._image.layout
