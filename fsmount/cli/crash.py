@@ -68,7 +68,7 @@ def crash(directory: str, oops: bool, hard: tuple[int, ...], **texts: str | None
     metavar="FILE",
     required=True,
     type=click.Path(dir_okay=False, writable=True),
-    help="The file to write.",
+    help="The file to write; - is the standard output, whole and not sparse.",
 )
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.argument("directory", metavar="[DIR]", required=False, type=Directory(file_okay=False))
@@ -108,6 +108,14 @@ def write(output: str, size: int, read: Callable[[int, int], bytes], *, quiet: b
     """Write size bytes of read(offset, count) to a file, whole or not at all. ProfileError."""
     from elfcorehdr.errors import ProfileError
 
+    if output == "-":
+        if os.isatty(1):
+            raise ProfileError("standard output: a terminal, expected a pipe or a file")
+        for at in range(0, size, CHUNK):
+            sys.stdout.buffer.write(read(at, min(CHUNK, size - at)))
+        sys.stdout.buffer.flush()
+        return
+    output = os.path.realpath(output)  # a link stays one
     if os.path.lexists(output) and not os.path.isfile(output):
         raise ProfileError(f"{output}: not a regular file, expected a name for a new one")
     part = f"{output}.{os.getpid()}.part"

@@ -34,6 +34,26 @@ def test_vmcore_is_written_sparse_and_whole(tmp_path: Path):
     assert os.listdir(tmp_path) == ["core"]
 
 
+def test_vmcore_is_written_to_the_standard_output(tmp_path: Path):
+    line = f"{sys.executable} -m fsmount.cli.main vmcore -m pc-2g -o - | head -c 70000000 > {tmp_path}/head"
+    subprocess.run(["sh", "-c", line], check=True, timeout=120)
+    kernel = crashed("pc-2g", append="")
+    with (tmp_path / "head").open("rb") as file:
+        assert ElfCoreHdr.unpack(file.read(4096)).phdrs[1:] == kernel.vmcore.header.phdrs[1:]
+        at = 0x3800000
+        file.seek(at)
+        assert file.read(4096) == kernel.vmcore.read(at, 4096)
+
+
+def test_link_to_a_file_stays_one(tmp_path: Path):
+    (tmp_path / "core").write_text("before")
+    (tmp_path / "link").symlink_to("core")
+    assert kdumpfs("vmcore", "-m", "pc-2g", "-o", tmp_path / "link").returncode == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "core").stat().st_size == 1932599296
+    assert sorted(os.listdir(tmp_path)) == ["core", "link"]
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
