@@ -57,15 +57,16 @@ class Layers:
         os.mkdir(new)
         os.mkdir(f"{self._stage}/layers")
         # What the stage covers must still be found: by name below the open root.
-        try:
-            self._overlay("/", new)
-        except RunError as refused:
-            self._forget()
-            if not self._in_user_namespace:
+        if not self._in_user_namespace:
+            try:
+                self._overlay("/", new)
+            except RunError as refused:
+                self._forget()
                 raise RunError(
                     f"{refused}; a run needs overlayfs (modprobe overlay), and a root that is not an"
                     " overlay of an overlay itself"
                 ) from None
+        elif self._has_locked_mounts() or not self._overlaid(new):
             mountns.bind(f"{self._stage}/root", new)
             self._skeleton("/", new)
         points = {mount.point: mount.how for mount in self._host}
@@ -78,6 +79,18 @@ class Layers:
         for path in WRITABLE:
             os.makedirs(new + path, exist_ok=True)
         return new
+
+    def _has_locked_mounts(self) -> bool:
+        """Whether this is the host's own root, which has at least /proc mounted below: overlayfs tells the host's log of each refusal."""
+        return os.path.samestat(os.fstat(self._lower), os.stat("/"))
+
+    def _overlaid(self, new: str) -> bool:
+        try:
+            self._overlay("/", new)
+        except RunError:
+            self._forget()
+            return False
+        return True
 
     def lacks(self) -> list[str]:
         """What cannot be done in the layers here, in sentences: a directory without a mark shows what it replaces."""
