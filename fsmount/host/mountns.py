@@ -11,7 +11,7 @@ import errno
 import os
 import struct
 
-from elfcorehdr.errors import ProfileError
+from elfcorehdr.errors import ProfileError, suppress
 from elfcorehdr.lib.record import Record
 
 TYPE_CHECKING = False
@@ -44,6 +44,7 @@ _OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 # include/uapi/linux/prctl.h
 _PR_SET_DUMPABLE = 4
 _SIGCHLD = 17
+_DEPTH = 1360  # PATH_MAX is 4096
 _CLONE = {"x86_64": 56, "ppc64le": 120, "ppc64": 120}.get(os.uname().machine, 220)
 
 
@@ -162,39 +163,42 @@ def mount(source: str, target: str, fstype: str | None, flags: int = 0, data: st
 
 def make_slave() -> None:
     """What is mounted here stays here, what the host unmounts goes here too; unshare(2) does neither."""
-    if not _libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None):
-        return
-    # In a chroot / is no mount, and what it lies on may still be the host's: a child goes there.
-    child = os.fork()
-    if child == 0:
-        try:
+    flags = ctypes.c_ulong(MS_REC | MS_SLAVE)
+    root, cwd = (os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in "/.")
+    try:
+        # In a chroot / may be no mount, and what lies above it may still be the host's.
+        with suppress(PermissionError):
             _leave_chroot("/proc")
-            os._exit(_libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_SLAVE), None))
-        finally:
-            os._exit(1)
-    if os.waitpid(child, 0)[1]:
-        raise RunError(
-            "cannot keep mounts from the host: / is no mount, and its own is out of reach"
-        )
+        if _libc.mount(b"none", b"/", None, flags, None):
+            raise RunError(
+                "cannot keep mounts from the host: / is no mount, and its own is out of reach"
+            )
+        with suppress(PermissionError):  # then it has not been left
+            os.fchdir(root)
+            os.chroot(".")
+        os.fchdir(cwd)
+    finally:
+        os.close(root)
+        os.close(cwd)
 
 
 def enter_root(new: str) -> None:
     """Make a mount the root of this namespace and of this process, and let go of the old one.
 
-    In a chroot the namespace's root is somewhere above; root gets there as root always could.
+    In a chroot the namespace's root is somewhere above; root gets there as root always could. From a chroot's own
+    mount pivot_root(2) would succeed, and no user namespace could be made: current_chrooted(), fs/namespace.c.
     """
     fd = os.open(new, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    with suppress(PermissionError):
+        _leave_chroot("/proc")
     os.fchdir(fd)
     if _libc.pivot_root(b".", b"."):
         if ctypes.get_errno() != errno.EINVAL:
             raise _refused("cannot make the overlay the root")
-        _leave_chroot(new)
-        os.fchdir(fd)
-        if _libc.pivot_root(b".", b"."):  # an initramfs cannot be left, only covered
-            move(".", "/")
-            os.chroot(".")
-            os.close(fd)
-            return
+        move(".", "/")  # an initramfs cannot be left, only covered
+        os.chroot(".")
+        os.close(fd)
+        return
     os.close(fd)
     if _libc.umount2(b".", _MNT_DETACH):
         raise _refused("cannot let go of the host's root")
@@ -202,17 +206,14 @@ def enter_root(new: str) -> None:
 
 
 def _leave_chroot(below: str) -> None:
-    """From a chroot to the namespace's root; needs CAP_SYS_CHROOT."""
+    """From a chroot to the namespace's root, wherever this process is; PermissionError without CAP_SYS_CHROOT.
+
+    As often up as any path is deep: in a mount of / on /mnt, /mnt and its parent have the same inode.
+    """
     os.chdir("/")
     os.chroot(below)
-    while _inode(".") != _inode(".."):
-        os.chdir("..")
+    os.chdir("../" * _DEPTH)
     os.chroot(".")
-
-
-def _inode(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
 
 
 def bind(source: str, target: str, *, recursive: bool = False) -> None:
