@@ -266,6 +266,14 @@ def test_every_namespace_is_another(before: tuple[str, ...]):
     assert not set(inside) & set(host)
 
 
+def test_group_of_a_command_is_the_root_of_what_it_sees():
+    script = "cut -d: -f3 /proc/self/cgroup | sort -u"
+    crash = ("-m", "pc-2g", "--load", "--then", script)
+    assert run("sh", "-c", script).stdout == "/\n"
+    done = run("sh", "-c", "echo c > /proc/sysrq-trigger", options=crash)
+    assert done.stdout.splitlines()[-1:] == ["/"], done.stderr
+
+
 def test_cgroups_are_out_of_reach():
     script = """
 mkdir /tmp/c

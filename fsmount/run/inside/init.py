@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from fsmount.foreign.qemu import Emulator
     from fsmount.host.cgroup import Group
 
-# The cgroup namespace is made where the command has no rights over it: it cannot mount its hierarchy.
-_OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID | mountns.CLONE_NEWCGROUP
+_OUTER = mountns.CLONE_NEWNS | mountns.CLONE_NEWPID
 _INNER = (
     mountns.CLONE_NEWUSER
     | mountns.CLONE_NEWNS
@@ -134,7 +133,7 @@ def start(channel: socket.socket, prepare: Callable[[str], Inside], keeps: Keeps
     if ordinary:
         pid = mountns.clone(mountns.CLONE_NEWUSER | _OUTER, "a user namespace")
     else:
-        pid = mountns.clone(_OUTER, "private mount, pid and cgroup namespaces")
+        pid = mountns.clone(_OUTER, "private mount and pid namespaces")
     if pid:
         return pid
 
@@ -401,6 +400,8 @@ def _command(
 ) -> int:
     """Become the command: namespaces, filter, guards, exec."""
     os.setpgid(0, 0)
+    # Of the group that was joined, and where the command has no rights over it: it cannot mount its hierarchy.
+    mountns.unshare(mountns.CLONE_NEWCGROUP, "a private cgroup namespace")
     mountns.unshare(_INNER, "a second user namespace for the command")
     os.write(unshared, b"u")
     os.close(unshared)
