@@ -247,8 +247,15 @@ def request(
         raise ProfileError(refused)
 
 
+_ENDING = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
+    signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGXCPU,
+)  # fmt: skip
+"""What ends a process that does not know better, signal(7); of the rest nobody sends any but KILL and what faults."""
+
+
 def on_signals(action: Callable[[], None]) -> None:
-    """Do action when this process is asked to end: TERM, INT, QUIT, and HUP unless nohup(1) keeps it running."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    """Do action when this process is asked to end, by HUP unless nohup(1) keeps it running."""
+    for number in _ENDING:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, lambda number, frame: action())

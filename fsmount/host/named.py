@@ -5,6 +5,7 @@ Each is mounted at a directory that nobody else can enter, found by the name alo
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -40,7 +41,7 @@ def made(name: str) -> str:
 
 def found(words: str) -> str:
     """The directory of a machine of this name, if one is mounted; else the words, which are a path then."""
-    if "/" in words or words in ("", ".", "..") or os.path.lexists(words):
+    if "/" in words or words in ("", ".", "..") or _is_there(words):
         return words
     try:
         directory = directory_of(words)
@@ -49,6 +50,15 @@ def found(words: str) -> str:
     from fsmount.host.mounting import mounted_at  # 2 ms that a path does without
 
     return directory if mounted_at(directory) is not None else words
+
+
+def _is_there(path: str) -> bool:
+    """Whether a path exists; lstat(2) would ask the server of what is mounted there, which may be stuck."""
+    try:
+        os.readlink(path)
+    except OSError as error:
+        return error.errno != errno.ENOENT
+    return True
 
 
 def forget(directory: str) -> None:

@@ -40,7 +40,7 @@ def ends(pid: int, seconds: float = 10) -> bool:
         return True
 
 
-@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT"])
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "ALRM", "XCPU", "PWR"])
 def test_a_signal_that_asks_to_end_unmounts(shell: Shell, name: str) -> None:
     shell.mount()
     pid = served(shell)
@@ -185,6 +185,17 @@ def test_a_command_does_not_wait_for_a_stopped_server(
     assert f"`kdumpfs umount --force {shell.dir}` ends it" in said
     os.kill(pid, signal.SIGCONT)
     assert kdumpfs("umount", shell.dir).returncode == 0
+
+
+@pytest.mark.parametrize("words", ["status DIR", "plug DIR memory 256M", "dmesg DIR"])
+def test_a_relative_name_does_not_wait_for_a_stopped_server(
+    stopped: tuple[Shell, int], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could be that of a machine: what is here is looked for, but not asked."""
+    shell, pid = stopped
+    monkeypatch.chdir(shell.dir.parent)
+    done = kdumpfs(*words.replace("DIR", shell.dir.name).split())
+    assert f"its server (process {pid}) is stopped" in done.stderr + done.stdout
 
 
 def test_a_stopped_server_s_mount_is_unmounted_and_its_process_named(
