@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from elfcorehdr.kernel.vmlinux.fork import Tasks, make_tasks
 from elfcorehdr.kernel.vmlinux.image import Vmlinux
-from elfcorehdr.kernel.vmlinux.objects import Objects
+from elfcorehdr.kernel.vmlinux.objects import Obj, Objects
 from elfcorehdr.mm.layout import Layout
 from elfcorehdr.mm.physmem import PhysMem, Reader
 
@@ -26,7 +26,15 @@ CACHES = {
     "vm_area_cachep": "vm_area_struct",
     "mm_cachep": "mm_struct",
 }
-"""Pointers to slab caches, and what is in those: who reads a cache's objects asks it how large they are."""
+"""Pointers to slab caches, and what is in those, whose name they have (kernel/fork.c): who reads a cache's objects asks it how large they are."""
+
+COUNTERS = {
+    ("vm_zone_stat", "NR_FREE_PAGES"): ("free",),
+    ("vm_node_stat", "NR_FILE_PAGES"): ("cache", "private-cache"),
+    ("vm_node_stat", "NR_ANON_MAPPED"): ("anon",),
+    ("vm_node_stat", "NR_SLAB_UNRECLAIMABLE_B"): ("slab",),
+}
+"""Arrays of counters, their items, and the kinds of pages that are counted there."""
 
 
 class Image:
@@ -169,12 +177,12 @@ class Image:
         number("nr_cpu_ids", cpus.nr_cpu_ids)
         nodes = sorted({*kernel.memblock.nodes(), *cpus.boot_nodes, 0})
         number("arch_task_struct_size", btf.size("task_struct"))
-        for symbol, kind in CACHES.items():
-            if symbol in self._vmlinux.symbols and btf.size("kmem_cache"):
-                cache = objects.new("kmem_cache")
-                for member in ("object_size", "size", "inuse"):
-                    cache.set(member, btf.size(kind))
-                number(symbol, cache.va, 8)
+        for symbol, cache in self._caches(objects, nodes).items():
+            number(symbol, cache.va, 8)
+        if btf.size("super_block"):  # of block devices, of which there are none
+            devices = objects.new("super_block")
+            objects.ring([(devices, "s_inodes")])
+            number("blockdev_superblock", devices.va, 8)
         states, width = objects.address("node_states"), btf.size("nodemask_t")
         if states is not None:
             map_ = sum(1 << n for n in nodes).to_bytes(width, "little")
@@ -201,6 +209,38 @@ class Image:
         for symbol, value in layout.variables(kernel).items():
             number(symbol, value, 8)
         self._clock(objects, crash.time if crash is not None and crash.time else int(time.time()))
+
+    def _caches(self, objects: Objects, nodes: Iterable[int]) -> dict[str, Obj]:
+        """Slab caches without slabs in the list slab_caches, by the pointers to them: mm/slub.c."""
+        btf, made = self._vmlinux.btf, dict[str, Obj]()
+        size = btf.size("kmem_cache")
+        for symbol, kind in CACHES.items():
+            if not size or symbol not in self._vmlinux.symbols:
+                continue
+            made[symbol] = cache = objects.new("kmem_cache", len(kind) + 1)
+            for member in ("object_size", "size", "inuse"):
+                cache.set(member, btf.size(kind))
+            order = max(0, ((btf.size(kind) - 1) // self._kernel.page_size).bit_length())
+            cache.set("oo.x", order << 16 | (self._kernel.page_size << order) // btf.size(kind))
+            cache.set("name", cache.va + size)
+            cache.write(cache.va + size, kind.encode())
+            for nid in nodes if cache.has("node") else ():
+                node = objects.new("kmem_cache_node")
+                objects.ring([(node, "partial")])
+                cache.write(cache.at("node") + 8 * nid, node.va.to_bytes(8, "little"))
+        if made and objects.address("slab_caches") is not None:
+            head = objects.symbol("slab_caches", "list_head")
+            objects.ring([(head, ""), *((cache, "list") for cache in made.values())])
+        return made
+
+    def vmstat(self, pages: Mapping[str, int]) -> None:
+        """The counters of the whole system, of pages by their kind: mm/vmstat.c."""
+        slide = self._text.vaddr - self._vmlinux.link
+        for (symbol, word), kinds in COUNTERS.items():
+            at, item = self._vmlinux.symbols.get(symbol), self._vmlinux.btf.enumerator(word)
+            if at is not None and item is not None:
+                count = sum(pages.get(kind, 0) for kind in kinds)
+                self._mem.put(self.phys(at + slide + 8 * item), 8, count.to_bytes(8, "little"))
 
     def _clock(self, objects: Objects, now: int) -> None:
         """timekeeper.xtime_sec: in what begins with a seqcount (a struct tk_data since 6.13), and its shadow."""

@@ -87,6 +87,8 @@ class MemoryImage:
         self._edits = tuple(edits)
         for start, end in self._alloc.given:
             self.use.put(start, end, KERNEL)
+        if self.image is not None:
+            self.image.vmstat(counts(self, regions))
         del self._kernel
 
     # where things are

@@ -20,6 +20,7 @@ from elfcorehdr.kernel.vmlinux.fits import fits, with_image
 from elfcorehdr.kernel.vmlinux.image import Vmlinux
 from elfcorehdr.kernel.vmlinux.relocs import RELA_DYN, RELR, Rela, Relocs
 from elfcorehdr.lib.record import replace
+from elfcorehdr.mm.mm_init import counts
 from fsmount.host.mapped import opened
 from fsmount.sysfs.ksysfs import notes_show
 from tests.conftest import required
@@ -152,6 +153,42 @@ def test_tasks_are_a_ring_from_init_task(tiny, slide):
     assert memory.member(tasks[2], "cpu", 4) == 1
     assert len({memory.member(t, "stack") for t in tasks}) == 3
     assert memory.word(memory.member(tasks[2], "stack"), 4) == 0x57AC6E9D
+
+
+@pytest.mark.parametrize("slide", [0, SLIDE])
+def test_slab_caches_are_a_ring_of_empty_ones(tiny, slide):
+    memory, btf = Memory(crashed(tiny, slide=slide)), image(tiny).btf
+    link, name, size, order = (btf.offset(f"kmem_cache.{m}") for m in ("list", "name", "size", "oo.x"))  # fmt: skip
+    head, found = memory.symbol("slab_caches"), {}
+    at = memory.word(head)
+    while at != head:
+        assert memory.word(memory.word(at) + 8) == at
+        cache = at - link
+        text = memory.read(memory.word(cache + name), 16).split(b"\0")[0].decode()
+        found[text] = memory.word(cache + size, 4)
+        objects = memory.word(cache + order, 4)
+        assert (objects & 0xFFFF) * found[text] <= 4096 << (objects >> 16)
+        node = memory.word(cache + btf.offset("kmem_cache.node"))
+        partial = node + btf.offset("kmem_cache_node.partial")
+        assert memory.word(partial) == memory.word(partial + 8) == partial
+        at = memory.word(at)
+    assert found == {kind: btf.size(kind) for kind in ("kmem_cache", "task_struct")}
+    assert memory.word(memory.symbol("task_struct_cachep")) != memory.word(memory.symbol("kmem_cache"))  # fmt: skip
+
+
+def test_counters_count_the_pages_that_the_machine_says(tiny):
+    kernel = crashed(tiny)
+    memory = Memory(kernel)
+    pages = counts(memory.image, [(m.start, m.end) for m in PC.memory])
+    assert memory.word(memory.symbol("vm_zone_stat") + 8) == pages["free"] > 100_000
+    told = [memory.word(memory.symbol("vm_node_stat") + 8 * n) for n in range(3)]
+    assert told == [pages["anon"], pages["cache"] + pages["private-cache"], pages["slab"]]
+
+
+def test_no_block_device_has_inodes(tiny):
+    memory = Memory(crashed(tiny))
+    inodes = memory.word(memory.symbol("blockdev_superblock")) + image(tiny).btf.offset("super_block.s_inodes")  # fmt: skip
+    assert memory.word(inodes) == memory.word(inodes + 8) == inodes
 
 
 def test_numbers_lead_to_tasks(tiny):

@@ -66,6 +66,17 @@ def test_crash_reaches_its_prompt(vmcore, tmp_path):
     assert "WARNING" not in said
 
 
+@pytest.mark.parametrize("suite", ["bookworm", "sid"])
+def test_crash_counts_pages_and_lists_slab_caches(vmcore, tmp_path, suite):
+    said = crash(vmcore, tmp_path, suite, "kmem -i", "kmem -s", "kmem -V")
+    assert " COMMITTED " in said  # the last row of kmem -i
+    for cache in ("kmem_cache", "task_struct", "vm_area_struct", "mm_struct"):
+        assert f" {cache}\n" in said
+    assert "NR_FREE_PAGES: 0\n" not in said
+    assert "NR_FREE_PAGES: " in said
+    assert "invalid" not in said
+
+
 def test_drgn_finds_tasks_the_log_and_who_crashed(vmcore, tmp_path):
     pytest.importorskip("drgn", reason="drgn is missing: pip install drgn")
     script = tmp_path / "script.py"

@@ -22,7 +22,9 @@ class Obj:
         return self._of.btf.offset(f"{self._kind}.{member}") is not None
 
     def at(self, member: str) -> int:
-        """The address of a member. KeyError if there is none."""
+        """The address of a member, or of the object without one. KeyError if there is none."""
+        if not member:
+            return self.va
         offset = self._of.btf.offset(f"{self._kind}.{member}")
         if offset is None:
             raise KeyError(f"{self._kind}.{member}")
@@ -101,8 +103,8 @@ class Objects:
         found = list(members)
         for n, (obj, member) in enumerate(found):
             behind, before = found[(n + 1) % len(found)], found[n - 1]
-            obj.set(f"{member}.next", behind[0].at(behind[1]))
-            obj.set(f"{member}.prev", before[0].at(before[1]))
+            obj.set(f"{member}.next".lstrip("."), behind[0].at(behind[1]))
+            obj.set(f"{member}.prev".lstrip("."), before[0].at(before[1]))
 
 
 def _rebased(content: bytes, start: int, by: int) -> bytes:
