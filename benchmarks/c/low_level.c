@@ -12,6 +12,27 @@
 #define BLOCK_SIZE_BYTES 6
 #define FIRST 16
 
+/* What a block has besides FILES: lsmem opens a block's directory only where the first one has a node in it. */
+static const struct { const char *name; mode_t mode; } OTHERS[] = {
+	{"node0", S_IFLNK | 0777}, {"power", S_IFDIR | 0755}, {"subsystem", S_IFLNK | 0777}, {"uevent", S_IFREG | 0644},
+};
+#define NR_ENTRIES (NR_FILES + 4)
+
+static const char *entry_name(int entry)
+{
+	return entry < NR_FILES ? FILES[entry] : OTHERS[entry - NR_FILES].name;
+}
+
+static int entry_of(const char *name)
+{
+	int file = file_of(name);
+
+	for (int i = NR_FILES; file < 0 && i < NR_ENTRIES; i++)
+		if (!strcmp(name, entry_name(i)))
+			file = i;
+	return file;
+}
+
 static int stat_of(fuse_ino_t ino, struct stat *st)
 {
 	memset(st, 0, sizeof(*st));
@@ -20,6 +41,8 @@ static int stat_of(fuse_ino_t ino, struct stat *st)
 		st->st_mode = S_IFREG | 0644;
 		st->st_nlink = 1;
 		st->st_size = 4096;
+		if (ino >= FIRST && ino % 16 > NR_FILES)
+			st->st_mode = OTHERS[ino % 16 - 1 - NR_FILES].mode;
 	} else {
 		st->st_mode = S_IFDIR | 0755;
 		st->st_nlink = ino == MEMORY ? 2 + nr_blocks : 2;
@@ -38,8 +61,8 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		e.ino = block >= 0 ? FIRST + 16 * (fuse_ino_t)block :
 			strcmp(name, "block_size_bytes") ? 0 : BLOCK_SIZE_BYTES;
 	} else {
-		int file = file_of(name);
-		e.ino = file < 0 ? 0 : parent + 1 + file;
+		int entry = parent % 16 ? -1 : entry_of(name);
+		e.ino = entry < 0 ? 0 : parent + 1 + entry;
 	}
 	if (e.ino)
 		stat_of(e.ino, &e.attr);
@@ -61,7 +84,7 @@ static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 	size_t used = 0;
 	struct stat st;
 	char name[32];
-	long last = ino < MEMORY ? 1 : ino == MEMORY ? nr_blocks + 1 : NR_FILES;
+	long last = ino < MEMORY ? 1 : ino == MEMORY ? nr_blocks + 1 : NR_ENTRIES;
 
 	(void)fi;
 	if (size > sizeof(buf))
@@ -77,7 +100,7 @@ static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 			snprintf(name, sizeof(name), "memory%ld", i - 1);
 			st.st_ino = FIRST + 16 * (i - 1);
 		} else {
-			snprintf(name, sizeof(name), "%s", FILES[i]);
+			snprintf(name, sizeof(name), "%s", entry_name(i));
 			st.st_ino = ino + 1 + i;
 		}
 		stat_of(st.st_ino, &st);
@@ -87,6 +110,11 @@ static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset
 		used += length;
 	}
 	fuse_reply_buf(req, buf, used);
+}
+
+static void do_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	fuse_reply_readlink(req, ino % 16 - 1 - NR_FILES ? "../../../../bus/memory" : "../../node/node0");
 }
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -113,6 +141,7 @@ static const struct fuse_lowlevel_ops OPERATIONS = {
 	.lookup = do_lookup,
 	.getattr = do_getattr,
 	.readdir = do_readdir,
+	.readlink = do_readlink,
 	.open = do_open,
 	.read = do_read,
 };
