@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from io import FileIO
 
 from fsmount.fuse.proto import OUT_HEADER
 
@@ -22,6 +23,7 @@ MAX_FUSE_ERRNO = 511
 _LARGE = 1 << 14
 """Bytes from which on a second buffer costs less than a copy."""
 
+_header = OUT_HEADER.pack
 _GONE = (errno.ENOENT, errno.ENODEV)  # nobody waits for the answer any more; the mount has gone
 
 
@@ -33,15 +35,14 @@ class Channel:
         self.mounted = True
         self.buf = bytearray(MAX_WRITE + 4096)
         self.view = memoryview(self.buf)
-        self._into = [self.buf]
+        # Where there is nothing to read its readinto() takes 0.8 us, with readv(2) what is raised takes 1.2.
+        self._read = FileIO(fd, closefd=False).readinto
 
     def receive(self) -> int:
         """The next request's length, it lies in buf; 0 if there is none, or `mounted` is no longer so."""
         while True:
             try:
-                return os.readv(self.fd, self._into)
-            except BlockingIOError:
-                return 0
+                return self._read(self.buf) or 0
             except OSError as error:
                 if error.errno == errno.ENODEV:
                     self.mounted = False
@@ -55,9 +56,12 @@ class Channel:
 
         An errno that it has no room for becomes its last, which like the kernel's own has no name.
         """
-        header = OUT_HEADER.pack(16 + len(payload), max(error, -MAX_FUSE_ERRNO), unique)
+        size = len(payload)
+        if error < -MAX_FUSE_ERRNO:
+            error = -MAX_FUSE_ERRNO
+        header = _header(16 + size, error, unique)
         try:
-            if len(payload) < _LARGE:
+            if size < _LARGE:
                 os.write(self.fd, header + payload)
             else:
                 os.writev(self.fd, (header, payload))

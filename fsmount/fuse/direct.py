@@ -218,7 +218,7 @@ class Connection(OpenFiles):
             if absent.errno != errno.ENOENT or not self._table.valid or self._may_come(parent):
                 raise
             return self._table.absent()
-        return self._table.looked_up(node)
+        return self._table.looked_up(nodeid, name, node)
 
     def _forget(self, nodeid: int, _size: int) -> bytes:
         self._table.forget(nodeid, proto.FORGET_IN.unpack_from(self._buf, BODY)[0])
@@ -292,7 +292,7 @@ class Connection(OpenFiles):
         name = os.fsdecode(bytes(self._view[BODY + proto.MKDIR_IN.size : size - 1]))
         parent = self._table.node(nodeid)
         self._nodes.mkdir(parent, name)
-        return self._table.looked_up(self._nodes.child(parent, name))
+        return self._table.looked_up(nodeid, name, self._nodes.child(parent, name))
 
     def _rmdir(self, nodeid: int, size: int) -> bytes:
         name = os.fsdecode(bytes(self._view[BODY : size - 1]))

@@ -8,9 +8,11 @@ Imports proto, kernfs.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, dropwhile, islice
 
 from fsmount.fuse.proto import DIRENT_PACKS, DIRENT_SIZES
@@ -18,6 +20,8 @@ from fsmount.tree.kernfs import ino_below
 
 Name = tuple[str, int]
 
+FEW = 32
+"""Entries of a directory whose listing is packed once for all that have the same: 3 us instead of 9 for a block's 12."""
 _NAMED, _HASH = 1 << 62, (1 << 62) - 1
 
 
@@ -54,6 +58,13 @@ class OpenDir:
 
         KernelError if the directory has gone.
         """
+        if not at:
+            few = tuple(islice(self._listed(), FEW + 1))
+            whole = _whole(few) if len(few) <= FEW else None
+            if whole is not None and whole.size <= room:
+                self._ahead, self._entries = [], iter(())
+                self._last, self._given = list(few), whole.cookies[:]
+                return whole.below(self._path)
         if not self._given or at != self._given[-1]:
             self._go_to(at)
         parts: list[bytes] = []
@@ -99,6 +110,37 @@ class OpenDir:
         else:
             self._given = array("q")
             self._entries = entries
+
+
+class Whole:
+    """The struct fuse_dirent of all entries of a small directory, less what differs in another one with the same names.
+
+    That is the upper half of the inode numbers, ino_below(). The blocks, CPUs and nodes of a machine are such directories.
+    """
+
+    __slots__ = ("_parts", "cookies", "size")
+
+    def __init__(self, entries: Iterable[Name]) -> None:
+        self._parts: list[bytes] = []
+        self.cookies = array("q")
+        upper = 4 if sys.byteorder == "little" else 0
+        part = b""
+        for entry, kind in entries:
+            name = entry.encode(errors="surrogateescape")
+            behind = cookie(entry)
+            self.cookies.append(behind)
+            dirent = DIRENT_PACKS[len(name)](zlib.crc32(name), behind, len(name), kind >> 12, name)
+            self._parts.append(part + dirent[:upper])
+            part = dirent[upper + 4 :]
+        self._parts.append(part)
+        self.size = sum(map(len, self._parts)) + 4 * len(self.cookies)
+
+    def below(self, path: str) -> bytes:
+        """Those of the directory at path."""
+        return (ino_below(path) >> 32).to_bytes(4, sys.byteorder).join(self._parts)
+
+
+_whole = lru_cache(64)(Whole)
 
 
 def _index(given: array[int], at: int, first: int) -> int:

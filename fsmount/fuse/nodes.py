@@ -16,6 +16,7 @@ from fsmount.tree.kernfs import Setattr, Stat
 from fsmount.tree.kobject import Caller, File
 
 ROOT_ID = 1
+_ENTRY, _ATTR = proto.ENTRY_OUT.pack, proto.ATTR_OUT.pack
 TIMEOUT_S = 1 << 31
 """How long the kernel may keep names and attributes: until we say otherwise."""
 
@@ -61,11 +62,16 @@ class Numbers:
     PATTERNS = 1 << 14
     _SECOND_BITS, _FIRST_BITS = 20, 28
     _FIRST_KEPT = 1 << 62
+    _PLACE = (1 << 48) - 1
     _split = re.compile("(0|[1-9][0-9]*)").split
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, ...], int] = {("",): ROOT_ID << 48}
         self._patterns: list[tuple[str, ...]] = [("",), ("",)]
+        self._below: dict[tuple[int, str], int] = {}
+        """By a directory's pattern and a name without digits in it: the pattern of both, in its place."""
+        self._above: dict[int, tuple[int, str]] = {}
+        """The way back."""
         self._kept: dict[int, tuple[str, int]] = {}
         self._kept_ids: dict[str, int] = {}
         self._next_kept = self._FIRST_KEPT
@@ -84,6 +90,25 @@ class Numbers:
         if not base or first >> self._FIRST_BITS or second >> self._SECOND_BITS:
             return self._keep(path)
         return base | first << self._SECOND_BITS | second
+
+    def below(self, parent: int, name: str, path: str) -> int:
+        """number() of the path of a name in the directory with the number `parent`.
+
+        Most names have no digits: then it differs from the directory's by its pattern only (0.2 us instead of 1.4).
+        """
+        base = self._below.get((parent >> 48, name))
+        if base is not None:
+            return base | parent & self._PLACE
+        number = self.number(path)
+        if ROOT_ID < parent < self._FIRST_KEPT > number and len(self._split(name)) == 1:
+            self._below[parent >> 48, name] = number & ~self._PLACE
+            self._above[number >> 48] = parent >> 48 << 48, name
+        return number
+
+    def above(self, number: int) -> tuple[int, str] | None:
+        """The directory's number and the name in it, if the name has no digits and both were looked up with below()."""
+        found = self._above.get(number >> 48)
+        return found and (found[0] | number & self._PLACE, found[1])
 
     def path(self, number: int) -> str:
         """The path; KeyError if it was kept and has been forgotten."""
@@ -132,6 +157,8 @@ class NodeTable:
 
     RECENT = 1024
     """Nodes that are not looked up again if they are asked for soon."""
+    OTHERS = 256
+    """Attributes, less the inode number, that are not packed again."""
 
     def __init__(self, nodes: Nodes, names: NameCache) -> None:
         self.nodes = nodes
@@ -145,7 +172,7 @@ class NodeTable:
         self._recent: dict[int, Any] = {}
         self.generations: dict[int, int] = {}
         """Of numbers that stand for another file than they did: a new one makes the host's inode bad, fuse_iget()."""
-        self._time = 0, (0, 0)
+        self._others: dict[tuple[int, ...], bytes] = {}
 
     @property
     def names(self) -> NameCache:
@@ -170,7 +197,11 @@ class NodeTable:
         """The node of that number as it is now. KernelError(ENOENT) once it has gone."""
         node = self._recent.get(nodeid)
         if node is None:
-            node = self.nodes.lookup(self._numbers.path(nodeid))
+            above = self._numbers.above(nodeid)
+            if above is None:
+                node = self.nodes.lookup(self._numbers.path(nodeid))
+            else:
+                node = self.nodes.child(self.node(above[0]), above[1])
             self._remember(nodeid, node)
         return node
 
@@ -200,47 +231,41 @@ class NodeTable:
         """The kernel has dropped `count` references."""
         self._numbers.forget(nodeid, count)
 
-    def looked_up(self, node: Any) -> bytes:
+    def looked_up(self, parent: int, name: str, node: Any) -> bytes:
         """A LOOKUP's answer, struct fuse_entry_out: the kernel holds one more reference."""
-        nodeid = self._numbers.number(node.path)
+        nodeid = self._numbers.below(parent, name, node.path)
         self._remember(nodeid, node)
         name_valid = 0 if getattr(node, "fleeting", False) else self.valid
-        return proto.ENTRY_OUT.pack(
-            nodeid,
-            self.generations.get(nodeid, 0),
-            name_valid,
-            self._attr_valid(node),
-            0,
-            0,
-            *self._attr(node),
-        )
+        generation = self.generations.get(nodeid, 0)
+        attr_valid = self._attr_valid(node)
+        return _ENTRY(nodeid, generation, name_valid, attr_valid, 0, *self._attr(node))
 
     def absent(self) -> bytes:
         """A LOOKUP's answer for a name that is not there, until the names change."""
-        return proto.ENTRY_OUT.pack(0, 0, self.valid, 0, 0, 0, *[0] * 16)
+        return _ENTRY(0, 0, self.valid, 0, 0, 0, b"")
 
     def attributes(self, nodeid: int) -> bytes:
         """A GETATTR's answer, struct fuse_attr_out."""
         node = self.node(nodeid)
-        return proto.ATTR_OUT.pack(self._attr_valid(node), 0, 0, *self._attr(node))
+        return _ATTR(self._attr_valid(node), 0, *self._attr(node))
 
     def _attr_valid(self, node: Any) -> int:
         # A file with operations of its own has to hear of SEEK_END, see Connection._seek_end().
         live = getattr(getattr(node, "entry", None), "live", False)
         return 0 if live or getattr(node, "fleeting", False) else self.valid
 
-    def _attr(self, node: Any) -> tuple[int, ...]:
+    def _attr(self, node: Any) -> tuple[int, bytes]:
+        """struct fuse_attr: its first field, and all others, which many files have in common."""
         mode, nlink, size, ino, uid, gid, atime, mtime, ctime = self.nodes.getattr(node)
-        a, ansec = m, mnsec = c, cnsec = self._seconds(atime)
-        if mtime != atime or ctime != atime:
-            (m, mnsec), (c, cnsec) = self._seconds(mtime), self._seconds(ctime)
-        return (
-            ino, size, 0, a, m, c, ansec, mnsec, cnsec,
-            mode, nlink, uid, gid, 0, self._blksize, 0,
-        )  # fmt: skip
-
-    def _seconds(self, ns: int) -> tuple[int, int]:
-        """Seconds and nanoseconds; nearly always those of the last time."""
-        if self._time[0] != ns:
-            self._time = ns, divmod(ns, 1_000_000_000)
-        return self._time[1]
+        key = mode, nlink, size, uid, gid, atime, mtime, ctime
+        others = self._others.get(key)
+        if others is None:
+            times = atime, mtime, ctime
+            (a, ansec), (m, mnsec), (c, cnsec) = (divmod(ns, 1_000_000_000) for ns in times)
+            others = proto.ATTR_OTHERS.pack(
+                size, 0, a, m, c, ansec, mnsec, cnsec, mode, nlink, uid, gid, 0, self._blksize, 0
+            )
+            if len(self._others) >= self.OTHERS:
+                self._others.clear()
+            self._others[key] = others
+        return ino, others

@@ -21,10 +21,11 @@ IN_START = Struct("=IIQQ")  # its first four
 IN_CALLER = Struct("=III")  # uid gid pid, at CALLER
 CALLER, BODY = IN_START.size, IN_HEADER.size
 OUT_HEADER = Struct("=IiQ")  # len error unique
-ENTRY_OUT = Struct(
-    "=4Q2I6Q10I"
-)  # nodeid generation entry_valid attr_valid and their nsec; struct fuse_attr
-ATTR_OUT = Struct("=Q2I6Q10I")  # attr_valid attr_valid_nsec dummy; struct fuse_attr
+ENTRY_OUT = Struct("=6Q80s")
+"""nodeid generation entry_valid attr_valid (nsec nsec); struct fuse_attr"""
+ATTR_OUT = Struct("=3Q80s")  # attr_valid (nsec dummy); struct fuse_attr
+ATTR_OTHERS = Struct("=5Q10I")
+"""struct fuse_attr behind ino: size blocks, times, their nsec, mode nlink uid gid rdev blksize flags"""
 INIT_IN = Struct("=5I")  # major minor max_readahead flags flags2
 INIT_OUT = Struct("=4I2H2I2HI7I")
 OPEN_IN = Struct("=2I")  # flags open_flags

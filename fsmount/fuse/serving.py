@@ -18,8 +18,10 @@ SPIN_FIRST_S, SPIN_MOST_S = 25e-6, 100e-6
 """How long a server looks for the next request before it sleeps."""
 SOON_S = 250e-6
 """A request that came so soon after the server slept was worth looking for."""
-TAKEN_S, BUSY_S = 1e-3, 1.0
-"""Who looks so much longer than it meant to has had its CPU taken by others, and leaves it to them for so long."""
+TAKEN_S = 1e-3
+"""Who looks so much longer than it meant to has had its CPU taken by others, and leaves it to them."""
+BUSY_FIRST_S, BUSY_S, AGAIN_S = 0.016, 1.0, 0.1
+"""For how long: at first, as once may be chance, and at most; twice as long each time that they are there again so soon."""
 WATCH_S, CROWDED = 0.02, 0.05
 """How often a server that looks asks how long it had to wait for a CPU, and the share of the time from which on it is not alone."""
 
@@ -47,7 +49,7 @@ class Poller:
         poll = select.poll()
         self._poll = poll.poll
         self.register, self.unregister = poll.register, poll.unregister
-        self._spin = self._busy_until = 0.0
+        self._spin = self._busy_until = self._busy = 0.0
         self.waited: Callable[[], float] = waited_s
         self._watched_at = self._waited = 0.0
         # With one CPU, who looks keeps the client from asking.
@@ -66,7 +68,7 @@ class Poller:
                 ready = poll(0)
                 since = clock()
             if since > until + TAKEN_S:
-                self._busy_until = since + BUSY_S
+                self._leave(since)
             if ready:
                 return ready
         ready = poll()
@@ -87,8 +89,15 @@ class Poller:
         # Of a time that it was idle in, a share says nothing.
         if passed > BUSY_S or share < CROWDED:
             return False
-        self._busy_until = now + BUSY_S
+        self._leave(now)
         return True
+
+    def _leave(self, now: float) -> None:
+        """Leave the CPU to others for a while."""
+        again = now - self._busy_until < AGAIN_S
+        self._busy = min(2 * self._busy, BUSY_S) if again else BUSY_FIRST_S
+        self._busy_until = now + self._busy
+        self._watched_at = 0.0  # what it waits meanwhile may be for its own client
 
 
 class Resched:
@@ -118,13 +127,18 @@ class Resched:
         return found
 
     def begin(self) -> None:
-        """A call begins."""
+        """A call begins; its time counts from when it first asks whether to let others in: few ever do."""
         if not self.inside:
-            self._due = time.perf_counter() + self.PATIENCE_S
+            self._due = 0.0
 
     def __call__(self) -> None:
         """Let others in, if they have waited long enough."""
-        if self.inside or time.perf_counter() < self._due:
+        if self.inside:
+            return
+        now = time.perf_counter()
+        if not self._due:
+            self._due = now + self.PATIENCE_S
+        if now < self._due:
             return
         self.inside = True
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 
 from elfcorehdr.changes import in_sysfs
 from elfcorehdr.drivers.base.memory import MemoryBlock, OnlineType
@@ -190,8 +189,8 @@ def valid_zones_show(b: MemoryBlock) -> str:
 device_uevent(block, "memory")
 
 
-def _node_names(b: MemoryBlock) -> Iterator[str]:
-    return named("node", iter(b.memory.nodes(b)))
+def _node_names(b: MemoryBlock) -> list[str]:
+    return [f"node{n}" for n in b.memory.nodes(b)]
 
 
 block_nodes: Kset[int] = Kset(

@@ -166,7 +166,10 @@ class Directories:
             if entry.always:
                 return True
             if entry.declared:
-                return any(self._visible(one, obj) for one in entry.visible)
+                for one in entry.visible:  # noqa: SIM110 - asked for each listing
+                    if self._visible(one, obj):
+                        return True
+                return False
             return any(self._exists(one, obj) for some in entry.children.values() for one in some)
         for one in entry.visible:  # noqa: SIM110 - the most often asked by far: without a generator
             if not self._visible(one, obj):

@@ -47,6 +47,10 @@ REFUSED = {
 """What changing the tree gives, from fs/namei.c: without i_op->create EACCES, without others EPERM."""
 
 
+_ACCESS = ((True, False), (False, True), (True, True), (False, False))
+"""By O_RDONLY, O_WRONLY, O_RDWR and 3, which is for neither: whether a file is read, and written."""
+
+
 def _refuse(obj: Any, name: str) -> None:
     raise KernelError(errno.EPERM)
 
@@ -107,17 +111,16 @@ class Tree(Inodes):
         fs = getattr(entry, "fs", Filesystem.SYSFS)
         if self.kernel.dead and fs is not Filesystem.CONTROL:
             raise KernelError(errno.EIO, "the machine is dead: its kernel has panicked")
-        reads = flags & os.O_ACCMODE in (os.O_RDONLY, os.O_RDWR)
-        writes = flags & os.O_ACCMODE in (os.O_WRONLY, os.O_RDWR)
+        reads, writes = _ACCESS[flags & os.O_ACCMODE]
         if isinstance(entry, FileEntry):
             attr = entry.attr
             if entry.fs is not Filesystem.PROCFS:
                 mode = self.getattr(node).mode if self._setattr else attr.mode
                 # sysfs_add_file_mode_ns(): both methods are there where a kobject's type has both, as all have.
                 both = entry.sized
-                can_read = bool(mode & 0o444) and bool(both or attr.show or attr.open)
-                can_write = bool(mode & 0o222) and bool(both or attr.store or attr.open)
-                if (reads and not can_read) or (writes and not can_write):
+                if reads and not (mode & 0o444 and (both or attr.show or attr.open)):
+                    raise KernelError(errno.EACCES)
+                if writes and not (mode & 0o222 and (both or attr.store or attr.open)):
                     raise KernelError(errno.EACCES)
             elif node.path.startswith("proc/sys/"):  # proc_sys_permission(), fs/proc/proc_sysctl.c
                 mode = attr.mode

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsmount.fuse.dirs import OpenDir, cookie
+from fsmount.fuse.dirs import FEW, OpenDir, cookie
+from fsmount.tree.kernfs import ino_of
 
 DIRENT = struct.Struct("=QQII")
 ENTRY = 32
@@ -105,6 +106,29 @@ def test_rewinding_begins_anew():
     assert [name for name, _ in entries(opened.read(999, 0))] == [".", "n1"]
     directory.numbers = {2}
     assert [name for name, _ in entries(opened.read(999, 0))] == [".", "n2"]
+
+
+NAMES = st.text(st.sampled_from("mn0123456789_é\udc80"), min_size=1, max_size=40)
+
+
+@given(
+    st.dictionaries(NAMES, st.sampled_from([0o40000, 0o100000, 0o120000]), max_size=2 * FEW),
+    st.sampled_from(["", "sys/devices/system/memory/memory7", "proc"]),
+)
+def test_a_listing_in_one_piece_is_the_same_bytes_as_in_many(names: dict[str, int], path: str):
+    """What is packed once for all directories with the same names, and what is packed an entry at a time."""
+    expected, at = b"", 0
+    slowly = OpenDir(path, lambda: iter(names.items()), lambda _: True)
+    for name, kind in names.items():
+        raw = name.encode(errors="surrogateescape")
+        expected += DIRENT.pack(ino_of(path, name), cookie(name), len(raw), kind >> 12)
+        expected += raw.ljust(len(raw) + 7 & ~7, b"\0")
+        one = slowly.read(DIRENT.size + (len(raw) + 7 & ~7), at)
+        assert one == expected[-len(one) :]
+        at = cookie(name)
+    whole = OpenDir(path, lambda: iter(names.items()), lambda _: True)
+    assert whole.read(1 << 20, 0) == expected
+    assert whole.read(1 << 20, at) == (b"" if names else expected)
 
 
 def test_a_large_directory_costs_eight_bytes_an_entry_while_it_is_open():

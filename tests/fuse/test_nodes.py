@@ -26,13 +26,41 @@ def test_every_path_has_a_number_of_its_own_and_comes_back_from_it(paths: list[s
         assert (number == ROOT_ID) == (path == "")
 
 
+@given(st.lists(st.tuples(PATHS, NAMES), max_size=60))
+def test_a_name_in_a_directory_has_the_number_of_its_path_and_leads_back(
+    names: list[tuple[str, str]],
+):
+    numbers, plain = Numbers(), Numbers()
+    for directory, name in names:
+        path = f"{directory}/{name}" if directory else name
+        parent = numbers.number(directory)
+        number = numbers.below(parent, name, path)
+        plain.number(directory)
+        assert number == numbers.below(parent, name, path) == plain.number(path)
+        assert numbers.path(number) == path
+        above = numbers.above(number)
+        assert above is None or (numbers.path(above[0]), above[1]) == (directory, name)
+
+
+def test_a_name_without_digits_leads_back_to_its_directory():
+    numbers = Numbers()
+    parent = numbers.number("sys/devices/system/memory/memory7")
+    number = numbers.below(parent, "state", "sys/devices/system/memory/memory7/state")
+    assert numbers.above(number) == (parent, "state")
+    other = numbers.number("sys/devices/system/memory/memory9/state")
+    assert numbers.above(other) == (numbers.number("sys/devices/system/memory/memory9"), "state")
+    assert numbers.above(parent) is None
+
+
 def test_nothing_is_kept_of_a_name_with_a_number():
     numbers = Numbers()
-    numbers.number("sys/devices/system/memory/memory0/state")
+    block = numbers.number("sys/devices/system/memory/memory0")
+    numbers.below(block, "state", "sys/devices/system/memory/memory0/state")
     numbers.number("sys/devices/system/memory/memory0/node0")
     tracemalloc.start()
     for n in range(20_000):
-        numbers.number(f"sys/devices/system/memory/memory{n}/state")
+        block = numbers.number(path := f"sys/devices/system/memory/memory{n}")
+        numbers.below(block, "state", f"{path}/state")
         numbers.number(f"sys/devices/system/memory/memory{n}/node{n % 64}")
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

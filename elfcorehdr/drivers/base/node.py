@@ -24,6 +24,9 @@ class Nodes:
 
     def of(self, start: int, end: int) -> list[int]:
         """Nodes of the RAM in start..end (included), ascending."""
+        region = self._kernel.memblock.find(start)
+        if region is not None and end <= region.end:  # nearly always
+            return [region.node]
         return sorted({r.node for r in self._kernel.memblock.overlapping(start, end)})
 
     def span(self, node: int) -> tuple[int, int]:
