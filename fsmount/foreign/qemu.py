@@ -55,11 +55,12 @@ class Emulator(Record):
 def needed(argv: Sequence[str], packages: Sequence[str], root: str = "/") -> Emulator | None:
     """What runs the command and the programs in packages and root, if they are not all the host's. RunError."""
     path = search_path(os.environ.get("PATH", os.defpath))
-    which = _foreign(argv, packages if root == "/" else (*packages, root), path)
+    trees = packages if root == "/" else (*packages, root)
+    which = _foreign(argv, trees, path)
     if which is None:
         return None
     _library()  # our files may not be there any more where it is used
-    return find(which, packages, path)
+    return find(which, trees, path)
 
 
 def _library() -> Any:
@@ -140,7 +141,7 @@ def _machine(path: str) -> int | None:
 
 
 def find(which: Guest, packages: Iterable[str], path: str) -> Emulator:
-    """The emulator: of a package, else of PATH. RunError saying what is missing."""
+    """The emulator: of a package or a root, else of PATH. RunError saying what is missing."""
     names = (f"qemu-{which.machine}", f"qemu-{which.machine}-static")
     places = [f"{package}/usr/bin" for package in packages]
     old = ""

@@ -89,6 +89,19 @@ def test_old_emulator_is_said_with_its_version(package: Path, monkeypatch, tmp_p
     assert (found.guest.machine, found.path) == ("ppc64le", str(bin / "qemu-ppc64le"))
 
 
+def test_emulator_lies_in_the_root_that_was_fetched_with_it(
+    package: Path, monkeypatch, tmp_path: Path
+):
+    (package / "usr/bin").mkdir()
+    fake(package / "usr/bin/qemu-ppc64le", "10.0.13")
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    monkeypatch.setattr(qemu, "ALWAYS", ())
+    monkeypatch.setattr(qemu, "_is_native", lambda file: True)
+    found = qemu.needed(("kexec",), (), str(package))
+    assert found is not None
+    assert found.path == str(package / "usr/bin/qemu-ppc64le")
+
+
 def test_two_foreign_architectures_are_refused(package: Path):
     (package / "usr/sbin/other").write_bytes(program(243))
     with pytest.raises(RunError, match="two foreign architectures"):
