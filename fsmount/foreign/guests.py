@@ -44,6 +44,7 @@ class Guest(Record):
 _GENERIC = {
     "kexec_load": 104,
     "init_module": 105,
+    "delete_module": 106,
     "syslog": 116,
     "finit_module": 273,
     "kexec_file_load": 294,
@@ -53,17 +54,17 @@ _GENERIC = {
 GUESTS = (
     # arch/powerpc/kernel/syscalls/syscall.tbl
     Guest("ppc64le", "ppc64el", 21, {
-        "syslog": 103, "init_module": 128, "rtas": 255, "kexec_load": 268, "finit_module": 353,
+        "syslog": 103, "init_module": 128, "delete_module": 129, "rtas": 255, "kexec_load": 268, "finit_module": 353,
         "kexec_file_load": 382,
     }, 0, (3, 4, 5, 6, 7, 8), 3, 88, 90, 1, 64, 66),
     Guest("aarch64", "arm64", 183, _GENERIC, 8, (0, 1, 2, 3, 4, 5), 0, 142, 222, 31, 32),
     Guest("riscv64", "riscv64", 243, _GENERIC, 17, (10, 11, 12, 13, 14, 15), 10, 142, 222, 2, 32),
     # arch/x86/entry/syscalls/syscall_64.tbl
     Guest("x86_64", "amd64", 62, {
-        "syslog": 103, "init_module": 175, "kexec_load": 246, "finit_module": 313, "kexec_file_load": 320,
+        "syslog": 103, "init_module": 175, "delete_module": 176, "kexec_load": 246, "finit_module": 313, "kexec_file_load": 320,
     }, 0, (5, 4, 3, 10, 8, 9), 0, 169, 9, 7, 16),
 )  # fmt: skip
-"""uname, reboot, sysinfo, delete_module are not here: qemu-user turns them into the host's calls, which the
+"""uname, reboot, sysinfo are not here: qemu-user turns them into the host's calls, which the
 supervisor answers. It does syslog, too, but takes the buffer's address for its length. What is missing in a guest's table stays ENOSYS."""
 
 ELF_HEADER = 20

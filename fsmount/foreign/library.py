@@ -28,6 +28,7 @@ _FUNCTIONS = (
     b"klogctl",
     b"init_module",
     b"finit_module",
+    b"delete_module",
     b"kexec_load",
     b"kexec_file_load",
 )

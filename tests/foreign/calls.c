@@ -46,6 +46,11 @@ static long no_such_files(void)
 	return result(syscall(SYS_kexec_file_load, 99L, 99L, 0L, NULL, 2L));
 }
 
+static long no_such_module(void)
+{
+	return result(syscall(SYS_delete_module, "nosuch", O_NONBLOCK));
+}
+
 static void *work(void *arg)
 {
 	for (int n = 0; n < many; n++) {
@@ -75,7 +80,7 @@ int main(int argc, char **argv)
 		many = atoi(argv[2]);
 	setvbuf(stdout, NULL, _IONBF, 0);
 	if (!strcmp(how, "plain")) {
-		printf("%ld %ld %ld %d\n", unload(), too_many_segments(), no_such_files(), getpagesize());
+		printf("%ld %ld %ld %ld %d\n", unload(), too_many_segments(), no_such_files(), no_such_module(), getpagesize());
 	} else if (!strcmp(how, "fork")) {
 		if (fork() == 0) {
 			printf("%ld %ld\n", unload(), too_many_segments());

@@ -25,7 +25,7 @@ def calls(programs: Path, machine: str, kind: str, *arguments: str) -> list[str]
 @each_kind
 def test_each_call_reaches_the_machine(programs: Path, machine: str, kind: str):
     page = "65536" if (machine, kind) == ("ppc64le", "dynamic") else "4096"
-    assert calls(programs, machine, kind, "plain") == ["0", "-22", "-9", page]
+    assert calls(programs, machine, kind, "plain") == ["0", "-22", "-9", "-2", page]
 
 
 @each_kind
@@ -108,4 +108,4 @@ def test_who_poses_as_a_program_that_starts_holds_nobody(programs: Path):
     printed = inside(script, *machine_of("ppc64le")).split()
     # Each was waited for up to ten seconds.
     assert float(printed[0]) < 5
-    assert printed[1:] == ["0", "-22", "-9", "4096"]
+    assert printed[1:] == ["0", "-22", "-9", "-2", "4096"]

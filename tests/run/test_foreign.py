@@ -229,8 +229,9 @@ def test_each_caught_call_comes_back_with_the_machines_errno():
     printed = perl("""
 call(268, 0, 17, 0, 0x150001); call(268, 0, 1, 4096, 0x150001); call(268, 0, 0, 0, 0x150001);
 call(382, 99, 99, 0, 0, 2); call(382, -1, -1, 0, 0, 3); my $e = "a"; call(353, 99, $e, 0); call(255, 0);
+my $m = "nosuch"; call(129, $m, 0x800);
 """)
-    assert printed.split() == ["-22", "-14", "0", "-9", "0", "-9", "-38"]
+    assert printed.split() == ["-22", "-14", "0", "-9", "0", "-9", "-38", "-2"]
 
 
 def test_threads_and_what_a_child_executes_are_covered():

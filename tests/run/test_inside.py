@@ -169,6 +169,15 @@ cat <(echo substitution)
     assert lines[2:] == ["cat", "device-tree", "no vmcore", "substitution"]
 
 
+def test_file_of_proc_is_copied_whole_by_who_tries_sendfile_first():
+    # shutil.copyfile() and busybox's cat: where that says 0 bytes they have done.
+    script = "import shutil; print(shutil.copyfile('/proc/meminfo', '/run/copy'))"
+    printed = inside(f'python3 -c "{script}"; cmp /run/copy /proc/meminfo; wc -l < /run/copy')
+    name, lines = printed.split()
+    assert name == "/run/copy"
+    assert int(lines) > 20
+
+
 def test_thread_self_names_the_thread():
     script = """
 import os, threading

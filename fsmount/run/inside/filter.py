@@ -37,7 +37,7 @@ _GENERIC = {
     "kexec_file_load": 294, "sysinfo": 179,
 }  # fmt: skip
 _GENERIC_OTHERS = {
-    "ioctl": 29, "unshare": 97, "socket": 198, "socketpair": 199, "add_key": 217, "request_key": 218,
+    "ioctl": 29, "sendfile": 71, "unshare": 97, "socket": 198, "socketpair": 199, "add_key": 217, "request_key": 218,
     "keyctl": 219, "clone": 220, "open_by_handle_at": 265, "bpf": 280,
 }  # fmt: skip
 ABIS = {
@@ -47,7 +47,7 @@ ABIS = {
         "init_module": 175, "delete_module": 176, "sched_setaffinity": 203, "sched_getaffinity": 204, "kexec_load": 246, "finit_module": 313,
         "kexec_file_load": 320,
     }, {
-        "ioctl": 16, "socket": 41, "socketpair": 53, "clone": 56, "add_key": 248, "request_key": 249,
+        "ioctl": 16, "sendfile": 40, "socket": 41, "socketpair": 53, "clone": 56, "add_key": 248, "request_key": 249,
         "keyctl": 250, "unshare": 272, "open_by_handle_at": 304, "bpf": 321,
     }),
     # include/uapi/asm-generic/unistd.h
@@ -59,7 +59,7 @@ ABIS = {
         "init_module": 128, "delete_module": 129, "sched_setaffinity": 222, "sched_getaffinity": 223, "rtas": 255, "kexec_load": 268,
         "connect": 328, "finit_module": 353, "kexec_file_load": 382,
     }, {
-        "ioctl": 54, "socketcall": 102, "clone": 120, "add_key": 269, "request_key": 270,
+        "ioctl": 54, "socketcall": 102, "clone": 120, "sendfile": 186, "add_key": 269, "request_key": 270,
         "keyctl": 271, "unshare": 282, "socket": 326, "socketpair": 333, "open_by_handle_at": 346,
         "bpf": 361,
     }),
@@ -78,10 +78,11 @@ REFUSED = {
     "add_key": errno.ENOSYS, "request_key": errno.ENOSYS, "keyctl": errno.ENOSYS,
     "bpf": errno.EPERM, "open_by_handle_at": errno.EPERM, "socketcall": errno.ENOSYS,
     "io_uring_setup": errno.ENOSYS, "io_uring_enter": errno.ENOSYS, "io_uring_register": errno.ENOSYS,
-    "clone3": errno.ENOSYS,
+    "clone3": errno.ENOSYS, "sendfile": errno.EINVAL,
 }  # fmt: skip
 """The host's keyrings and programs; calls whose arguments no filter can see (io_uring, clone3: C
-libraries then use others); files by handle, past the mounts."""
+libraries then use others); files by handle, past the mounts. sendfile(2) of a FUSE file ends at the size that stat(2)
+tells (filemap_splice_read(), since v6.5), which is 0 in /proc: with EINVAL, which /proc/PID/status has for it, callers read."""
 
 TIOCEXCL, TIOCSTI, TIOCLINUX, TIOCSETD = 0x540C, 0x5412, 0x541C, 0x5423
 """ioctls that close the caller's terminal to others, type into it, or change what it is; the same on all these machines."""
