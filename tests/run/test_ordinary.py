@@ -122,3 +122,15 @@ def test_sbin_is_in_path_where_kexec_and_chmem_are(before: tuple[str, ...]):
     env = {**ENVIRONMENT, "PATH": "/usr/bin:/bin"}
     done = run("sh", "-c", "command -v chroot; echo $PATH", before=before, env=env)
     assert done.stdout == "/usr/sbin/chroot\n/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin\n"
+
+
+def test_private_places_can_be_written_whatever_the_host_mounts_meanwhile():
+    """The kernel lays no overlay of an ordinary user's over what has a mount below it, which may come at any moment."""
+    churn = """
+mount --make-rshared /; mount -t tmpfs none /srv; mkdir -p /srv/a/b; chmod 777 /srv; go=$(mktemp)
+(while [ -e $go ]; do mount -t tmpfs none /srv/a/b; sleep 0.01; umount -l /srv/a/b; sleep 0.01; done) > /dev/null 2>&1 & "$@"; rm $go
+"""
+    before = ("unshare", "-m", "sh", "-c", churn, "sh", *NOBODY)
+    for _ in range(12):
+        done = run("sh", "-c", "touch /srv/x && echo up", before=before, env=HOME, cwd="/")
+        assert done.stdout == "up\n", done.stderr

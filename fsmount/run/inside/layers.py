@@ -18,7 +18,7 @@ import stat
 from elfcorehdr.errors import suppress
 from fsmount.host import mountns
 from fsmount.host.mountns import MS_NODEV, RunError
-from fsmount.run.inside.places import OWN, SOURCE, WRITABLE, Shown, below
+from fsmount.run.inside.places import OWN, SOURCE, WRITABLE, Shown, below, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SMALL = 1 << 20
 """Files up to this size are copied where they cannot be overlaid; larger ones are read-only."""
+TRIES = 8
+"""So often is an ordinary user's overlay tried, while the host mounts and unmounts something below."""
 
 REWRITTEN = ("/etc/default", "/etc/kdump", "/etc/kdump.conf", "/etc/sysconfig", "/var/lib/kdump")
 """Files of kdump's tools that are written anew: where they are root's, an ordinary user gets copies."""
@@ -114,12 +116,17 @@ class Layers:
         if how == "hidden":
             return
         real = self._real(place)
-        if how == "overlay" and os.path.isdir(real):
+        for _ in range(TRIES if how == "overlay" and os.path.isdir(real) else 0):
             try:
                 self._overlay(place, target)
                 return
             except RunError:
-                pass  # a file system that overlayfs does not take
+                if not self._in_user_namespace:
+                    break
+                if self._mounted_below(place):
+                    self._skeleton(place, target)
+                    return
+                # Something was mounted for a moment, or it is a file system that overlayfs does not take.
         if how == "overlay" and os.path.isfile(real) and os.path.getsize(real) <= SMALL:
             _copy(real, target)  # a file that a container has mounted, /etc/hosts
             return
@@ -129,6 +136,13 @@ class Layers:
             if any(mount.point == place for mount in mountns.mounts(mountns.table())):
                 raise
             # The host has unmounted it since its table was read: so has this namespace, a slave.
+
+    def _mounted_below(self, place: str) -> bool:
+        """Whether something is mounted below a directory. What came since the host's table was read is not shown."""
+        known = {mount.point for mount in self._host}
+        now = shown(mountns.MountTable(mountns.table()))
+        self._host += [Shown(m.point, "hidden") for m in now if m.point not in known]
+        return any(mount.point.startswith(f"{place}/") for mount in self._host)
 
     def _real(self, place: str) -> str:
         """The host's own directory, wherever something else is mounted on it meanwhile."""
