@@ -43,11 +43,13 @@ def lack_of_namespaces() -> str:
 
 
 def pytest_configure():
-    """A shell's background job ignores SIGINT and SIGQUIT, and so would every program that a test starts and interrupts."""
+    """A shell's background job ignores SIGINT and SIGQUIT, one of nohup(1) SIGHUP, and so would every program that a test starts and ends."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)  # execve(2) makes it the default again
 
 
 LACKS = {"fuse": lack_of_fuse, "namespaces": lack_of_namespaces}

@@ -137,6 +137,8 @@ def killed(mounts: int, runs: int, *, seed: int = 1) -> Killed:
     """So many servers of mounts and runs, killed at random moments by each signal in turn."""
     chance = Random(seed)
     wrong: list[str] = []
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # by nohup(1), and it would end nobody
+        signal.signal(signal.SIGHUP, lambda *_: None)
     for n in range(mounts):
         name, work = SIGNALS[n % len(SIGNALS)], chance.choice(list(WORK))
         wrong += mount(name, work, chance.random() * 0.4)
