@@ -164,7 +164,10 @@ def mount(source: str, target: str, fstype: str | None, flags: int = 0, data: st
 def make_slave() -> None:
     """What is mounted here stays here, what the host unmounts goes here too; unshare(2) does neither."""
     flags = ctypes.c_ulong(MS_REC | MS_SLAVE)
-    root, cwd = (os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC) for path in "/.")
+    where = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    root = cwd = os.open("/", where)
+    with suppress(PermissionError):  # `sudo -u nobody` in root's home
+        cwd = os.open(".", where)
     try:
         # In a chroot / may be no mount, and what lies above it may still be the host's.
         with suppress(PermissionError):
@@ -179,7 +182,8 @@ def make_slave() -> None:
         os.fchdir(cwd)
     finally:
         os.close(root)
-        os.close(cwd)
+        if cwd != root:
+            os.close(cwd)
 
 
 def enter_root(new: str) -> None:
