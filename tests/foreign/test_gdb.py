@@ -61,7 +61,7 @@ def test_who_hangs_up_or_floods_is_gone(pair: tuple[Gdb, socket.socket]):
 
 
 def test_memory_is_that_of_who_listens(tmp_path: Path):
-    listen = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(); sys.stdin.read()"
+    listen = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", listen, str(tmp_path / "7")]
     directory = os.open(tmp_path, os.O_RDONLY)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
