@@ -67,6 +67,7 @@ class Apt:
             "Dir::State::lists": work / "lists",
             "Dir::State::status": work / "status",
             "Dir::Cache": work,
+            "Dir::Log": work,
             "Dir::Cache::archives": work / "archives",
             "Dir::Cache::pkgcache": "",
             "Dir::Cache::srcpkgcache": "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -101,6 +102,20 @@ def test_what_the_mirror_has_is_unpacked(mirror: Mirror, tmp_path: Path):
     mirror.offer("debian", "old", {"tool": "1.0", "library": "1.0"})
     assert fetch(mirror, tmp_path / "out") == (["library 1.0", "tool 1.0"], [])
     assert (tmp_path / "out/usr/share/tool").read_text() == "1.0\n"
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root's apt writes the host's log of what it plans"
+)
+def test_apt_keeps_its_logs_to_itself(mirror: Mirror, tmp_path: Path):
+    def logs() -> dict[str, int]:
+        place = Path("/var/log/apt")
+        return {file.name: file.stat().st_mtime_ns for file in place.iterdir()}
+
+    mirror.offer("debian", "old", {"tool": "1.0", "library": "1.0"})
+    before = logs()
+    fetch(mirror, tmp_path / "out")
+    assert logs() == before
 
 
 def test_package_of_a_later_suite_takes_the_place_of_one_that_is_gone(

@@ -41,7 +41,7 @@ def unpacked(suite: str, arch: str, *packages: str) -> Path:
         (work / "sources.list").write_text(f"deb [arch={arch}] {MIRROR} {suite} main\n")
         options = [
             "-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
-            "-o", f"Dir::State::lists={lists}", "-o", "Dir::Cache::pkgcache=",
+            "-o", f"Dir::State::lists={lists}", "-o", f"Dir::Log={work}", "-o", "Dir::Cache::pkgcache=",
             "-o", "Dir::Cache::srcpkgcache=", "-o", f"APT::Architecture={arch}",
             "-o", f"APT::Architectures::={arch}", "-o", "Acquire::Languages=none",
         ]  # fmt: skip

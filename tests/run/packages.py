@@ -125,7 +125,7 @@ def lists(work: Path, line: str) -> list[str]:
     (work / "sources.list").write_text(line + "\n")
     options = [
         "-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
-        "-o", f"Dir::State::lists={work}/lists", "-o", "Dir::Cache::pkgcache=",
+        "-o", f"Dir::State::lists={work}/lists", "-o", f"Dir::Log={work}", "-o", "Dir::Cache::pkgcache=",
         "-o", "Dir::Cache::srcpkgcache=",
     ]  # fmt: skip
     apt("apt-get", "-qq", *options, "update", cwd=work)

@@ -240,6 +240,8 @@ UNITS = {
 
 @pytest.mark.parametrize("what", UNITS)
 def test_it_works_under_what_services_and_containers_are_given(what: str):
+    if what == "PrivateTmp" and PROJECT.is_relative_to("/tmp"):
+        pytest.skip("the project lies in /tmp, which this service does not see")
     done = run("sh", "-c", "lsmem | tail -1; exit 5", before=UNITS[what], cwd="/")
     assert (done.stdout, done.returncode) == ("Total offline memory:      0B\n", 5), done.stderr
 
