@@ -350,10 +350,8 @@ def captured(arch: str, page_size: int, release: str) -> tuple[VmcoreInfo, Relea
 def vmcoreinfo_of(arch: str, page_size: int, release: str) -> VmcoreInfo:
     """The text of a kernel of that release, the machine's lines as they were where it was captured.
 
-    OSRELEASE, BUILD-ID and PAGESIZE are the kernel's own; there is no CRASHTIME yet.
+    OSRELEASE and PAGESIZE are the kernel's own, BUILD-ID is ksysfs.build_id()'s to say; there is no CRASHTIME yet.
     """
-    import hashlib
-
     info, version = captured(arch, page_size, release)
     wanted = release_of(release)
     symbols = next((v for k, v in info.lines.items() if k == "SYMBOL(_stext)"), "0")
@@ -370,8 +368,6 @@ def vmcoreinfo_of(arch: str, page_size: int, release: str) -> VmcoreInfo:
                 if key in info.lines or made is None or key in _AFTER:
                     info.put(key, made)
     info.memory_failure(arch, wanted, on=_HWPOISON in info.lines)
-    if info.lines.get("OSRELEASE") != release:
-        info.lines["BUILD-ID"] = hashlib.sha1(f"{arch} {release}".encode()).hexdigest()
     info.lines["OSRELEASE"] = release
     info.lines["PAGESIZE"] = str(page_size)
     info.lines.pop("CRASHTIME", None)
