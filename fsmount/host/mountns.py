@@ -42,8 +42,8 @@ FSTYPE = "fuse.kdumpfs"
 _MOUNT_SETATTR, _PIDFD_GETFD, _CLOSE_RANGE, _OPEN_TREE = 442, 438, 436, 428
 _OPEN_TREE_CLONE, _AT_EMPTY_PATH = 1, 0x1000
 # include/uapi/linux/prctl.h
-_PR_SET_DUMPABLE = 4
-_SIGCHLD = 17
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
+_SIGKILL, _SIGCHLD = 9, 17
 _DEPTH = 1360  # PATH_MAX is 4096
 _CLONE = {"x86_64": 56, "ppc64le": 120, "ppc64": 120}.get(os.uname().machine, 220)
 
@@ -334,6 +334,13 @@ def mount_fuse(fd: int, target: str, *, allow_other: bool = True) -> None:
 def set_undumpable(*, dumpable: bool = False) -> None:
     """Close this process to ptrace(2) and /proc/PID/{mem,root,ns} of the less privileged; or open it again."""
     _libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+
+
+def die_with(parent: int) -> None:
+    """Be killed when that process ends, which has forked this one."""
+    _libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), _SIGKILL)
 
 
 class Mount(Record):

@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +105,8 @@ def serve(fd: int) -> None:
 
 
 class Mounted:
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, server: int) -> None:
+        self.server = server
         self.proc = directory / "proc"
         self.memory = self.proc / "memory"
 
@@ -130,6 +132,41 @@ class Mounted:
         fcntl.fcntl(fd, fcntl.F_SETFL, flags)
         return self.asked() == before
 
+    def writers(self) -> list[int]:
+        """Processes that write what the host is to read."""
+        children = Path(f"/proc/{self.server}/task/{self.server}/children").read_text().split()
+        return [int(child) for child in children if is_alive(int(child))]
+
+    def refuses(self) -> bool:
+        """Whether nothing is written any more, and readers are not passed through."""
+        wait_for(lambda: not self.writers())
+        with self.open() as fd:
+            return not self.passes(fd)
+
+    def written(self) -> None:
+        """Wait until what was read once is written for the host to read: a child process does it."""
+
+        def passes() -> bool:
+            with self.open() as fd:
+                return self.passes(fd)
+
+        wait_for(passes)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
 
 Mounting = Callable[..., Mounted]
 
@@ -152,7 +189,7 @@ def mount(tmp_path: Path) -> Iterator[Mounting]:
                 os._exit(0)
         os.close(fd)
         children.append(pid)
-        return Mounted(tmp_path)
+        return Mounted(tmp_path, pid)
 
     yield mounting
     for pid in children:
@@ -168,6 +205,7 @@ def read_once(mount: Mounting, tmp_path: Path) -> Mounted:
         pytest.skip("this kernel has no FUSE passthrough (Linux 6.9, CONFIG_FUSE_PASSTHROUGH)")
     mounted = mount()
     assert mounted.memory.read_bytes() == content(0)
+    mounted.written()
     return mounted
 
 
@@ -195,8 +233,7 @@ def test_what_was_read_in_part_is_still_asked_for(mount: Mounting):
     with mounted.open(os.O_DIRECT) as fd:
         buf = mmap.mmap(-1, SIZE - 4096)
         assert os.preadv(fd, [buf], 0) == SIZE - 4096
-    with mounted.open() as fd:
-        assert not mounted.passes(fd)
+    assert mounted.refuses()
 
 
 def test_pieces_in_any_order_and_of_any_size_make_a_whole(mount: Mounting, tmp_path: Path):
@@ -214,8 +251,7 @@ def test_parts_of_pages_are_not_taken_for_whole_ones(mount: Mounting):
     with mounted.open(os.O_DIRECT) as fd:
         os.pread(fd, SIZE - 100, 0)
         os.pread(fd, 50, SIZE - 50)
-    with mounted.open() as fd:
-        assert not mounted.passes(fd)
+    assert mounted.refuses()
     assert mounted.memory.read_bytes() == content(0)
 
 
@@ -228,6 +264,7 @@ def test_nobody_is_passed_through_while_a_first_reader_has_the_page_cache(read_o
             assert not read_once.passes(third)
             assert os.pread(third, SIZE, 0) == content(1)
         assert os.pread(second, SIZE, 0) == content(1)
+    read_once.written()
     with read_once.open() as fd, read_once.open() as another:
         assert read_once.passes(fd)
         assert read_once.passes(another)
@@ -238,8 +275,7 @@ def test_a_mapping_of_the_first_reader_keeps_the_page_cache(mount: Mounting):
     with mounted.open() as fd:
         mapped = mmap.mmap(fd, SIZE, prot=mmap.PROT_READ)
     assert mapped[:] == content(0)
-    with mounted.open() as fd:
-        assert not mounted.passes(fd)
+    assert mounted.refuses()
     mapped.close()
     assert mounted.memory.read_bytes() == content(0)
 
@@ -307,6 +343,7 @@ def test_another_boot_has_another_content_and_what_is_open_of_the_last_is_dead(r
     assert read_once.passes(old)
     read_once.act("boot")
     assert read_once.memory.read_bytes() == content(1)
+    read_once.written()
     for act in (lambda: os.pread(old, 4096, 0), lambda: os.close(old)):
         with pytest.raises(OSError, match="Input/output error"):
             act()
@@ -323,6 +360,7 @@ def test_a_first_reader_of_the_last_boot_is_not_in_the_way_of_the_next(read_once
     assert not read_once.passes(old)
     read_once.act("boot")
     assert read_once.memory.read_bytes() == content(2)
+    read_once.written()
     with read_once.open() as fd:
         assert read_once.passes(fd)
         assert os.pread(fd, SIZE, 0) == content(2)
@@ -334,6 +372,36 @@ def test_memory_that_is_released_is_gone(read_once: Mounted):
     read_once.act("free")
     with pytest.raises(FileNotFoundError):
         read_once.memory.read_bytes()
+
+
+class SlowToWrite(OpenMemory):
+    """In a server's child, it takes very long."""
+
+    server = 0
+
+    def read(self, size: int, offset: int, flags: int = 0) -> bytes:
+        if os.getpid() != self.server:
+            time.sleep(60)
+        return super().read(size, offset, flags)
+
+
+@pytest.mark.parametrize("end", ["boot", "free", "killed"])
+def test_writing_ends_with_the_boot_the_file_and_the_server(mount: Mounting, end: str):
+    def slow() -> None:
+        SlowToWrite.server = os.getpid()
+        globals()["OpenMemory"] = SlowToWrite
+
+    mounted = mount(slow)
+    assert mounted.memory.read_bytes() == content(0)
+    (writer,) = mounted.writers()
+    assert mounted.memory.read_bytes() == content(0)
+    assert mounted.writers() == [writer]
+    if end == "killed":
+        os.kill(mounted.server, signal.SIGKILL)
+        wait_for(lambda: not is_alive(writer))
+    else:
+        mounted.act(end)
+        assert not is_alive(writer)
 
 
 def no_descriptors() -> None:
@@ -357,8 +425,7 @@ def test_without_leave_or_room_the_page_cache_serves(mount: Mounting, first: Cal
     mounted = mount(first)
     for _ in range(3):
         assert mounted.memory.read_bytes() == content(0)
-        with mounted.open() as fd:
-            assert not mounted.passes(fd)
+        assert mounted.refuses()
 
 
 def test_room_that_ends_in_the_midst_leaves_the_page_cache(mount: Mounting):
@@ -368,5 +435,4 @@ def test_room_that_ends_in_the_midst_leaves_the_page_cache(mount: Mounting):
         mounted.act(str(3 * MIB))
     for _ in range(3):
         assert mounted.memory.read_bytes() == content(0)
-        with mounted.open() as fd:
-            assert not mounted.passes(fd)
+        assert mounted.refuses()
