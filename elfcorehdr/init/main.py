@@ -82,6 +82,8 @@ class Kernel:
         self.names_seq = 0
         """Counts the times that a name in the tree appeared or went."""
         self._build(machine, has, release)
+        self.production = self.machine
+        """What its boot loader boots, whatever kernel ran last."""
 
     def _build(self, machine: Machine, has: frozenset[Change], release: str) -> None:
         """Make the parts, for a machine that starts."""

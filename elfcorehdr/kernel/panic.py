@@ -92,7 +92,7 @@ class Panic:
     def panic(self, why: str, crash: Crash | None = None) -> None:
         """The machine stops: with a crash image its capture kernel starts, else it is dead.
 
-        With kernel.panic set and no image it starts anew.
+        With kernel.panic set and no image it starts anew, as it was first booted, though it is a capture kernel that panics.
         """
         kernel = self._kernel
         crash = self._ends(why, crash or Crash())
@@ -129,8 +129,9 @@ class Panic:
         elif kernel.kexec.crash_image is not None:
             kernel.crash_kexec(crash)
         elif self.timeout:
-            self._log.emit(KERN_EMERG, f"Rebooting in {self.timeout} seconds..")
-            kernel.restart(kernel.machine)
+            if self.timeout > 0:  # negative: at once
+                self._log.emit(KERN_EMERG, f"Rebooting in {self.timeout} seconds..")
+            kernel.restart(kernel.production)
         else:
             self._log.emit(KERN_EMERG, f"---[ end Kernel panic - not syncing: {why} ]---")
             kernel.names_changed()

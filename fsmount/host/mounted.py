@@ -80,11 +80,26 @@ def _file(directory: str, name: str) -> str:
 
 
 def log_lines(directory: str, *, wait: bool, dates: bool) -> Iterator[str]:
-    """The kernel log, as dmesg(1) prints it; with wait also what is still to come.
+    """The kernel log, as dmesg(1) prints it; with wait also what is still to come, of each kernel that starts.
 
     dates: when it was, on this machine's clock, in place of seconds since boot.
     """
-    fd = os.open(_file(directory, "dev/kmsg"), os.O_RDONLY | (0 if wait else os.O_NONBLOCK))
+    path = _file(directory, "dev/kmsg")
+    while True:
+        try:
+            yield from _kernels_log(directory, path, wait=wait, dates=dates)
+            return
+        except OSError as error:
+            if not wait or error.errno != errno.EIO:  # its kernel has crashed
+                raise
+        try:
+            os.close(os.open(path, os.O_RDONLY))
+        except OSError:
+            return
+
+
+def _kernels_log(directory: str, path: str, *, wait: bool, dates: bool) -> Iterator[str]:
+    fd = os.open(path, os.O_RDONLY | (0 if wait else os.O_NONBLOCK))
     boot = os.stat(os.path.join(directory, "sys")).st_mtime
     try:
         while True:
@@ -118,7 +133,7 @@ def _printed(record: bytes, boot: float | None) -> Iterator[str]:
 
 
 def uevent_lines(directory: str, *, wait: bool) -> Iterator[str]:
-    """The uevents, `SEQNUM ACTION@DEVPATH`; with wait also those to come, until it is unmounted."""
+    """The uevents, `SEQNUM ACTION@DEVPATH`; with wait also those to come, until it is unmounted or dead."""
     path, counter = (
         _file(directory, "control/uevents"),
         _file(directory, "sys/kernel/uevent_seqnum"),
@@ -131,6 +146,8 @@ def uevent_lines(directory: str, *, wait: bool) -> Iterator[str]:
         except OSError:
             return
         seen = now
+        if int(now) < last:  # another kernel's: it counts anew
+            last = 0
         for line in lines:
             number = int(line.split(" ")[0])
             if number > last:

@@ -149,6 +149,11 @@ def test_bootargs_append_reaches_the_next_kernel() -> None:
     assert read(tree, "sys/kernel/fadump/bootargs_append") == "nr_cpus=2\n"
     with pytest.raises(KernelError, match="dump is active"):
         write(tree, "sys/kernel/fadump/bootargs_append", "x")
+    write(tree, "sys/kernel/fadump/release_mem", "1")
+    write(tree, "sys/kernel/fadump/bootargs_append", "x")
+    write(tree, "sys/kernel/fadump/registered", "1")
+    write(tree, "proc/sysrq-trigger", "c")
+    assert kernel.cmdline == "fadump=on x"
 
 
 def test_without_a_registration_nothing_is_kept() -> None:

@@ -144,6 +144,19 @@ def test_panic_with_a_timeout_boots_again():
     assert (kernel.boots, kernel.dead) == (1, False)
 
 
+@pytest.mark.parametrize("timeout", [1, -1])
+@pytest.mark.parametrize("machine", ["pseries-4g", "pc-2g", "arm64-virt-4g", "riscv64-virt-2g"])
+def test_capture_kernel_that_panics_boots_the_first_kernel_again(machine: str, timeout: int):
+    kernel = crashed(machine)
+    living = Kernel.boot(profiles.load(machine))
+    assert kernel.cmdline != living.cmdline or machine == "arm64-virt-4g"
+    kernel.panic.timeout = timeout
+    kernel.panic.sysrq("c")
+    assert (kernel.boots, kernel.dead, kernel.vmcore) == (2, False, None)
+    assert (kernel.cmdline, kernel.machine) == (living.cmdline, living.machine)
+    assert proc.iomem_show(kernel, ROOT) == proc.iomem_show(living, ROOT)
+
+
 @pytest.mark.parametrize(
     ("release", "uid", "model", "through"),
     [

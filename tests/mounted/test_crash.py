@@ -107,6 +107,33 @@ def test_dead_machine_answers_nothing(mounted):
     assert "panic" in done.stderr
 
 
+def test_who_follows_log_and_uevents_goes_on_with_the_next_kernel_until_none_starts(mounted):
+    directory = mounted("-m", "pc-2g", "--load")
+    device = directory / "sys/devices/system/memory/memory0/uevent"
+
+    def line(process: subprocess.Popen[str], expected: str) -> str:
+        assert process.stdout is not None
+        return next((row for row in process.stdout if expected in row), "")
+
+    def follow(command: str) -> subprocess.Popen[str]:
+        argv = ["timeout", "20", sys.executable, "-u", "-m", "fsmount.cli.main", command, "-w"]
+        return subprocess.Popen([*argv, directory], stdout=subprocess.PIPE, text=True)
+
+    with follow("uevents") as uevents, follow("dmesg") as dmesg:
+        for _ in range(3):
+            device.write_text("change")
+        assert line(uevents, "3 change@")
+        assert "Linux version" in line(dmesg, "Linux version")
+        (directory / "proc/sysrq-trigger").write_text("c")
+        device.write_text("change")
+        assert line(uevents, "1 change@")
+        assert "elfcorehdr=" in line(dmesg, "elfcorehdr=")
+        (directory / "proc/sys/kernel/panic").write_text("0")
+        (directory / "proc/sysrq-trigger").write_text("c")
+        assert (line(uevents, "?"), line(dmesg, "?")) == ("", "")
+    assert (uevents.returncode, dmesg.returncode) == (0, 0)
+
+
 def test_ways_to_crash(mounted):
     directory = mounted("--load", "-m", "pseries-16g")
     refused = kdumpfs("crash", "--hard", 77, directory)

@@ -138,7 +138,7 @@ def next_machine(kernel: Kernel) -> Machine:
     present = format_ids(sorted(kernel.cpus.present))
     step = machine.crash_notes_step or max(2 * kernel.page_size, 0x20000)
     first = align_down(fadump.boot_memory_size - len(kernel.cpus.possible) * step, step) - step
-    cmdline = machine.cmdline
+    cmdline = kernel.production.cmdline
     if any(s.kind == PARAM_AREA for s in sections):  # fadump_append_bootargs()
         cmdline = f"{cmdline} {fadump.bootargs_append()}"
     return replace(
