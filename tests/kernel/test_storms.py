@@ -7,6 +7,7 @@ is then. The blocks are counted in a model besides, which knows nothing of membl
 from __future__ import annotations
 
 import errno
+import gc
 import tracemalloc
 from collections.abc import Callable, Iterator
 
@@ -194,20 +195,26 @@ def records(read: Callable[[int], bytes | None]) -> Iterator[bytes]:
         yield record
 
 
+def traced_bytes() -> int:
+    """What is in use; circles that nobody has collected yet, up to 20,560 bytes, are not."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
 def test_nothing_grows_with_the_number_of_events():
     kernel = machines.booted(2048)
     tracemalloc.start()
     try:
         while kernel.log.first_seq < 1 << 13:  # until all it holds are a storm's records
             storm(kernel, 300)
-        before, _ = tracemalloc.get_traced_memory()
+        before = traced_bytes()
         for _ in range(4):
             storm(kernel, 300)
-        after, _ = tracemalloc.get_traced_memory()
+        after = traced_bytes()
     finally:
         tracemalloc.stop()
     # 2,400 events: one word that is kept of each would be 19,200 bytes.
-    assert after - before < 15_000
+    assert after - before < 5_000
     assert len(kernel.nodes.hotplugged) <= 300
 
 
