@@ -76,15 +76,21 @@ class Backing:
         self._missing.clear()
         if not _is_small(self._size):
             return
-        with suppress(OSError):
-            signal.signal(
-                signal.SIGCHLD, signal.SIG_DFL
-            )  # whoever started the server may have ignored it
+        # A terminal's signals are the server's alone.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+        try:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started it may have ignored it
             self._fd = os.memfd_create("kdumpfs", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            opened = bytearray(_BACKING_MAP.pack(self._fd, 0, 0))
+            self._id = fcntl.ioctl(self._fuse, _BACKING_OPEN, opened)
             parent, child = os.getpid(), os.fork()
             if child == 0:
                 self._write(file, parent)
             self._writer = child
+        except (OSError, ValueError):  # a thread may set no signal
+            self.close()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _write(self, file: Any, parent: int) -> NoReturn:
         """The child's work, when nobody else wants the CPU; what is zeros stays a hole."""
@@ -113,8 +119,6 @@ class Backing:
                 if status:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALS)
-                opened = bytearray(_BACKING_MAP.pack(self._fd, 0, 0))
-                self._id = fcntl.ioctl(self._fuse, _BACKING_OPEN, opened)
             except OSError:
                 self.close()
         return self._id > 0

@@ -400,6 +400,8 @@ def test_writing_ends_with_the_boot_the_file_and_the_server(passing: Mounting, e
     mounted = passing(slow)
     assert mounted.memory.read_bytes() == content(0)
     (writer,) = mounted.writers()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the server's, as of a terminal
+        os.kill(writer, number)
     assert mounted.memory.read_bytes() == content(0)
     assert mounted.writers() == [writer]
     if end == "killed":
