@@ -118,7 +118,7 @@ def run(
     wanted = RunOptions(
         share=share,
         share_directory=share_directory,
-        keep=os.path.abspath(keep) if keep is not None else None,
+        keep=os.path.abspath(keep) if keep else keep,
         pass_fds=pass_fds,
         over=tuple(os.path.realpath(directory) for directory in over),
         root=os.path.realpath(root) if root is not None else "/",

@@ -25,6 +25,7 @@ from fsmount.fuse.opened import Blocked, OfDeadKernel, OpenFiles, Seen
 from fsmount.fuse.proto import BODY
 from fsmount.fuse.serving import Resched
 from fsmount.tree.boundary import Ended, errno_of
+from fsmount.tree.kept import Kept
 from fsmount.tree.kernfs import REFUSED, Setattr
 from fsmount.tree.kobject import Caller
 
@@ -152,7 +153,7 @@ class Connection(OpenFiles):
         self._names_seq = self._kernel.names_seq
         if self._boots != (now := (self._kernel.boots, self._kernel.dead)):
             self._boots, gone = now, OfDeadKernel()
-            self._handles = dict.fromkeys(self._handles, gone)
+            self._handles, self._listings = dict.fromkeys(self._handles, gone), Kept()
             self._drop(list(self._kept))
         if not self._table.names_changed():
             return

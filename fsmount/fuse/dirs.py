@@ -3,7 +3,7 @@
 A position is a cookie that names the entry that was given last, by a hash as in fs/kernfs/dir.c
 (kernfs_name_hash(); that one orders the entries too, here they keep the tree's order), and each open
 directory is for itself. So an entry that is there all the time is listed once.
-Imports proto, kernfs.
+Imports proto, kernfs, kept.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from functools import lru_cache
 from itertools import chain, dropwhile, islice
 
 from fsmount.fuse.proto import DIRENT_PACKS, DIRENT_SIZES
+from fsmount.tree.kept import Kept
 from fsmount.tree.kernfs import ino_below
 
 Name = tuple[str, int]
 
 FEW = 32
 """Entries of a directory whose listing is packed once for all that have the same: 3 us instead of 9 for a block's 12."""
+_ENTRY_BYTES = 128
+"""What an entry takes that is kept: a tuple and a short str."""
 _NAMED, _HASH = 1 << 62, (1 << 62) - 1
 
 
@@ -34,14 +37,20 @@ class OpenDir:
     """One open directory.
 
     listed() gives name and type (S_IFDIR, ...) of everything in it, as it is now, lazily; there() says
-    whether a name still is.
+    whether a name still is. What open directories keep of their listings is bounded by `kept` for all
+    of them together: a position before the last is found again while its entry is there.
     """
 
-    __slots__ = ("_ahead", "_entries", "_given", "_last", "_listed", "_path", "_there")
+    __slots__ = ("_ahead", "_entries", "_given", "_kept", "_last", "_listed", "_path", "_there")
 
     def __init__(
-        self, path: str, listed: Callable[[], Iterator[Name]], there: Callable[[str], bool]
+        self,
+        path: str,
+        listed: Callable[[], Iterator[Name]],
+        there: Callable[[str], bool],
+        kept: Kept,
     ) -> None:
+        self._kept = kept
         self._path = path
         self._listed = listed
         self._there = there
@@ -87,7 +96,17 @@ class OpenDir:
             add(packs[length](parent | crc32(name), behind, length, entry[1] >> 12, name))
         self._last = last
         self._given.extend(given)
+        if len(self._given) > FEW:
+            self._kept.hold(self, 8 * len(self._given) + _ENTRY_BYTES * len(last))
         return b"".join(parts)
+
+    def forget(self) -> None:
+        """Too much is kept: all but where the listing goes on."""
+        self._given, self._last = self._given[-1:], []
+
+    def close(self) -> None:
+        """Nothing more is listed."""
+        self._kept.drop(self)
 
     def _go_to(self, at: int) -> None:
         """Go on behind the entry that `at` names: the reader had no room for all, or used seekdir(3)."""

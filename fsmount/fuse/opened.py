@@ -12,6 +12,7 @@ from fsmount.fuse.channel import Channel
 from fsmount.fuse.dirs import OpenDir
 from fsmount.fuse.nodes import NameCache, NodeTable
 from fsmount.fuse.proto import BODY, DATA
+from fsmount.tree.kept import Kept
 from fsmount.tree.kobject import ROOT, Caller
 
 TYPE_CHECKING = False
@@ -69,6 +70,8 @@ class OpenFiles:
         self.mounted_as = "", ""
         """A mountinfo file and the mount's point in it; for how far the host reads ahead."""
         self._handles: dict[int, Any] = {}
+        self._listings = Kept()
+        """What open directories keep."""
         self._next_fh = 0
         self._parked: dict[int, bytes] = {}
         """Reads that wait for something to come."""
@@ -90,7 +93,7 @@ class OpenFiles:
             except KernelError:
                 return False
 
-        opened = OpenDir(self._table.path(nodeid), listed, there)
+        opened = OpenDir(self._table.path(nodeid), listed, there, self._listings)
         return proto.OPEN_OUT.pack(self._handle(opened), 0, 0)
 
     def _readdir(self, nodeid: int, _size: int) -> bytes:

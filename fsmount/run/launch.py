@@ -13,7 +13,6 @@ import time
 from elfcorehdr.errors import Ended, suppress
 from elfcorehdr.lib.record import Record
 from fsmount.host import mountns
-from fsmount.host.mountns import RunError
 from fsmount.host.programs import search_path
 from fsmount.host.signals import signal
 from fsmount.run.inside import init, places, session
@@ -97,10 +96,7 @@ class Launch:
         session.check_passed(options.pass_fds)
         self._share = places.check_writable(options.share)
         if options.keep is not None:
-            try:
-                os.makedirs(options.keep, exist_ok=True)
-            except OSError as error:
-                raise RunError(f"--keep {options.keep}: {error.strerror}") from None
+            places.check_kept(options.keep)
 
     def start(self) -> socket.socket:
         """Fork init, the earlier the less there is to copy; our end of the channel to it.

@@ -1,4 +1,4 @@
-"""What open files keep of their content between two reads, bounded for all of them together.
+"""What open files keep of their content between two reads, and directories of their listings, each bounded for all together.
 
 seq_file keeps a buffer for each open file as well, of the reader's memory; ours are the server's.
 """
@@ -37,7 +37,7 @@ class Keeps:
 
 
 KEPT_MAX = 1 << 24
-"""Bytes that all open files together keep; whose content was made longest ago forgets it."""
+"""Bytes that all open files together keep, and all directories; whose content was made longest ago forgets it."""
 
 
 class Kept:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsmount.fuse.dirs import FEW, OpenDir, cookie
+from fsmount.tree.kept import KEPT_MAX, Kept
 from fsmount.tree.kernfs import ino_of
 
 DIRENT = struct.Struct("=QQII")
@@ -41,7 +42,9 @@ class Directory:
                 yield f"n{n}", 0o100000
 
     def open(self) -> OpenDir:
-        return OpenDir("d", self.listed, lambda name: name == "." or int(name[1:]) in self.numbers)
+        return OpenDir(
+            "d", self.listed, lambda name: name == "." or int(name[1:]) in self.numbers, Kept()
+        )
 
 
 CHANGES = st.lists(
@@ -118,7 +121,7 @@ NAMES = st.text(st.sampled_from("mn0123456789_é\udc80"), min_size=1, max_size=4
 def test_a_listing_in_one_piece_is_the_same_bytes_as_in_many(names: dict[str, int], path: str):
     """What is packed once for all directories with the same names, and what is packed an entry at a time."""
     expected, at = b"", 0
-    slowly = OpenDir(path, lambda: iter(names.items()), lambda _: True)
+    slowly = OpenDir(path, lambda: iter(names.items()), lambda _: True, Kept())
     for name, kind in names.items():
         raw = name.encode(errors="surrogateescape")
         expected += DIRENT.pack(ino_of(path, name), cookie(name), len(raw), kind >> 12)
@@ -126,7 +129,7 @@ def test_a_listing_in_one_piece_is_the_same_bytes_as_in_many(names: dict[str, in
         one = slowly.read(DIRENT.size + (len(raw) + 7 & ~7), at)
         assert one == expected[-len(one) :]
         at = cookie(name)
-    whole = OpenDir(path, lambda: iter(names.items()), lambda _: True)
+    whole = OpenDir(path, lambda: iter(names.items()), lambda _: True, Kept())
     assert whole.read(1 << 20, 0) == expected
     assert whole.read(1 << 20, at) == (b"" if names else expected)
 
@@ -135,7 +138,7 @@ def test_a_large_directory_costs_eight_bytes_an_entry_while_it_is_open():
     def listed() -> Iterator[tuple[str, int]]:
         return ((f"memory{n}", 0o40000) for n in range(100_000))
 
-    opened: Any = OpenDir("d", listed, lambda _: True)
+    opened: Any = OpenDir("d", listed, lambda _: True, Kept())
     at = 0
     tracemalloc.start()
     while data := opened.read(4096, at):
@@ -143,3 +146,21 @@ def test_a_large_directory_costs_eight_bytes_an_entry_while_it_is_open():
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 100_000 * 12
+
+
+def test_many_open_directories_keep_a_bounded_amount_and_each_goes_on_where_it_was():
+    def listed() -> Iterator[tuple[str, int]]:
+        return ((f"memory{n}", 0o40000) for n in range(100_000))
+
+    kept = Kept()
+    opened: list[Any] = [OpenDir("d", listed, lambda _: True, kept) for _ in range(10)]
+    ends = [list(entries(one.read(1 << 20, 0)))[-1] for one in opened]
+    assert len(set(ends)) == 1
+    names = sum(len(one._last) for one in opened)
+    assert 0 < 128 * names <= KEPT_MAX
+    for one, (last, at) in zip(opened, ends, strict=True):
+        (name, _), *_ = entries(one.read(64, at))
+        assert name == f"memory{int(last[6:]) + 1}"
+        (name, _), *_ = entries(one.read(64, cookie("memory7")))  # long before
+        assert name == "memory8"
+        one.close()

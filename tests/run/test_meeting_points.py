@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -398,6 +399,22 @@ def test_input_that_is_a_file_cannot_be_written_by_way_of_its_descriptor(
     assert file.read_text() == "skipped\nfirst\n"
 
 
+@users
+def test_file_that_any_other_descriptor_reads_cannot_be_written_by_way_of_it(
+    tmp_path: Path, before: tuple[str, ...]
+):
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    file = tmp_path / "data"
+    file.write_text("first\n")
+    file.chmod(0o666)
+    given = ("sh", "-c", f'exec "$@" 2< {file} 9< {file}', "sh")
+    script = "for fd in 2 9; do echo bad > /proc/$$/fd/$fd || echo refused; done; cat <&9"
+    done = run("bash", "-c", script, before=(*before, *given), cwd="/", options=("--pass-fd", "9"))
+    assert done.stdout == "refused\nrefused\nfirst\n"
+    assert file.read_text() == "first\n"
+
+
 # Which working directory is shared
 
 
@@ -423,6 +440,35 @@ def test_working_directory_is_shared_below_the_home(cwd: str, home: str, shared:
     assert places.shared_directory(cwd, {"HOME": home}) == (cwd if shared else None)
 
 
+def test_home_may_be_a_link_or_a_service_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(places, "TEMPORARY", ())
+    (tmp_path / "there/work").mkdir(parents=True)
+    (tmp_path / "home").symlink_to("there")
+    cwd = f"{tmp_path}/there/work"
+    monkeypatch.setattr(places, "NEVER_SHARED", ())
+    assert places.shared_directory(cwd, {"HOME": f"{tmp_path}/home"}) == cwd
+    assert places.shared_directory(cwd, {"HOME": "home"}) is None
+
+
+@pytest.mark.parametrize(
+    ("cwd", "home", "owner", "caller", "shared"),
+    [
+        ("/var/lib/ci/work", "/var/lib/ci", 7, 7, True),
+        ("/var/lib/ci/work", "/var/lib/ci", 7, 8, False),
+        ("/var/lib/ci/work", "/var/lib/ci", 0, 0, False),
+        ("/var/lib/kdump/x", "/var/lib/kdump", 7, 7, False),
+        ("/var/lib/ci", "/var/lib", 7, 7, True),
+        ("/var/lib/ci", "/var", 7, 7, False),
+    ],
+)
+def test_home_below_var_is_its_owner_s(
+    monkeypatch: pytest.MonkeyPatch, cwd: str, home: str, owner: int, caller: int, shared: bool
+):
+    monkeypatch.setattr(os, "stat", lambda _: SimpleNamespace(st_uid=owner, st_mode=0o40755))
+    monkeypatch.setattr(os, "geteuid", lambda: caller)
+    assert places.shared_directory(cwd, {"HOME": home}) == (cwd if shared else None)
+
+
 @pytest.mark.parametrize("mark", places.PROJECT_MARKS)
 def test_project_is_what_has_a_mark_of_version_control(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str
@@ -441,5 +487,17 @@ def test_anothers_temporary_directory_is_not_shared(
     monkeypatch.setattr(places, "TEMPORARY", (str(tmp_path),))
     (tmp_path / "mine").mkdir()
     assert places.shared_directory(f"{tmp_path}/mine", {"HOME": "/"}) == f"{tmp_path}/mine"
+    own = {"HOME": "/", "TMPDIR": f"{tmp_path}/mine"}  # as pam_tmpdir makes it, in one of root's
+    (tmp_path / "mine/x").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     assert places.shared_directory(f"{tmp_path}/mine", {"HOME": "/"}) is None
+    monkeypatch.setattr(
+        os, "stat", lambda p: SimpleNamespace(st_uid=4711 if p[-1] == "x" else 0, st_mode=0o41777)
+    )
+    assert places.shared_directory(f"{tmp_path}/mine/x", own) == f"{tmp_path}/mine/x"
+
+
+@pytest.mark.parametrize("top", ["/usr", "/etc", "/var", "/run", "/dev", "usr", "/"])
+def test_directory_of_the_system_is_not_temporary_whatever_is_said(top: str):
+    at = f"/{top.strip('/')}/lib".replace("//", "/")
+    assert places.shared_directory(at, {"HOME": "/", "TMPDIR": top}) is None

@@ -234,10 +234,44 @@ for i in 1 2 3; do ln data link$i; done; truncate -s 4T hole; echo end >> hole
     assert sum(path.stat().st_blocks for path in log.iterdir()) * 512 < 1 << 20
 
 
-def test_keep_where_nothing_can_be_made_is_one_sentence():
-    done = run("true", options=("--keep", "/proc/nothing"))
+@users
+def test_keep_copies_whatever_it_can_and_the_status_is_the_command_s(
+    tmp_path: Path, before: tuple[str, ...]
+):
+    """Names deeper than descriptors, frames and paths go are in nobody's way."""
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o777)
+    kept = tmp_path / "kept"
+    script = """
+import os
+os.chdir("/var/log")
+for name in ("a", "z"):
+    open(name, "w").close()
+    os.utime(name, (0, 1000000000))
+for depth in range(2500):
+    os.mkdir("d")
+    os.chdir("d")
+    if depth == 1200:
+        open("deep", "w").close()
+raise SystemExit(5)
+"""
+    try:
+        done = run("python3", "-c", script, before=before, cwd="/", options=("--keep", str(kept)))
+        assert done.returncode == 5, done.stderr
+        assert "--keep: not everything could be copied: /var/log/d/d/d" in done.stderr
+        assert len(done.stderr) < 700
+        log = kept / "var/log"
+        assert [(log / name).stat().st_mtime for name in ("a", "z")] == [1e9, 1e9]
+        assert (log / ("d/" * 1201) / "deep").exists()
+    finally:
+        subprocess.run(["rm", "-rf", str(kept)], check=True)  # deeper than pytest can
+
+
+@pytest.mark.parametrize("path", ["/proc/nothing", "/proc/self", "/", ""])
+def test_keep_where_nothing_can_be_made_is_one_sentence(path: str):
+    done = run("true", options=("--keep", path))
     assert done.returncode == 2
-    assert done.stderr.startswith("kdumpfs: --keep /proc/nothing: ")
+    assert done.stderr.startswith(f"kdumpfs: --keep {path}: ")
     assert done.stderr.count("\n") == 1
 
 

@@ -186,7 +186,7 @@ def _init(
     _time_namespace(channel, inside.booted_ns)
     umask = os.umask(0o022)  # the caller's is not for /run and the like
     session.limit()
-    session.make_input_readonly()
+    session.make_readonly({0, 1, 2, *inside.pass_fds})
     directory = -1
     if inside.keep is not None:
         directory = os.open(inside.keep, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -304,10 +304,8 @@ def _import_no_more() -> None:
 def _keep(channel: socket.socket, built: rootfs.Built, directory: int) -> None:
     """--keep: copy out what was written, when nobody writes any more."""
     _kill_all()
-    try:
-        keep(built.layers.uppers, directory)
-    except OSError as error:
-        say(channel, "warning", f"--keep: not everything could be copied: {error}")
+    if failed := keep(built.layers.uppers, directory):
+        say(channel, "warning", f"--keep: not everything could be copied: {failed}")
 
 
 def _identity(id_map: str) -> str:

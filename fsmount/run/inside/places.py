@@ -8,6 +8,7 @@ from __future__ import annotations
 import _socket as socket
 import os
 
+from elfcorehdr.errors import suppress
 from elfcorehdr.lib.record import Record
 from fsmount.host.mountns import FSTYPE, MountTable, RunError
 
@@ -105,9 +106,9 @@ def shared_directory(cwd: str, environment: Mapping[str, str]) -> str | None:
     home = _home(environment)
     if home is not None and cwd.startswith(f"{home}/"):
         return None if cwd[len(home) + 1 :].startswith(".") else cwd
-    for top in {*TEMPORARY, environment.get("TMPDIR", "").rstrip("/")} - {""}:
+    for top in sorted(_temporary(environment), key=len, reverse=True):  # pam_tmpdir's is in /tmp
         if cwd.startswith(f"{top}/"):
-            mine = os.stat("/".join(cwd.split("/")[: top.count("/") + 2])).st_uid == os.geteuid()
+            mine = os.stat("/" + "/".join(names[: top.count("/") + 1])).st_uid == os.geteuid()
             return cwd if mine else None
     if names[0] in ("", "root", *NEVER_SHARED):
         return None
@@ -119,10 +120,30 @@ def shared_directory(cwd: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _home(environment: Mapping[str, str]) -> str | None:
-    """$HOME, unless it is none that could be anybody's."""
-    home = os.path.normpath(environment.get("HOME") or "/")
+    """$HOME as getcwd(3) would say it, unless it is none that could be anybody's."""
+    home = environment.get("HOME") or "/"
+    if not home.startswith("/"):
+        return None
+    home = os.path.realpath(home)
     names = home.split("/")[1:]
-    return None if names[0] in ("", *NEVER_SHARED) or not home.startswith("/") else home
+    if names[0] == "var" and len(names) > 2 and not below(home, WRITABLE):
+        # /var/home/NAME, a service's /var/lib/NAME; never root's: that is the system's.
+        with suppress(OSError):
+            return home if os.stat(home).st_uid == os.geteuid() != 0 else None
+    return None if names[0] in ("", *NEVER_SHARED) else home
+
+
+def _temporary(environment: Mapping[str, str]) -> set[str]:
+    """Where temporary directories are, as getcwd(3) would say it; not $TMPDIR if it is a directory of the system."""
+    tops = {os.path.realpath(top) for top in TEMPORARY}
+    given = environment.get("TMPDIR", "")
+    if given.startswith("/") and not below(top := os.path.realpath(given), OWN):
+        with suppress(OSError):
+            # Everybody's or one's own: sticky, or closed to others.
+            mode = os.stat(top).st_mode
+            if top.split("/")[1] not in NEVER_SHARED or mode & 0o1000 or not mode & 0o077:
+                tops.add(top)
+    return tops - {"/"}
 
 
 def check_writable(paths: Iterable[str]) -> tuple[str, ...]:
@@ -138,6 +159,19 @@ def check_writable(paths: Iterable[str]) -> tuple[str, ...]:
             )
         checked.append(path)
     return tuple(checked)
+
+
+def check_kept(directory: str) -> None:
+    """Make the directory of --keep; RunError now, not when the command's work is lost, if nothing can be made in it."""
+    if directory == "/":
+        raise RunError("--keep /: expected a directory that is not /")
+    probe = f"{directory}/.kdumpfs-{os.getpid()}"
+    try:
+        os.makedirs(directory, exist_ok=True)
+        os.mkdir(probe)
+        os.rmdir(probe)
+    except OSError as error:
+        raise RunError(f"--keep {directory}: {error.strerror}") from None
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:

@@ -33,6 +33,9 @@ PASSED_ON = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT, sign
 """Signals of a terminal that `run` passes on to a command that has none."""
 
 
+_STREAMS = ("standard input", "standard output", "standard error")
+
+
 def in_front() -> bool:
     """Whether the caller talks to a terminal, and is in front on it: then the command is to be."""
     try:
@@ -79,40 +82,41 @@ def check_passed(fds: Iterable[int]) -> None:
             raise RunError(f"--pass-fd {fd}: {what} of the host, expected a file, pipe or socket")
 
 
-def make_input_readonly() -> None:
-    """A file that standard input reads cannot be opened to be written by way of /proc/self/fd/0.
+def make_readonly(fds: Iterable[int]) -> None:
+    """Files that these only read cannot be opened to be written by way of /proc/self/fd.
 
-    It is opened anew on a read-only mount, at the same place. RunError if it is not found again.
+    They are opened anew on a read-only mount, at the same place. RunError if one is not found again.
     """
     import fcntl
 
-    try:
-        status = os.fstat(0)
-        flags = fcntl.fcntl(0, fcntl.F_GETFL)
-    except OSError:
-        return
-    if status.st_mode & 0o170000 != 0o100000 or flags & os.O_ACCMODE != os.O_RDONLY:
-        return
-    if status.st_nlink == 0:
-        return  # a shell's here-document: nobody else has it
-    path = os.readlink("/proc/self/fd/0")
-    try:
-        place = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
-        if not os.path.samestat(os.fstat(place), status):
-            raise FileNotFoundError
-        if not os.access(f"/proc/self/fd/{place}", os.R_OK):
+    for fd in fds:
+        try:
+            status = os.fstat(fd)
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        except OSError:
+            continue
+        if status.st_mode & 0o170000 != 0o100000 or flags & os.O_ACCMODE != os.O_RDONLY:
+            continue
+        if status.st_nlink == 0:
+            continue  # a shell's here-document: nobody else has it
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        try:
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
+            if not os.path.samestat(os.fstat(place), status):
+                raise FileNotFoundError
+            if os.access(f"/proc/self/fd/{place}", os.R_OK):
+                new = mountns.open_readonly(place)
+                os.lseek(new, os.lseek(fd, 0, os.SEEK_CUR), os.SEEK_SET)
+                os.dup2(new, fd)
+                os.close(new)
+            # else opened by one who may for one who may not: nor can he open it again
             os.close(place)
-            return  # opened by one who may for one who may not: nor can he open it again
-        fd = mountns.open_readonly(place)
-    except OSError:
-        raise RunError(
-            f"standard input is {path[:200]}, which cannot be opened again read-only;"
-            " give it through a pipe: `cat FILE | kdumpfs run ...`"
-        ) from None
-    os.lseek(fd, os.lseek(0, 0, os.SEEK_CUR), os.SEEK_SET)
-    os.dup2(fd, 0)
-    os.close(fd)
-    os.close(place)
+        except OSError:
+            name = _STREAMS[fd] if fd < 3 else f"--pass-fd {fd}:"
+            raise RunError(
+                f"{name} is {path[:200]}, which cannot be opened again read-only;"
+                " give it through a pipe: `cat FILE | kdumpfs run ...`"
+            ) from None
 
 
 def limit() -> None:
