@@ -5,11 +5,11 @@ The mounts and what was written stay, as a disk does. Imports inside.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 
 from elfcorehdr.init.main import Kernel
 from fsmount.fuse.direct import Connection
+from fsmount.run.inside import session
 
 STATUS = 1
 """The run's exit status when the machine died and nothing runs on a capture kernel."""
@@ -58,7 +58,7 @@ class CrashWatch:
             told = "the machine crashed; --then COMMAND runs on its capture kernel"
         else:
             told = "the machine panicked and started anew; what ran in it is gone"
-        sys.stderr.write(f"kdumpfs: {told}\n")
+        session.remark(told)
         self.status = STATUS
 
     def rebooted(self, tell_init: Callable[..., None], forget: Callable[[], None]) -> None:

@@ -251,9 +251,9 @@ def tell(launch: Launch, channel: socket.socket, word: str, text: str) -> str:
     match word:
         case "missing":
             if not (launch.quiet or told_before(text)):
-                sys.stderr.write(f"kdumpfs: missing here: {text}; this is told once, -q never\n")
+                session.remark(f"missing here: {text}; this is told once, -q never")
         case "warning":
-            sys.stderr.write(f"kdumpfs: {text}\n")
+            session.remark(text)
         case "stopped":
             launch.stopped(channel)
         case "error":

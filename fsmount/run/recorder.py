@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 from collections.abc import Callable, Mapping
 
 from elfcorehdr.errors import KernelError
+from fsmount.run.inside import session
 from fsmount.run.syscalls import ARGUMENTS
 from fsmount.run.task import Task
 
@@ -47,7 +47,7 @@ class Recorder:
             except OSError as error:  # a full disk is not the command's affair
                 self._works = False
                 why = f"{error.strerror}; nothing more is recorded"
-                sys.stderr.write(f"kdumpfs: --record {self._file.name}: {why}\n")
+                session.remark(f"--record {self._file.name}: {why}")
 
 
 def _printable(data: bytes, limit: int = 200) -> str:

@@ -11,13 +11,13 @@ import errno
 import linecache
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from types import CodeType
 
 from elfcorehdr.errors import KernelError
 from elfcorehdr.kernel.printk import KERN_ERR, KERN_INFO, KERN_WARNING
 from elfcorehdr.lib.record import replace
+from fsmount.tree.boundary import Ended, traceback_of, type_name
 from fsmount.tree.journal import Journal
 from fsmount.tree.kobject import (
     Attribute,
@@ -34,6 +34,7 @@ from fsmount.tree.watch import Stuck, Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from traceback import TracebackException
     from typing import Any
 
 _MAX_ERRNO = 4095
@@ -200,7 +201,7 @@ class Author:
         if isinstance(number, int) and 0 < number <= _MAX_ERRNO:
             return number
         self._say(
-            f"{self._line(error)}{type(error).__name__}({number!r}), expected a positive errno, "
+            f"{self._line(error)}{type_name(error)}({_repr(number)}), expected a positive errno, "
             "such as OSError(errno.EINVAL)"
         )
         return errno.EIO
@@ -276,12 +277,14 @@ class Author:
         if isinstance(bug, Wrong):
             self._say(f"{defined_at(method)}{name_of(method)} {bug}")
             return
-        told = traceback.TracebackException.from_exception(bug, compact=True)
-        own = [n for n, frame in enumerate(told.stack) if self._is_his(frame.filename)]
-        told.stack[:] = told.stack[own[0] : own[-1] + 1] if own else told.stack[-1:]
-        told.__cause__ = told.__context__ = None
+
+        def cut(told: TracebackException) -> None:
+            own = [n for n, frame in enumerate(told.stack) if self._is_his(frame.filename)]
+            told.stack[:] = told.stack[own[0] : own[-1] + 1] if own else told.stack[-1:]
+            told.__cause__ = told.__context__ = None
+
         what = f"in {name_of(method)}: " if method is not None else ""
-        told_lines = "".join(told.format()).splitlines()
+        told_lines = traceback_of(bug, cut)
         if len(told_lines) > LINES:
             told_lines = [*told_lines[: LINES - 1], "...", told_lines[-1]]
         text = "\n".join(line[:COLUMNS] for line in told_lines)
@@ -333,7 +336,7 @@ def defined_at(method: object) -> str:
 
 def line_in(path: str, error: BaseException) -> int:
     """The last line of a file on the way to an error; 0 if it was not on it."""
-    line, at = 0, error.__traceback__
+    line, at = 0, BaseException.__dict__["__traceback__"].__get__(error)
     while at is not None:
         if at.tb_frame.f_code.co_filename == path:
             line = at.tb_lineno
@@ -341,9 +344,15 @@ def line_in(path: str, error: BaseException) -> int:
     return line
 
 
-def _short(value: object) -> str:
+def _repr(value: object) -> str:
     try:
-        text = repr(value)
-    except Exception:
-        text = "something"
-    return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"
+        return repr(value)
+    except Ended:
+        raise
+    except BaseException:
+        return "something"
+
+
+def _short(value: object) -> str:
+    text = _repr(value)
+    return f"{text if len(text) <= 40 else text[:37] + '...'} ({type_name(value)})"

@@ -15,6 +15,7 @@ from elfcorehdr.kernel.printk import Printk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from traceback import TracebackException
     from typing import ParamSpec, TypeVar
 
     P = ParamSpec("P")
@@ -54,7 +55,9 @@ def errno_of(printk: Printk, raised: BaseException) -> int:
                     printk.debug("kdumpfs", f"kdumpfs: {raised}")
                 return int(number)
         oops(printk, raised)
-    except Exception as bug:  # its own text or errno cannot be had
+    except Ended:
+        raise
+    except BaseException as bug:  # its own errno cannot be had
         oops(printk, bug)
     return errno.EIO
 
@@ -62,16 +65,43 @@ def errno_of(printk: Printk, raised: BaseException) -> int:
 def oops(printk: Printk, bug: BaseException) -> None:
     """Put the traceback of a bug into the kernel log and on stderr."""
     import logging  # with what it imports, a tenth of a mount's start
-    import traceback
 
-    # It copes with a __str__ that fails; a repr() would not.
-    told = traceback.TracebackException.from_exception(bug, limit=-_OOPS_LINES // 4, compact=True)
-    lines = "".join(told.format()).splitlines()
+    lines = traceback_of(bug, limit=-_OOPS_LINES // 4)
     if len(lines) > _OOPS_LINES:
         lines[1 : -_OOPS_LINES + 2] = ["  ..."]
     lines = [line[:_OOPS_COLUMNS] for line in lines]
-    what = lines[-1] if lines else type(bug).__name__
+    what = lines[-1]
     printk.err(f"Oops: kdumpfs: {what}")
     for line in lines:
         printk.err(line)
     logging.getLogger(OOPS).error("Oops: kdumpfs: %s\n%s", what, "\n".join(lines))
+
+
+def traceback_of(
+    bug: BaseException,
+    cut: Callable[[TracebackException], None] | None = None,
+    limit: int | None = None,
+) -> list[str]:
+    """The lines of a traceback, once cut() has shortened it; the name of its type alone, where that cannot be had.
+
+    An exception may have attributes of any kind, or ones that raise.
+    """
+    import traceback
+
+    try:
+        # It copes with a __str__ that fails; a repr() would not.
+        told = traceback.TracebackException.from_exception(bug, limit=limit, compact=True)
+        if cut is not None:
+            cut(told)
+        if lines := "".join(told.format()).splitlines():
+            return lines
+    except Ended:
+        raise
+    except BaseException:
+        pass
+    return [f"{type_name(bug)}, of which no more can be told"]
+
+
+def type_name(value: object) -> str:
+    """What the type of a value is called, whatever its class says of itself."""
+    return str(type.__dict__["__name__"].__get__(type(value)))

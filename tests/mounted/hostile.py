@@ -31,6 +31,40 @@ class Blank(KernelError):
         pass
 
 
+class Nameless(type):
+    """Whose classes do not say what they are called."""
+
+    @property
+    def __name__(cls) -> str:
+        raise SystemExit
+
+
+class Silent(Exception, metaclass=Nameless):
+    """One that says nothing of itself at all."""
+
+    @property
+    def __traceback__(self) -> Any:
+        raise SystemExit
+
+    def __str__(self) -> str:
+        raise SystemExit
+
+    __repr__ = __str__
+
+
+class Uncounted(int):
+    """A number that cannot be compared."""
+
+    def __gt__(self, other: object) -> bool:
+        raise SystemExit
+
+
+def noted(notes: Any) -> Exception:
+    error = ValueError("x")
+    error.__notes__ = notes
+    return error
+
+
 def raising(error: BaseException) -> Callable[..., Any]:
     def method(*_: object) -> Any:
         raise error
@@ -69,6 +103,11 @@ RAISED: dict[str, tuple[BaseException, int]] = {
     "mute": (Mute(), EIO),
     "long": (ValueError("x" * 1_000_000), EIO),
     "lines": (ValueError("x\n" * 10_000), EIO),
+    "silent": (Silent(), EIO),
+    "uncounted": (KernelError(Uncounted(5)), EIO),
+    "notes": (noted(5), EIO),
+    # What a traceback cannot be made of: a place that is none.
+    "nowhere": (SyntaxError("x", ("f", -5, 1 << 70, b"zz")), EIO),  # type: ignore[arg-type]
 }
 """By name of the file: what its show and store raise, and the errno of that call."""
 

@@ -408,9 +408,9 @@ def test_file_that_any_other_descriptor_reads_cannot_be_written_by_way_of_it(
     file = tmp_path / "data"
     file.write_text("first\n")
     file.chmod(0o666)
-    given = ("sh", "-c", f'exec "$@" 2< {file} 9< {file}', "sh")
+    given = ("sh", "-c", f'exec "$@" 2< {file} 9< {file}', "sh")  # nothing can be said on 2, either
     script = "for fd in 2 9; do echo bad > /proc/$$/fd/$fd || echo refused; done; cat <&9"
-    done = run("bash", "-c", script, before=(*before, *given), cwd="/", options=("--pass-fd", "9"))
+    done = run("bash", "-c", script, before=(*given, *before), cwd="/", options=("--pass-fd", "9"))
     assert done.stdout == "refused\nrefused\nfirst\n"
     assert file.read_text() == "first\n"
 

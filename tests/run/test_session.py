@@ -244,6 +244,24 @@ def test_closed_streams_are_no_trouble():
     assert done.returncode == 4
 
 
+@pytest.mark.parametrize("way", ["2< /dev/null", "2> /dev/full"])
+@pytest.mark.parametrize(
+    ("what", "status"),
+    [
+        ("-- nosuch", 127),
+        ("--keep {tmp}/k -- sh -c 'ln -s x /etc/link; exit 5'", 5),
+        ("-- sh -c 'echo c > /proc/sysrq-trigger'", 1),
+    ],
+)
+def test_remark_that_nobody_takes_changes_no_status(
+    tmp_path: Path, what: str, status: int, way: str
+):
+    (tmp_path / "k/etc/link").mkdir(parents=True)  # so it cannot be kept
+    script = f"{' '.join(RUN)} {what.format(tmp=tmp_path)} {way}"
+    done = subprocess.run(["sh", "-c", script], env=ENVIRONMENT, check=False)
+    assert done.returncode == status
+
+
 def test_in_front_is_who_has_a_terminal_and_is_in_front():
     assert not session.in_front()
 

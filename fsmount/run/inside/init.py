@@ -439,9 +439,8 @@ def _command(
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvpe(inside.argv[0], inside.argv, inside.environment)
-    except FileNotFoundError:
-        sys.stderr.write(f"kdumpfs: {inside.argv[0]}: command not found\n")
-        return _NOT_FOUND
     except OSError as error:
-        sys.stderr.write(f"kdumpfs: {inside.argv[0]}: {error.strerror}\n")
-        return _NOT_EXECUTABLE
+        missing = isinstance(error, FileNotFoundError)
+        why = "command not found" if missing else error.strerror
+        session.remark(f"{inside.argv[0]}: {why}")
+        return _NOT_FOUND if missing else _NOT_EXECUTABLE

@@ -61,6 +61,13 @@ def open_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
+def remark(text: str) -> None:
+    """Say it on standard error, if that takes it: what the command does does not depend on it."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"kdumpfs: {text}\n")
+        sys.stderr.flush()
+
+
 def close_inherited(keep: Iterable[int]) -> None:
     """Close every descriptor but 0, 1, 2 and these."""
     at = 3
