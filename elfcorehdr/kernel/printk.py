@@ -191,17 +191,23 @@ class Printk:
         Without the newline readers see it only when the next record comes. Text is cut at 1023
         bytes, and loses its newline then. Mirrors vprintk_store(), kernel/printk/printk.c (v6.12).
         """
-        if len(text) >= PRINTKRB_RECORD_MAX // 4:
+        try:
+            length = len(text.encode(errors="surrogateescape"))
+        except UnicodeEncodeError:  # a lone surrogate that stands for no byte
+            text = text.encode(errors="backslashreplace").decode()
+            length = len(text)
+        if length >= PRINTKRB_RECORD_MAX - 1:
             line = (text + "\n" * newline).encode(errors="surrogateescape")
             line = line[: PRINTKRB_RECORD_MAX - 1]
             newline = newline and line.endswith(b"\n")
-            text = line[: len(line) - newline].decode(errors="surrogateescape")
+            length = len(line) - newline
+            text = line[:length].decode(errors="surrogateescape")
         if self._open is not None:
             self._records.append(self._open)
             self._open = None
         ts_usec = (self.clock() - self.boot_ns) // 1000
         record = Record(self._next_seq, level, facility, ts_usec, text, subsystem, device)
-        self._reserve(len(text.encode(errors="surrogateescape")) + newline + 1)
+        self._reserve(length + newline + 1)
         self._next_seq += 1
         if newline:
             self._records.append(record)

@@ -103,6 +103,7 @@ RAISED: dict[str, tuple[BaseException, int]] = {
     "mute": (Mute(), EIO),
     "long": (ValueError("x" * 1_000_000), EIO),
     "lines": (ValueError("x\n" * 10_000), EIO),
+    "surrogate": (ValueError("\ud800"), EIO),
     "silent": (Silent(), EIO),
     "uncounted": (KernelError(Uncounted(5)), EIO),
     "notes": (noted(5), EIO),

@@ -457,15 +457,16 @@ def test_home_may_be_a_link_or_a_service_s_own(tmp_path: Path, monkeypatch: pyte
         ("/var/lib/ci/work", "/var/lib/ci", 7, 8, False),
         ("/var/lib/ci/work", "/var/lib/ci", 0, 0, False),
         ("/var/lib/kdump/x", "/var/lib/kdump", 7, 7, False),
-        ("/var/lib/ci", "/var/lib", 7, 7, True),
+        ("/var/lib/ci", "/var/lib", 7, 7, False),
         ("/var/lib/ci", "/var", 7, 7, False),
     ],
 )
 def test_home_below_var_is_its_owner_s(
     monkeypatch: pytest.MonkeyPatch, cwd: str, home: str, owner: int, caller: int, shared: bool
 ):
-    monkeypatch.setattr(os, "stat", lambda _: SimpleNamespace(st_uid=owner, st_mode=0o40755))
-    monkeypatch.setattr(os, "geteuid", lambda: caller)
+    status = SimpleNamespace(st_uid=owner, st_mode=0o40755)
+    other = SimpleNamespace(path=os.path, stat=lambda _: status, geteuid=lambda: caller)
+    monkeypatch.setattr(places, "os", other)
     assert places.shared_directory(cwd, {"HOME": home}) == (cwd if shared else None)
 
 
@@ -491,9 +492,9 @@ def test_anothers_temporary_directory_is_not_shared(
     (tmp_path / "mine/x").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     assert places.shared_directory(f"{tmp_path}/mine", {"HOME": "/"}) is None
-    monkeypatch.setattr(
-        os, "stat", lambda p: SimpleNamespace(st_uid=4711 if p[-1] == "x" else 0, st_mode=0o41777)
-    )
+    stat = lambda p: SimpleNamespace(st_uid=4711 if p[-1] == "x" else 0, st_mode=0o41777)  # noqa: E731
+    other = SimpleNamespace(path=os.path, stat=stat, geteuid=os.geteuid)
+    monkeypatch.setattr(places, "os", other)
     assert places.shared_directory(f"{tmp_path}/mine/x", own) == f"{tmp_path}/mine/x"
 
 
