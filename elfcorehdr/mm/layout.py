@@ -47,7 +47,7 @@ class Layout:
     granule = 2 << 20
     """The pages that vmemmap is mapped with, in bytes."""
     low_memory = 0
-    """Below it boot allocates nothing."""
+    """Below it boot allocates nothing, and nobody later: reserve_real_mode()."""
     root_bytes = 4096
     """Size of swapper_pg_dir."""
     pc: ClassVar[int] = -1

@@ -62,6 +62,9 @@ class MemoryImage:
         taken = list(self._taken(kernel))
         declared = [(u.start, u.start + u.size) for u in kernel.machine.use]
         self._alloc = BootAlloc(boot, [*taken, *declared, (0, layout.low_memory)])
+        for start, end in regions:
+            if start < layout.low_memory:
+                self.use.put(start, min(end, layout.low_memory), KERNEL)
         for u in kernel.machine.use:
             # memory_failure() and __SetPageOffline() are about a page, whatever it was a part of.
             order = 0 if u.kind in ("hwpoison", "offline") else u.order

@@ -8,7 +8,7 @@ import pytest
 
 from elfcorehdr.errors import ProfileError
 from elfcorehdr.kernel.vmcoreinfo.text import vmcoreinfo_of
-from elfcorehdr.machine import MemoryUse
+from elfcorehdr.machine import CpuTopology, Machine, MemoryRange, MemoryUse
 from elfcorehdr.mm.mm_init import counts
 from elfcorehdr.mm.page_use import PERIOD, PageUse, Run, Use
 from elfcorehdr.mm.physmem import PhysMem
@@ -108,6 +108,18 @@ def test_counts_are_those_of_the_runs():
     made = counts(kernel.memory_image, loads)
     assert sum(made.values()) == sum(end - start for start, end in loads) // 4096
     assert made["free"] == 0x2B71A  # what makedumpfile 1.7.8 found in this vmcore
+
+
+def test_the_lowest_mib_of_x86_is_the_kernels_whatever_ram_is_there():
+    """No header has it: a free block over its end would have no head in the dump."""
+    ram, cpus = (MemoryRange(0, GIB),), CpuTopology("0")
+    words = {"cmdline": "crashkernel=128M", "memory_block_size": 128 << 20, "cpus": cpus}
+    machine = Machine("all", "none", "x86_64", ram, **words)
+    for made in (machine, "pc-2g"):
+        use = crashed(made, "6.12.107").memory_image.use
+        runs = list(use.runs(0, 4 << 20))
+        assert {r.use.kind for r in runs if r.end <= 1 << 20} <= {"kernel", "hole"}
+        assert next(r.start for r in runs if r.use.kind == "free") == 1 << 20
 
 
 @pytest.mark.parametrize("kind", ["offline", "hwpoison"])
