@@ -178,6 +178,7 @@ def _named(name: str, options: dict[str, Any]) -> str:
             mount(directory, foreground=False, direct=False, libfuse=False, **options)
         except ProfileError:
             if mounting.mounted_at(directory) is None:
+                named.forget(directory)
                 raise
         else:
             return directory

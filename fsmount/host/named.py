@@ -28,15 +28,24 @@ def directory_of(name: str) -> str:
 def made(name: str) -> str:
     """directory_of(), which is there now. ProfileError if somebody else could have made it."""
     directory = directory_of(name)
-    for place in (os.path.dirname(directory), directory):
+    top = os.path.dirname(directory)
+    while True:
         with suppress(FileExistsError):
-            os.mkdir(place, 0o700)
-        if place == directory:
-            break  # something may be mounted there: it is not to be asked
-        found = os.lstat(place)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-            raise ProfileError(f"{place}: expected a directory that is yours alone, mode 0700")
-    return directory
+            os.mkdir(top, 0o700)
+        try:
+            found = os.lstat(top)
+            if (
+                not stat.S_ISDIR(found.st_mode)
+                or found.st_uid != os.geteuid()
+                or found.st_mode & 0o077
+            ):
+                raise ProfileError(f"{top}: expected a directory that is yours alone, mode 0700")
+            os.mkdir(directory, 0o700)
+        except FileExistsError:  # something may be mounted there: it is not to be asked
+            return directory
+        except FileNotFoundError:  # the last machine's end has just taken the other one away
+            continue
+        return directory
 
 
 def found(words: str) -> str:
@@ -62,10 +71,12 @@ def _is_there(path: str) -> bool:
 
 
 def forget(directory: str) -> None:
-    """Take away the directory of a named machine that was unmounted."""
-    if os.path.dirname(directory) == _top():
+    """Take away the directory of a named machine that was unmounted, and the last one's with it."""
+    top = _top()
+    if os.path.dirname(directory) == top:
         with suppress(OSError):
             os.rmdir(directory)
+            os.rmdir(top)
 
 
 def _top() -> str:

@@ -148,7 +148,7 @@ def test_machine_mounted_while_the_one_before_ends_can_be_joined(tmp_path: Path)
     assert server is not None
     os.kill(server, signal.SIGSTOP)
     try:
-        mountns.unmount(str(places[0]))
+        subprocess.run(["fusermount", "-u", "-z", places[0]], check=True)
         mount = subprocess.Popen([*KDUMPFS, "mount", str(places[1])], env=ENVIRONMENT)
         time.sleep(1)
     finally:
@@ -297,7 +297,7 @@ def name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     subprocess.run([*KDUMPFS, "umount", "--force", name], env=ENVIRONMENT, capture_output=True)
 
 
-def test_a_second_line_sees_what_the_first_did_without_a_mount(name: str):
+def test_a_second_line_sees_what_the_first_did_without_a_mount(name: str, tmp_path: Path):
     option = ("--name", name)
     first = run("sh", "-c", f"echo offline > /{STATE}", options=(*option, "-m", "pseries-4g"))
     assert first.returncode == 2  # that machine has no such block
@@ -308,6 +308,7 @@ def test_a_second_line_sees_what_the_first_did_without_a_mount(name: str):
     kdumpfs("plug", name, "memory", "256M")
     assert "offline" in run("cat", state, options=("--in", name)).stdout
     kdumpfs("umount", name)
+    assert list(tmp_path.iterdir()) == []
     assert name not in kdumpfs("status").stdout
     assert run("cat", state, options=(*option, "-m", "pseries-4g")).stdout == "online\n"
 
@@ -346,6 +347,11 @@ def test_name_that_is_none(wrong: str):
     assert done.returncode == 2
     assert done.stderr.startswith("kdumpfs: --name ")
     assert done.stderr.count("\n") == 1
+
+
+def test_named_machine_that_does_not_boot_leaves_nothing(name: str, tmp_path: Path):
+    assert run("true", options=("--name", name, "-m", "no-such-machine")).returncode == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_directory_of_somebody_else_is_not_used(tmp_path: Path):

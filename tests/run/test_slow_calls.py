@@ -180,3 +180,10 @@ def test_a_record_that_cannot_be_made_is_one_sentence():
 def test_background_readers_end_quietly_with_the_run():
     done = run("sh", "-c", "cat /dev/kmsg >/dev/null & dmesg -W >/dev/null & sleep 0.3; echo done")
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_who_only_begins_to_read_when_the_run_ends_says_nothing_either():
+    begin = "i=0; while [ $i -lt 60 ]; do dmesg -W >/dev/null & i=$((i+1)); done; sleep 0.02"
+    for _ in range(4):
+        done = run("sh", "-c", begin)
+        assert (done.returncode, done.stderr) == (0, "")

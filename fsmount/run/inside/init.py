@@ -208,6 +208,7 @@ def _init(
         inside = replace(inside, argv=inside.then, then=())
         pid = _start(channel, inside, host_ns, groups, wake_w)
         code = _reap(channel, inside, built, pid, wake_r) or 0
+    _kill_all()  # before `run` hears of it: who still waits would be told that nobody answers any more, and say so
     if directory >= 0:
         _keep(channel, built, directory)
     with suppress(OSError):
@@ -302,8 +303,7 @@ def _import_no_more() -> None:
 
 
 def _keep(channel: socket.socket, built: rootfs.Built, directory: int) -> None:
-    """--keep: copy out what was written, when nobody writes any more."""
-    _kill_all()
+    """--keep: copy out what was written, by whoever was killed."""
     if failed := keep(built.layers.uppers, directory):
         say(channel, "warning", f"--keep: not everything could be copied: {failed}")
 
