@@ -206,7 +206,8 @@ class MemoryUse(Record):
     kind: str = "kernel"
     """One of PAGE_KINDS."""
     order: int = 0
-    """log2 of the pages of a block: of free memory, of a folio, a slab or a huge page; offline and hwpoison are of single pages."""
+    """log2 of the pages of a block: of free memory (at most what the page allocator has), of a folio, a slab or a huge page;
+    offline and hwpoison are of single pages."""
     content: str = ""
     """zero, address (lines that name the page), file:PATH, or a text that repeats; empty: free pages are
     zero, the others name their address."""

@@ -68,6 +68,8 @@ class MemoryImage:
         for u in kernel.machine.use:
             # memory_failure() and __SetPageOffline() are about a page, whatever it was a part of.
             order = 0 if u.kind in ("hwpoison", "offline") else u.order
+            if u.kind == "free":  # larger ones the buddy allocator has none
+                order = min(order, self.use.max_order)
             self.use.put(u.start, u.start + u.size, Use(u.kind, order, u.content))
         for start, end in taken:
             self.use.put(start, end, KERNEL)

@@ -122,6 +122,18 @@ def test_the_lowest_mib_of_x86_is_the_kernels_whatever_ram_is_there():
         assert next(r.start for r in runs if r.use.kind == "free") == 1 << 20
 
 
+@pytest.mark.parametrize(
+    ("machine", "start", "most"), [("pc-2g", 0x30000000, 10), ("pseries-4g", 0x80000000, 8)]
+)
+def test_a_larger_free_block_is_several_of_the_largest_there_are(machine, start, most):
+    use = MemoryUse(start, 128 << 20, "free", 11)
+    image = crashed(machine, "6.12.107", use=(use,)).memory_image
+    blocks = [
+        b for r in image.use.runs(use.start, use.start + use.size) for b in image.use.blocks(r)
+    ]
+    assert {order for _, order, _ in blocks} == {most}
+
+
 @pytest.mark.parametrize("kind", ["offline", "hwpoison"])
 def test_each_page_that_is_offline_or_poisoned_says_so_itself(kind):
     """Whatever the order: virtio_mem_set_fake_offline(), memory_failure()."""
