@@ -110,6 +110,11 @@ def run(
         raise ProfileError(
             "/proc is not mounted here, and nothing runs without it: mount -t proc proc /proc"
         )
+    if os.path.lexists("/run/kdumpfs/fuse/control"):
+        raise ProfileError(
+            "no run can be made within a run; `kdumpfs mount DIR` mounts another machine here, and"
+            " /run/kdumpfs/fuse is this one"
+        )
     for directory in over:
         if not os.path.isdir(directory):
             raise ProfileError(f"--package {directory}: expected a directory")

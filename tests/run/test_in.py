@@ -253,9 +253,19 @@ def test_another_user_is_not_let_in(machine: Path):
     assert "its server lets no run in" in done.stderr
 
 
+@pytest.mark.parametrize("options", ["--in {machine}", "", "--name x", "--in /run/kdumpfs/fuse"])
+def test_no_run_is_made_within_a_run(machine: Path, options: str):
+    script = f"{' '.join(RUN)} {options.format(machine=machine)} -- true"
+    done = run("bash", "-c", script)
+    assert done.returncode == 2
+    assert done.stderr.startswith("kdumpfs: no run can be made within a run; ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_command_inside_cannot_join_another_machine(machine: Path):
     script = f"{' '.join(RUN)} --in {machine} -- true"
-    done = run("bash", "-c", script)
+    hidden = f"unshare -m sh -c 'mount -t tmpfs none /run/kdumpfs/fuse; {script}'"
+    done = run("bash", "-c", hidden)
     assert done.returncode == 2
     assert "lets no run in" in done.stderr or "no kdumpfs is mounted" in done.stderr
 
