@@ -10,8 +10,7 @@ Guess: the same answers for both; a reader that did not know the byte order woul
 Seen: of s390x LIEF has right 32-bit numbers and wrong text: "sleep" is "eels", three NULs, "p", VMCOREINFO's OSRELEASE is
 "ERSOSAEL", 16-bit numbers (cursig) are 0, 64-bit ones have their halves changed; no error. It reads each descriptor as words
 of 32 bits in the file's byte order and hands out their bytes in the machine's (src/ELF/Note.cpp, Note::create; so in August
-2026), and write() puts VMCOREINFO into the file that way. For the same reason each descriptor's size is a multiple of 4, of
-aarch64 too. The others have both cores right.
+2026). For the same reason each descriptor's size is a multiple of 4, of aarch64 too. The others have both cores right.
 TEXT
 cat >"$tmp/write.py" <<'PY'
 import struct
@@ -40,7 +39,6 @@ if reader == "lief":
     binary = lief.parse(path)
     info, status, text = binary.notes
     data = bytes(text.description)
-    binary.write(path + ".again")
     print(info.info.uid, repr(info.info.filename.rstrip("\0")), status.status.cursig, status.status.pid, data[:9], len(data))
 else:
     from elftools.elf.elffile import ELFFile
@@ -51,12 +49,11 @@ PY
 python "$tmp/write.py" "$tmp"
 for name in aarch64 s390x; do
     case $name in
-        aarch64) written=1 lief="1000 'sleep' 11 42 b'OSRELEASE' 48" ;;
-        s390x) written=0 lief="1000 'eels\x00\x00\x00p' 0 42 b'ERSOSAEL.' 48" ;;
+        aarch64) lief="1000 'sleep' 11 42 b'OSRELEASE' 48" ;;
+        s390x) lief="1000 'eels\x00\x00\x00p' 0 42 b'ERSOSAEL.' 48" ;;
     esac
     expect "$name, LIEF: uid, name, cursig, pid, VMCOREINFO" "$lief" "$(python "$tmp/read.py" lief "$tmp/$name")"
     expect "$name, pyelftools: uid, name, VMCOREINFO" "1000 'sleep' b'OSRELEASE' 45" "$(python "$tmp/read.py" pyelftools "$tmp/$name")"
-    expect "$name, OSRELEASE in the file that LIEF writes" "$written" "$(grep -cao OSRELEASE "$tmp/$name.again" || true)"
     expect "$name, eu-readelf: name" sleep "$(eu-readelf -n "$tmp/$name" | sed -nE 's/.*fname: ([^,]*),.*/\1/p')"
 done
 finish
