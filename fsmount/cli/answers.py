@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from elfcorehdr.errors import ProfileError
-from fsmount.cli.click_options import with_options
+from fsmount.cli.click_options import Readable, with_options
 from fsmount.cli.options import (
     MACHINE_OPTIONS,
     SIZE_OPTIONS,
@@ -36,7 +36,7 @@ def _say_json(value: object) -> None:
     "--from",
     "recording",
     metavar="RECORDING",
-    type=click.Path(exists=True),
+    type=Readable(exists=True),
     help="Derive a machine from a recorded /sys and /proc (`kdumpfs record`, hwloc, sosreport, ...).",
 )
 @click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from importlib import import_module
 from typing import Any, TypeVar
@@ -117,3 +118,14 @@ class LazyGroup(Ending):
         rows = [(name, known[name].get_short_help_str(_WHOLE)) for name in names]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+class Readable(click.Path):
+    """What exists, and is not asked for where a mounted tree's server does not answer."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As of click.Path; ProfileError."""
+        from fsmount.host.mounting import check_not_silent
+
+        check_not_silent(os.fspath(value))
+        return super().convert(value, param, ctx)

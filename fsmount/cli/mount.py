@@ -115,6 +115,11 @@ def run(
             "no run can be made within a run; `kdumpfs mount DIR` mounts another machine here, and"
             " /run/kdumpfs/fuse is this one"
         )
+    if share:
+        from fsmount.host.mounting import check_not_silent
+
+        for path in share:
+            check_not_silent(path)
     for directory in over:
         if not os.path.isdir(directory):
             raise ProfileError(f"--package {directory}: expected a directory")

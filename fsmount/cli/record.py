@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from fsmount.cli.click_options import Readable
 from fsmount.cli.options import machine_names
 from printer.cli.completers import words
 
@@ -77,7 +78,7 @@ def _alone(folder: Traversable, name: str) -> str:
 )
 @click.option("--kernel", metavar="VERSION", default="", help="Kernel to boot it with.")
 @click.option("-a", "--all", "every", is_flag=True, help="Also what is not emulated.")
-@click.argument("recording", metavar="RECORDING", type=click.Path(exists=True))
+@click.argument("recording", metavar="RECORDING", type=Readable(exists=True))
 @click.pass_context
 def diff_tree(
     ctx: click.Context, recording: str, machine: str | None, kernel: str, every: bool

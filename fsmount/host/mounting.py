@@ -7,6 +7,7 @@ import os
 import select
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from elfcorehdr.errors import ProfileError, errno_name
 from fsmount.host import mountns
@@ -42,6 +43,23 @@ def top_mount(directory: str) -> mountns.Mount | None:
     path = resolved(directory)
     here = [mount for mount in mountns.mounts(mountns.table()) if mount.point == path]
     return here[-1] if here else None
+
+
+def _stat(path: str) -> str:
+    return str(os.stat(path))
+
+
+def check_not_silent(path: str) -> None:
+    """ProfileError if a path leads into a mounted kdumpfs whose server does not answer: who opened it would wait for ever."""
+    path = os.path.abspath(path)
+    for mount in mountns.mounts(mountns.table()):
+        if mount.fstype == FSTYPE and (path == mount.point or path.startswith(f"{mount.point}/")):
+            try:
+                answered(partial(_stat, mount.point), 2.0)
+            except OSError:
+                continue
+            except NoAnswer:
+                raise silent(mount.point, server_of(mount.device)) from None
 
 
 def check_mountpoint(directory: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from elfcorehdr.errors import KernelError, ProfileError
+from elfcorehdr.errors import KernelError
+from fsmount.host.mounted import check_answers
 from kdumpfs.testing.machine import Machine
 
 
@@ -70,11 +71,8 @@ class Below:
     """A machine that is mounted on a directory."""
 
     def __init__(self, directory: str) -> None:
+        check_answers(directory, "control/picture")
         self.path = Path(directory)
-        if not (self.path / "control/picture").exists():
-            raise ProfileError(
-                f"{directory}: no kdumpfs is mounted here; `kdumpfs mount {directory}` first"
-            )
 
     def _file(self, path: str) -> Path:
         """Below the mount, whatever a link or `..` says: a page reads no file of the host."""

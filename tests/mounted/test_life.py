@@ -170,6 +170,9 @@ def stopped(shell: Shell) -> Iterator[tuple[Shell, int]]:
         "reload DIR",
         "crash DIR",
         "vmcore -o /tmp/none DIR",
+        "machines --from DIR",
+        "run --rw DIR/sys -- true",
+        "web DIR",
     ],
 )
 def test_a_command_does_not_wait_for_a_stopped_server(
