@@ -120,6 +120,32 @@ def header(kernel: Kernel, crash: Crash) -> list[str]:
     ]
 
 
+def oops(kernel: Kernel, count: int) -> tuple[str, str]:
+    """What a read through a NULL pointer is called, and how the count-th oops begins.
+
+    show_fault_oops(), __die_header() of arch/x86 (`Oops: ` in front from 6.10 on, no preemption from 6.15 on);
+    __bad_page_fault(), __die() of arch/powerpc; die_kernel_fault(), die() of arch/{arm64,riscv}.
+    """
+    match kernel.arch.name:
+        case "x86_64":
+            version = _version(kernel.release)
+            front = "Oops: " if version >= (6, 10) else ""
+            preempt = " PREEMPT" if version < (6, 15) else ""
+            return (
+                "BUG: kernel NULL pointer dereference, address: 0000000000000000",
+                f"{front}Oops: 0000 [#{count}]{preempt} SMP NOPTI",
+            )
+        case "ppc64":
+            return (
+                "BUG: Kernel NULL pointer dereference on read at 0x00000000",
+                f"Oops: Kernel access of bad area, sig: 11 [#{count}]",
+            )
+    where = "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000000"
+    if kernel.arch.name == "arm64":
+        return where, f"Internal error: Oops: 0000000096000004 [#{count}] SMP"
+    return where, f"Oops [#{count}]"
+
+
 def hardware(kernel: Kernel) -> str:
     """dump_stack_set_arch_desc(): what firmware calls the machine, as far as a machine file says it."""
     match kernel.arch.name:

@@ -141,12 +141,13 @@ class Panic:
         self.oops(text)
         raise KernelError(errno.EIO, text)
 
-    def oops(self, text: str) -> None:
-        """oops_end(): a panic with panic_on_oops, else the kernel goes on."""
+    def oops(self, text: str = "") -> None:
+        """oops_end(): a panic with panic_on_oops, else the kernel goes on. Without a text it is a NULL pointer's."""
         kernel, log = self._kernel, self._log
-        log.emit(KERN_ALERT, text)
         self.oopses += 1
-        log.emit(KERN_ALERT, f"Oops: Kernel access of bad area, sig: 11 [#{self.oopses}]")
+        null_pointer, begins = kernel.oops_said(self.oopses)
+        log.emit(KERN_ALERT, text or null_pointer)
+        log.emit(KERN_ALERT, begins)
         crash = Crash(cpu=min(kernel.cpus.online))
         kernel.dump_stack(crash)
         if self.on_oops:

@@ -70,6 +70,9 @@ def soft_lockup(kernel: Kernel, cpu: int, comm: str, pid: int) -> None:
     threshold = 2 * panic.sysctl("watchdog_thresh", 10)
     if threshold <= 0:
         raise KernelError(errno.EINVAL, "kernel.watchdog_thresh is 0: no CPU is looked at")
+    for name in ("kernel.watchdog", "kernel.soft_watchdog"):
+        if kernel.sysctls.get(name, "1").strip() == "0":
+            raise KernelError(errno.EINVAL, f"{name} is 0: no CPU is looked at")
     duration = _first_seen(threshold)
     panic.counts["softlockup_count"] = panic.counts.get("softlockup_count", 0) + 1
     log.emit(

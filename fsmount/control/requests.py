@@ -232,7 +232,7 @@ def crash_store(kernel: Kernel, request: Json, caller: Caller) -> None:
     elif "warn" in request:
         kernel.panic.warn(_text(request, "warn"))
     elif _flag(request, "oops"):
-        kernel.panic.oops("BUG: kernel NULL pointer dereference, address: 0000000000000000")
+        kernel.panic.oops()
     elif "panic" in request:
         kernel.panic.panic(_text(request, "panic"))
     else:

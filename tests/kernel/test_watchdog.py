@@ -30,6 +30,11 @@ def read(tree: Tree, path: str) -> str:
     return tree.open(tree.lookup(path)).read(1 << 16, 0).decode()
 
 
+UNABLE = "Unable to handle kernel NULL pointer dereference at virtual address 0000000000000000"
+X86 = "BUG: kernel NULL pointer dereference, address: 0000000000000000"
+PPC = "BUG: Kernel NULL pointer dereference on read at 0x00000000"
+
+
 def said(kernel: Kernel, since: int) -> list[str]:
     return [r.text for r in kernel.log if r.seq >= since]
 
@@ -128,6 +133,13 @@ def test_how_long_is_told_follows_from_the_threshold():
         watchdog.soft_lockup(kernel, 0, "sh", 1)
     with pytest.raises(KernelError, match="CPU 9 does not run"):
         watchdog.soft_lockup(kernel, 9, "sh", 1)
+    write(tree, "proc/sys/kernel/watchdog_thresh", "10")
+    for name in ("watchdog", "soft_watchdog"):
+        write(tree, f"proc/sys/kernel/{name}", "0")
+        with pytest.raises(KernelError, match=f"{name} is 0"):
+            watchdog.soft_lockup(kernel, 0, "sh", 1)
+        write(tree, f"proc/sys/kernel/{name}", "1")
+    watchdog.soft_lockup(kernel, 0, "sh", 1)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +181,23 @@ def test_warning_counts_and_is_a_panic_if_it_was_told_to():
     assert "Kernel panic - not syncing: kernel: panic_on_warn set ..." in said(kernel, since)
 
 
+@pytest.mark.parametrize(
+    ("machine", "release", "lines"),
+    [
+        ("pc-2g", "6.1", (X86, "Oops: 0000 [#1] PREEMPT SMP NOPTI")),
+        ("pc-2g", "6.12", (X86, "Oops: Oops: 0000 [#1] PREEMPT SMP NOPTI")),
+        ("pseries-4g", "7.2", (PPC, "Oops: Kernel access of bad area, sig: 11 [#1]")),
+        ("arm64-virt-4g", "7.3", (UNABLE, "Internal error: Oops: 0000000096000004 [#1] SMP")),
+        ("riscv64-virt-2g", "7.2", (UNABLE, "Oops [#1]")),
+    ],
+)
+def test_oops_is_told_as_the_architecture_tells_it(machine, release, lines):
+    kernel = Kernel.boot(profiles.load(machine), release)
+    since = kernel.log.next_seq
+    kernel.panic.oops()
+    assert tuple(said(kernel, since)[:2]) == lines
+
+
 def test_oops_with_an_image_goes_to_the_capture_kernel_without_a_word_of_panic(monkeypatch):
     kernel = Kernel.boot(profiles.load("pc-2g"))
     kernel.kexec.file_load(None, None, b"", KEXEC_FILE_ON_CRASH)
@@ -186,7 +215,7 @@ def test_oops_with_an_image_goes_to_the_capture_kernel_without_a_word_of_panic(m
     kernel.panic.oops("BUG: two")
     assert kernel.vmcore is not None
     assert "BUG: two" in last
-    assert "Oops: Kernel access of bad area, sig: 11 [#2]" in last
+    assert "Oops: Oops: 0000 [#2] SMP NOPTI" in last
     assert any("Kdump: loaded Tainted: G      D " in line for line in last)
     assert not any("Kernel panic" in line for line in last)
 
