@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bsdtar, from an initramfs (cpio) to tar: files with two names are empty.
 . "$(dirname "$0")/common"
-deb libarchive-tools=3.6.2-1+deb12u4 libarchive13=3.6.2-1+deb12u4 cpio=2.13+dfsg-7.1
+deb 'libarchive-tools=3.6.2-1*' 'libarchive13=3.6.2-1*' cpio=2.13+dfsg-7.1
 cat <<TEXT
 bsdtar, libarchive 3.6.2, on what GNU cpio 2.13 writes for an initramfs (-H newc) of one file of 6 bytes under three names.
 Guess: "bsdtar -cf OUT @IN" keeps the bytes, in whatever format OUT is, or says that it cannot.

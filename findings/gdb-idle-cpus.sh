@@ -4,7 +4,7 @@
 deb gdb-minimal=13.1-3 libipt2=2.0.5-1 libreadline8=8.2-1.3 libdebuginfod1=0.188-2.1 libdw1=0.188-2.1 libelf1=0.188-2.1 elfutils=0.188-2.1 libasm1=0.188-2.1
 cat <<TEXT
 gdb 13.1 on vmcores of two and three CPUs. Linux writes one NT_PRSTATUS a CPU with the pid of its task, and the task of an
-idle CPU has pid 0 (crash_save_cpu(), kernel/crash_core.c; before 6.0 kernel/kexec_core.c). No executable is given.
+idle CPU has pid 0 (crash_save_cpu(), kernel/crash_core.c; before 6.9 kernel/kexec_core.c). No executable is given.
 Guess: "info threads" has one row a CPU, each with its own registers.
 Seen: where the first note is of pid 7 the idle CPU is "process 1", and its rip is that of pid 7: a thread without LWP number
 reads the section .reg, which BFD makes of the first note, never .reg/0 (gdb/gdbcore.h, thread_section_name). Each further
