@@ -294,6 +294,8 @@ def machine_show(kernel: Kernel) -> str:
                 "release": kernel.release,
                 "changes": sorted(change.name for change in kernel.changes),
                 "crash_loaded": kernel.kexec.crash_image is not None,
+                "after_crash": kernel.after_crash,
+                "panic": kernel.panic.why,
                 "pid": os.getpid(),
             }
         )

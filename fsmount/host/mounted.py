@@ -47,7 +47,12 @@ def _state_of(directory: str) -> str:
         if error.errno == errno.ENOTCONN:
             return f"{directory}: its server has died; `kdumpfs umount {directory}` clears it"
         return f"{directory}: {error.strerror}; expected a mounted kdumpfs"
-    loaded = "kdump loaded" if machine["crash_loaded"] else "kdump not loaded"
+    if machine.get("panic"):
+        loaded = f"dead: Kernel panic - not syncing: {machine['panic']}"
+    elif machine.get("after_crash"):
+        loaded = "booted after a crash"
+    else:
+        loaded = "kdump loaded" if machine["crash_loaded"] else "kdump not loaded"
     of = f"modules {', '.join(modules)}" if modules else "no modules"
     return (
         f"{directory}: {machine['machine']} ({machine['summary']}), kernel {machine['release']}, "

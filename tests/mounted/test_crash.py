@@ -105,6 +105,8 @@ def test_dead_machine_answers_nothing(mounted):
     done = kdumpfs("load", directory)
     assert done.returncode != 0
     assert "panic" in done.stderr
+    told = kdumpfs("status", directory).stdout
+    assert ", dead: Kernel panic - not syncing: sysrq triggered crash, no modules" in told
 
 
 def test_who_follows_log_and_uevents_goes_on_with_the_next_kernel_until_none_starts(mounted):
@@ -128,6 +130,7 @@ def test_who_follows_log_and_uevents_goes_on_with_the_next_kernel_until_none_sta
         device.write_text("change")
         assert line(uevents, "1 change@")
         assert "elfcorehdr=" in line(dmesg, "elfcorehdr=")
+        assert ", booted after a crash, no modules" in kdumpfs("status", directory).stdout
         (directory / "proc/sys/kernel/panic").write_text("0")
         (directory / "proc/sysrq-trigger").write_text("c")
         assert (line(uevents, "?"), line(dmesg, "?")) == ("", "")
