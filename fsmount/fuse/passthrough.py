@@ -77,7 +77,7 @@ class Backing:
         if not _is_small(self._size):
             return
         # A terminal's signals are the server's alone.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started it may have ignored it
             self._fd = os.memfd_create("kdumpfs", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -14,6 +14,7 @@ import resource
 import select
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -394,6 +395,7 @@ class SlowToWrite(OpenMemory):
 @pytest.mark.parametrize("end", ["boot", "free", "killed"])
 def test_writing_ends_with_the_boot_the_file_and_the_server(passing: Mounting, end: str):
     def slow() -> None:
+        warnings.simplefilter("error")
         SlowToWrite.server = os.getpid()
         globals()["OpenMemory"] = SlowToWrite
 
