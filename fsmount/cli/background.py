@@ -56,6 +56,10 @@ def _serve_child(serve: Callable[[Callable[[], None]], None], write_end: int) ->
     except ProfileError as error:
         os.write(write_end, str(error).encode(errors="surrogateescape"))
         sys.stdout.flush()
+    except OSError as error:
+        from printer.cli.terminal import sentence_of
+
+        os.write(write_end, sentence_of(error).encode(errors="surrogateescape"))
     except KeyboardInterrupt:
         pass  # whoever waits for us was interrupted too
     except Exception:

@@ -97,9 +97,19 @@ def sentence_of(error: OSError) -> str:
     """What went wrong with which file; if that was standard output, nothing more goes there, not even at exit."""
     if error.filename == STDOUT:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, FileNotFoundError) and error.filename is None and not _cwd_is_there():
+        return "the current directory was removed, expected one that exists: cd to another"
     where = f"{error.filename}: " if error.filename is not None else ""
     text = bounded(f"{where}{error.strerror or error}")
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _cwd_is_there() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class Progress:

@@ -264,3 +264,26 @@ def test_help_alone_is_the_list_and_an_unknown_command_is_refused():
     done = run("kdumpfs help nothing", stdout=subprocess.PIPE)
     assert done.returncode == 2
     assert "no command 'nothing', expected one of abi, " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", ["mount x", "run --rw x -- true", "run --in x -- true", "status x", "vmcore x -o y"]
+)
+def test_a_current_directory_that_was_removed(tmp_path: Path, words: str):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; os.rmdir('../gone'); os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])"
+    start = "from fsmount.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, start, *words.split()],
+        cwd=gone,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "kdumpfs: the current directory was removed, expected one that exists: cd to another\n",
+    )
