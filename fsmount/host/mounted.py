@@ -95,8 +95,13 @@ def log_lines(directory: str, *, wait: bool, dates: bool) -> Iterator[str]:
             yield from _kernels_log(directory, path, wait=wait, dates=dates)
             return
         except OSError as error:
-            if not wait or error.errno != errno.EIO:  # its kernel has crashed
+            if error.errno != errno.EIO:
                 raise
+            if not wait:
+                raise ProfileError(
+                    f"{directory}: the machine is dead, and no file of its kernel answers; with a crash kernel loaded"
+                    f" (`kdumpfs load {directory}`) before the crash, the log is in /proc/vmcore"
+                ) from None
         try:
             os.close(os.open(path, os.O_RDONLY))
         except OSError:

@@ -107,6 +107,7 @@ def test_dead_machine_answers_nothing(mounted):
     assert "panic" in done.stderr
     told = kdumpfs("status", directory).stdout
     assert ", dead: Kernel panic - not syncing: sysrq triggered crash, no modules" in told
+    assert "the machine is dead, and no file of its kernel" in kdumpfs("dmesg", directory).stderr
 
 
 def test_who_follows_log_and_uevents_goes_on_with_the_next_kernel_until_none_starts(mounted):
