@@ -4,6 +4,8 @@ import struct
 from collections.abc import Sequence
 
 OFFSET = 0x1000
+KERNEL, DIRECT = 0xFFFFFFFF80000000, 0xFFFF888000000000
+"""Where the kernel's image and all memory are mapped."""
 
 
 def note(name: bytes, kind: int, desc: bytes, align: int = 4) -> bytes:
@@ -21,6 +23,37 @@ def prstatus(pid: int, align: int = 4) -> bytes:
 def vmcoreinfo(align: int = 4) -> bytes:
     text = b"OSRELEASE=6.1.0\nPAGESIZE=4096\nSYMBOL(swapper_pg_dir)=ffffffff82a0a000\nNUMBER(phys_base)=0\nKERNELOFFSET=0\n"
     return note(b"VMCOREINFO", 0, text, align)
+
+
+def for_makedumpfile() -> tuple[bytes, bytes]:
+    """What makedumpfile walks to learn the release: memory from 0x2000 on (page tables and utsname), VMCOREINFO."""
+    pgd, pud, uts = bytearray(4096), bytearray(4096), bytearray(4096)
+    struct.pack_into("<Q", pgd, 511 * 8, 0x3003)
+    struct.pack_into("<Q", pud, 510 * 8, 0x83)
+    for n, text in enumerate((b"Linux", b"host", b"6.1.0", b"#1", b"x86_64", b"none")):
+        struct.pack_into("65s", uts, 65 * n, text)
+    struct.pack_into("<Q", uts, 0x800, DIRECT + 0x5000)
+    lines = f"""OSRELEASE=6.1.0
+PAGESIZE=4096
+SYMBOL(init_uts_ns)={KERNEL + 0x4000:x}
+OFFSET(uts_namespace.name)=0
+SYMBOL(_stext)={KERNEL + 0x1000000:x}
+SYMBOL(init_top_pgt)={KERNEL + 0x2000:x}
+SYMBOL(swapper_pg_dir)={KERNEL + 0x2000:x}
+SYMBOL(mem_map)={KERNEL + 0x4800:x}
+SIZE(page)=64
+OFFSET(page.flags)=0
+OFFSET(page._refcount)=52
+OFFSET(page.mapping)=24
+OFFSET(page.lru)=8
+OFFSET(page._mapcount)=48
+OFFSET(page.private)=40
+OFFSET(page.compound_head)=8
+NUMBER(phys_base)=0
+NUMBER(sme_mask)=0
+KERNELOFFSET=0
+"""
+    return bytes(pgd + pud + uts), note(b"VMCOREINFO", 0, lines.encode())
 
 
 def core(

@@ -15,38 +15,11 @@ python3 - "$here" "$tmp/vmcore" <<'PY'
 import struct
 import sys
 sys.path.insert(0, sys.argv[1])
-from core import core, note, prstatus
-KERNEL, DIRECT = 0xFFFFFFFF80000000, 0xFFFF888000000000
-# makedumpfile walks page tables to the release: two pages that map the first GiB at KERNEL, and one with utsname.
-pgd, pud, uts = bytearray(4096), bytearray(4096), bytearray(4096)
-struct.pack_into("<Q", pgd, 511 * 8, 0x3003)
-struct.pack_into("<Q", pud, 510 * 8, 0x83)
-for n, text in enumerate((b"Linux", b"host", b"6.1.0", b"#1", b"x86_64", b"none")):
-    struct.pack_into("65s", uts, 65 * n, text)
-struct.pack_into("<Q", uts, 0x800, DIRECT + 0x5000)
-lines = f"""OSRELEASE=6.1.0
-PAGESIZE=4096
-SYMBOL(init_uts_ns)={KERNEL + 0x4000:x}
-OFFSET(uts_namespace.name)=0
-SYMBOL(_stext)={KERNEL + 0x1000000:x}
-SYMBOL(init_top_pgt)={KERNEL + 0x2000:x}
-SYMBOL(swapper_pg_dir)={KERNEL + 0x2000:x}
-SYMBOL(mem_map)={KERNEL + 0x4800:x}
-SIZE(page)=64
-OFFSET(page.flags)=0
-OFFSET(page._refcount)=52
-OFFSET(page.mapping)=24
-OFFSET(page.lru)=8
-OFFSET(page._mapcount)=48
-OFFSET(page.private)=40
-OFFSET(page.compound_head)=8
-NUMBER(phys_base)=0
-NUMBER(sme_mask)=0
-KERNELOFFSET=0
-"""
-rows = [(0x2000, bytes(pgd + pud + uts)), (0x10000, b"A" * 0x1800), (0x20000, b"B" * 0xC00)]
+from core import DIRECT, core, for_makedumpfile, prstatus
+low, info = for_makedumpfile()
+rows = [(0x2000, low), (0x10000, b"A" * 0x1800), (0x20000, b"B" * 0xC00)]
 rows += [(0x30000, b"C" * 0x1000), (0x40800, b"D" * 0x800)]
-notes = prstatus(1) + note(b"VMCOREINFO", 0, lines.encode())
+notes = prstatus(1) + info
 core(sys.argv[2], notes, [(address, data, len(data)) for address, data in rows])
 with open(sys.argv[2], "r+b") as file:
     for n, (address, _) in enumerate(rows, 1):

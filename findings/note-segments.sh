@@ -16,24 +16,11 @@ python3 - "$here" "$tmp" <<'PY'
 import struct
 import sys
 sys.path.insert(0, sys.argv[1])
-from core import note, prstatus
-KERNEL, DIRECT = 0xFFFFFFFF80000000, 0xFFFF888000000000
-pgd, pud, uts = bytearray(4096), bytearray(4096), bytearray(4096)
-struct.pack_into("<Q", pgd, 511 * 8, 0x3003)
-struct.pack_into("<Q", pud, 510 * 8, 0x83)
-for n, text in enumerate((b"Linux", b"host", b"6.1.0", b"#1", b"x86_64", b"none")):
-    struct.pack_into("65s", uts, 65 * n, text)
-struct.pack_into("<Q", uts, 0x800, DIRECT + 0x5000)
-lines = ["OSRELEASE=6.1.0", "PAGESIZE=4096", f"SYMBOL(init_uts_ns)={KERNEL + 0x4000:x}", "OFFSET(uts_namespace.name)=0"]
-lines += [f"SYMBOL({name})={KERNEL + 0x2000:x}" for name in ("init_top_pgt", "swapper_pg_dir")]
-lines += [f"SYMBOL(_stext)={KERNEL + 0x1000000:x}", f"SYMBOL(mem_map)={KERNEL + 0x4800:x}", "SIZE(page)=64"]
-members = {"flags": 0, "_refcount": 52, "mapping": 24, "lru": 8, "_mapcount": 48, "private": 40, "compound_head": 8}
-lines += [f"OFFSET(page.{name})={offset}" for name, offset in members.items()]
-lines += ["NUMBER(phys_base)=0", "NUMBER(sme_mask)=0", "KERNELOFFSET=0", ""]
-info = note(b"VMCOREINFO", 0, "\n".join(lines).encode())
+from core import DIRECT, for_makedumpfile, prstatus
+low, info = for_makedumpfile()
 cpus = [prstatus(1), prstatus(2)]
 notes = lambda data: (4, 0, 0, data)
-memory = [(1, 7, 0x2000, bytes(pgd + pud + uts)), (1, 7, 0x10000, b"A" * 4096)]
+memory = [(1, 7, 0x2000, low), (1, 7, 0x10000, b"A" * 4096)]
 cores = {"one": [notes(cpus[0] + cpus[1] + info), *memory], "behind": [*memory, notes(cpus[0] + cpus[1] + info)]}
 cores["last"] = [notes(cpus[0]), notes(cpus[1]), notes(info), *memory]
 cores["first"] = [notes(info), notes(cpus[0]), notes(cpus[1]), *memory]

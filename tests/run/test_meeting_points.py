@@ -382,15 +382,21 @@ def test_disk_or_memory_of_the_host_as_a_stream_is_refused():
         assert "a disk of the host" in refused(null.fileno(), 0o060000, "/dev/vda", "")
 
 
+def everybodys(directory: Path, text: str) -> Path:
+    """A file that any user may write."""
+    for parent in (directory, directory.parent, directory.parent.parent):
+        parent.chmod(0o755)
+    file = directory / "data"
+    file.write_text(text)
+    file.chmod(0o666)
+    return file
+
+
 @users
 def test_input_that_is_a_file_cannot_be_written_by_way_of_its_descriptor(
     tmp_path: Path, before: tuple[str, ...]
 ):
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    file = tmp_path / "data"
-    file.write_text("skipped\nfirst\n")
-    file.chmod(0o666)
+    file = everybodys(tmp_path, "skipped\nfirst\n")
     script = "read line; echo got $line; ( echo bad > /proc/self/fd/0 ) 2>&1 | grep -c Read-only"
     with file.open("rb", buffering=0) as stdin:
         stdin.seek(8)
@@ -403,11 +409,7 @@ def test_input_that_is_a_file_cannot_be_written_by_way_of_its_descriptor(
 def test_file_that_any_other_descriptor_reads_cannot_be_written_by_way_of_it(
     tmp_path: Path, before: tuple[str, ...]
 ):
-    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        parent.chmod(0o755)
-    file = tmp_path / "data"
-    file.write_text("first\n")
-    file.chmod(0o666)
+    file = everybodys(tmp_path, "first\n")
     given = ("sh", "-c", f'exec "$@" 2< {file} 9< {file}', "sh")  # nothing can be said on 2, either
     script = "for fd in 2 9; do echo bad > /proc/$$/fd/$fd || echo refused; done; cat <&9"
     done = run("bash", "-c", script, before=(*given, *before), cwd="/", options=("--pass-fd", "9"))
