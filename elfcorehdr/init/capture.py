@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from elfcorehdr import changes
-from elfcorehdr.arch import dump_of, dumpstack
+from elfcorehdr.arch import dump_of
 from elfcorehdr.arch.crash_dump import elfcorehdr_addr
 from elfcorehdr.elf import EHDR_SIZE, PHDR_SIZE
 from elfcorehdr.errors import ElfFormatError
@@ -40,11 +40,6 @@ def dump_stack(kernel: Kernel, crash: Crash) -> None:
     """What a panic says of where it was."""
     for line in dump_of(kernel.arch.name).dump_stack(kernel, crash):
         kernel.log.emit(KERN_EMERG, line)
-
-
-def oops_said(kernel: Kernel, count: int) -> tuple[str, str]:
-    """What a NULL pointer is called, and how an oops begins."""
-    return dumpstack.oops(kernel, count)
 
 
 def crash_kexec(kernel: Kernel, crash: Crash) -> None:

@@ -222,9 +222,9 @@ class Kernel:
 
     def oops_said(self, count: int) -> tuple[str, str]:
         """What a read through a NULL pointer is called here, and how the count-th oops begins."""
-        from elfcorehdr.init.capture import oops_said
+        from elfcorehdr.arch.dumpstack import oops
 
-        return oops_said(self, count)
+        return oops(self, count)
 
     def crash_kexec(self, crash: Crash) -> None:
         """__crash_kexec(): the capture kernel of the loaded image starts from this one's memory."""

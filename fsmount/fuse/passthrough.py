@@ -8,7 +8,6 @@ memory is kept; whatever goes wrong, the page cache serves as before. Imports pr
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import struct
@@ -103,7 +102,8 @@ class Backing:
             for offset in range(0, self._size, MAX_READ):
                 data = file.read(min(MAX_READ, self._size - offset), offset)
                 if data != zeros[: len(data)] and os.pwrite(self._fd, data, offset) < len(data):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    os._exit(1)
+            fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALS)
             os._exit(0)
         finally:
             os._exit(1)
@@ -115,11 +115,7 @@ class Backing:
             if not pid:
                 return False
             self._writer = 0
-            try:
-                if status:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, _SEALS)
-            except OSError:
+            if status:
                 self.close()
         return self._id > 0
 

@@ -17,6 +17,10 @@ ANSWER_S = 5.0
 """A server that says nothing for so long does not answer."""
 
 
+GLANCE_S = 2.0
+"""The same where it is only looked whether it answers."""
+
+
 class NoAnswer(Exception):
     """The server did not answer in time."""
 
@@ -51,6 +55,11 @@ def answered(ask: Callable[[], str], seconds: float = ANSWER_S) -> str:
     if number != "0":
         raise OSError(int(number or errno.EIO), os.strerror(int(number or errno.EIO)))
     return text
+
+
+def stat_answered(path: str, seconds: float = ANSWER_S) -> None:
+    """answered() of stat(2)."""
+    answered(lambda: str(os.stat(path)), seconds)
 
 
 def silent(directory: str, server: int | None) -> ProfileError:

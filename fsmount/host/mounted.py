@@ -7,16 +7,13 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from elfcorehdr.errors import ProfileError
 from fsmount.host import mountns
-from fsmount.host.asking import NoAnswer, answered, server_of, silent
+from fsmount.host.asking import GLANCE_S, NoAnswer, answered, server_of, silent, stat_answered
 from fsmount.host.mounting import top_mount
 
-ANSWER_S = 2.0
-"""A server that says nothing for so long does not answer."""
 POLL_S = 0.1
 """How often it is looked whether there are new uevents."""
 
@@ -31,7 +28,7 @@ def state_of(directory: str) -> str:
     """One line about the machine in a mounted tree; never waits for a server that does not answer."""
     mount = top_mount(directory)
     try:
-        return answered(lambda: _state_of(directory), ANSWER_S)
+        return answered(lambda: _state_of(directory), GLANCE_S)
     except NoAnswer:
         return str(silent(directory, server_of(mount.device) if mount is not None else None))
 
@@ -60,16 +57,12 @@ def _state_of(directory: str) -> str:
     )
 
 
-def _stat(path: str) -> str:
-    return str(os.stat(path))
-
-
 def check_answers(directory: str, *names: str) -> None:
     """ProfileError unless a tree with these files is mounted at DIR, and its server answers."""
     mount = top_mount(directory)
     try:
         for name in ("control/error", *names):
-            answered(partial(_stat, os.path.join(directory, name)))
+            stat_answered(os.path.join(directory, name))
     except NoAnswer:
         raise silent(directory, server_of(mount.device) if mount is not None else None) from None
     except OSError:

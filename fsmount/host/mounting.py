@@ -7,11 +7,18 @@ import os
 import select
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 
 from elfcorehdr.errors import ProfileError, errno_name
 from fsmount.host import mountns
-from fsmount.host.asking import NoAnswer, answered, is_stopped, server_of, silent
+from fsmount.host.asking import (
+    GLANCE_S,
+    NoAnswer,
+    answered,
+    is_stopped,
+    server_of,
+    silent,
+    stat_answered,
+)
 from fsmount.host.mountns import FSTYPE
 from fsmount.host.signals import signal
 
@@ -45,17 +52,13 @@ def top_mount(directory: str) -> mountns.Mount | None:
     return here[-1] if here else None
 
 
-def _stat(path: str) -> str:
-    return str(os.stat(path))
-
-
 def check_not_silent(path: str) -> None:
     """ProfileError if a path leads into a mounted kdumpfs whose server does not answer: who opened it would wait for ever."""
     path = os.path.abspath(path)
     for mount in mountns.mounts(mountns.table()):
         if mount.fstype == FSTYPE and (path == mount.point or path.startswith(f"{mount.point}/")):
             try:
-                answered(partial(_stat, mount.point), 2.0)
+                stat_answered(mount.point, GLANCE_S)
             except OSError:
                 continue
             except NoAnswer:

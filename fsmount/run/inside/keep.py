@@ -23,6 +23,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """After these no other file can be copied either."""
+_SHOWN = 200
+"""Of a path, in a sentence."""
 
 
 def keep(uppers: Iterable[tuple[str, int]], directory: int) -> str:
@@ -103,10 +105,6 @@ class _Copy:
         if not self.first:
             shown = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
             self.first = f"{shown}: {error.strerror}"
-
-
-_SHOWN = 200
-"""Of a path, in a sentence."""
 
 
 def _directory(path: str, top: int) -> int:
